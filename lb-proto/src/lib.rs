@@ -1,1 +1,32 @@
-//! x
+//! What an operator may say to `lbd`, and what it answers.
+//!
+//! `lbd` and `lbctl` both speak from this crate and never depend on each other. Plain messages need
+//! serde alone; the blocking client is behind `client`, reading configuration files behind `config`.
+
+pub mod call;
+pub mod error;
+pub mod event;
+pub mod exit;
+pub mod frame;
+pub mod name;
+pub mod reply;
+pub mod request;
+pub mod state;
+pub mod status;
+
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "config")]
+pub mod config;
+
+/// The number of the control protocol; it changes only when a message loses or changes a field.
+pub const PROTOCOL: u32 = 1;
+
+/// The version of the workspace, as the daemon's first line and `--version` give it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the daemon listens for `lbctl` unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/lbd/lbd.sock";
+
+/// Where the daemon and `lbctl validate` look for the configuration unless told otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/lbd/lbd.toml";

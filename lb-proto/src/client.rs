@@ -1,0 +1,225 @@
+//! A blocking client of the control socket.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use interprocess::local_socket::{
+    ConnectOptions, GenericFilePath, Stream, ToFsName, traits::Stream as _,
+};
+
+use crate::call::Call;
+use crate::error::{ErrorCode, ErrorReply};
+use crate::event::Event;
+use crate::frame::{Line, Lines};
+use crate::reply::{Answer, AnswerLine, Greeting};
+use crate::request::{RequestLine, Watch};
+
+/// How long the daemon may take to answer. It answers from memory; a reload of a large file is
+/// the slowest call.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to the daemon, one call at a time.
+#[derive(Debug)]
+pub struct Client {
+    stream: Stream,
+    lines: Lines,
+    greeting: Greeting,
+    last_id: u64,
+}
+
+impl Client {
+    /// Connects and reads the greeting.
+    ///
+    /// # Errors
+    /// `no_daemon` where nobody listens at `socket`, `not_allowed` where its mode forbids us.
+    pub fn connect(socket: &Path) -> Result<Self, ErrorReply> {
+        let name = socket
+            .to_fs_name::<GenericFilePath>()
+            .map_err(|e| connect_error(socket, &e))?;
+        let stream = ConnectOptions::new()
+            .name(name)
+            .connect_sync()
+            .map_err(|e| connect_error(socket, &e))?;
+        stream
+            .set_recv_timeout(Some(REPLY_TIMEOUT))
+            .map_err(|e| broken(&e))?;
+        stream
+            .set_send_timeout(Some(REPLY_TIMEOUT))
+            .map_err(|e| broken(&e))?;
+        let mut client = Self {
+            stream,
+            lines: Lines::default(),
+            greeting: Greeting {
+                lbd: String::new(),
+                protocol: 0,
+            },
+            last_id: 0,
+        };
+        let line = client.read_line()?;
+        client.greeting = serde_json::from_slice(&line).map_err(|e| {
+            ErrorReply::new(
+                ErrorCode::Failed,
+                format!("what listens at {} is not lbd: {e}", socket.display()),
+            )
+        })?;
+        Ok(client)
+    }
+
+    /// What the daemon said first.
+    pub fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// Makes a call and waits for its reply.
+    ///
+    /// # Errors
+    /// What the daemon answered, or `failed` where the connection broke.
+    pub fn call<C: Call>(&mut self, call: &C) -> Result<C::Reply, ErrorReply> {
+        let id = self.send(call)?;
+        loop {
+            let answer = self.read_answer()?;
+            if answer.id.is_some_and(|of| of != id) {
+                continue;
+            }
+            return match answer.answer {
+                Answer::Ok(value) => serde_json::from_value(value).map_err(|e| {
+                    ErrorReply::new(
+                        ErrorCode::Failed,
+                        format!("the daemon's answer to {:?} does not read: {e}", C::NAME),
+                    )
+                    .hint("lbd and lbctl may be of different versions")
+                }),
+                Answer::Error(error) => Err(error),
+                Answer::Event(_) => continue,
+            };
+        }
+    }
+
+    /// Turns this connection into a stream of events.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn watch(mut self) -> Result<Events, ErrorReply> {
+        self.call(&Watch {})?;
+        Ok(Events { client: self })
+    }
+
+    fn send<C: Call>(&mut self, call: &C) -> Result<u64, ErrorReply> {
+        self.last_id += 1;
+        let args = serde_json::to_value(call).map_err(|e| broken(&e.into()))?;
+        let line = RequestLine {
+            id: self.last_id,
+            call: C::NAME.to_owned(),
+            args,
+        };
+        let mut bytes = serde_json::to_vec(&line).map_err(|e| broken(&e.into()))?;
+        bytes.push(b'\n');
+        self.stream.write_all(&bytes).map_err(|e| broken(&e))?;
+        Ok(self.last_id)
+    }
+
+    fn read_answer(&mut self) -> Result<AnswerLine, ErrorReply> {
+        let line = self.read_line()?;
+        serde_json::from_slice(&line).map_err(|e| {
+            ErrorReply::new(
+                ErrorCode::Failed,
+                format!("the daemon sent a line that does not read: {e}"),
+            )
+        })
+    }
+
+    fn read_line(&mut self) -> Result<Vec<u8>, ErrorReply> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match self.lines.next_line() {
+                Some(Line::Whole(line)) => return Ok(line),
+                Some(Line::TooLong) => {
+                    return Err(ErrorReply::new(
+                        ErrorCode::Failed,
+                        "the daemon's answer is too long",
+                    ));
+                }
+                None => {}
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => {
+                    return Err(ErrorReply::new(
+                        ErrorCode::NoDaemon,
+                        "the daemon closed the control connection",
+                    )
+                    .hint("it may be stopping; see its log"));
+                }
+                Ok(n) => self.lines.push(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(broken(&e)),
+            }
+        }
+    }
+}
+
+/// The events of [`Client::watch`].
+#[derive(Debug)]
+pub struct Events {
+    client: Client,
+}
+
+impl Events {
+    /// The next event, or `None` when none came within `patience`.
+    ///
+    /// # Errors
+    /// `no_daemon` when the daemon went away.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, ErrorReply> {
+        let patience = patience.max(Duration::from_millis(1));
+        self.client
+            .stream
+            .set_recv_timeout(Some(patience))
+            .map_err(|e| broken(&e))?;
+        match self.client.read_answer() {
+            Ok(AnswerLine {
+                answer: Answer::Event(event),
+                ..
+            }) => Ok(Some(event)),
+            Ok(_) => Ok(None),
+            Err(e) if e.code == ErrorCode::TimedOut => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn connect_error(socket: &Path, error: &io::Error) -> ErrorReply {
+    let socket = socket.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ErrorReply::new(
+            ErrorCode::NotAllowed,
+            format!("not allowed to use the control socket {socket}"),
+        )
+        .hint("run it with sudo, or join the group that socket_group names"),
+        io::ErrorKind::NotFound => ErrorReply::new(
+            ErrorCode::NoDaemon,
+            format!("no daemon: there is no socket {socket}"),
+        )
+        .hint("is lbd running? --socket or LBCTL_SOCKET names another socket"),
+        io::ErrorKind::ConnectionRefused => ErrorReply::new(
+            ErrorCode::NoDaemon,
+            format!("no daemon listens at {socket}"),
+        )
+        .hint("lbd left its socket behind when it died; start it again"),
+        _ => ErrorReply::new(
+            ErrorCode::NoDaemon,
+            format!("cannot connect to {socket}: {error}"),
+        ),
+    }
+}
+
+fn broken(error: &io::Error) -> ErrorReply {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            ErrorReply::new(ErrorCode::TimedOut, "the daemon did not answer in time")
+        }
+        _ => ErrorReply::new(
+            ErrorCode::NoDaemon,
+            format!("the control connection broke: {error}"),
+        ),
+    }
+}

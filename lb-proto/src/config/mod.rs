@@ -1,0 +1,209 @@
+//! The configuration as the rest of the program sees it: read, checked, defaults filled in.
+//!
+//! [`read`] is the only way to one: what it returns holds no dangling name and no value out of
+//! bounds. The keys are those of the README's reference; `file` turns TOML into this, `check` holds
+//! the rules that span several keys.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::name::{BackendName, FrontendName, ServerName};
+
+/// Frontends and backends are in the order of the file, servers too.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub global: Global,
+    pub frontends: Vec<Frontend>,
+    pub backends: Vec<Backend>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Global {
+    /// Data-plane threads; `None`: one per CPU.
+    pub threads: Option<usize>,
+    /// Client connections at once, all frontends; `None`: from the limit of open files.
+    pub max_connections: Option<u32>,
+    pub socket: PathBuf,
+    /// Permission bits of the socket.
+    pub socket_mode: u32,
+    pub socket_group: Option<String>,
+    pub state_dir: PathBuf,
+    pub shutdown_timeout: Duration,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frontend {
+    pub name: FrontendName,
+    pub binds: Vec<Bind>,
+    pub timeouts: ClientTimeouts,
+    /// Peers whose `X-Forwarded-*` are kept and appended to.
+    pub trusted_proxies: Vec<IpNet>,
+    pub max_connections: Option<u32>,
+    pub default_backend: Option<BackendName>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// `*` is every IPv4 address; port 0 picks a free port.
+    pub address: SocketAddr,
+}
+
+/// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// To receive a whole request head.
+    pub request: Duration,
+    /// Client silence while a request or response is moving.
+    pub client: Duration,
+    /// Client idle between requests.
+    pub keep_alive: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerTimeouts {
+    pub connect: Duration,
+    /// Server silence.
+    pub server: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub host: Option<HostPattern>,
+    pub path: Option<PathPattern>,
+    /// Empty: any method.
+    pub methods: Vec<String>,
+    /// Lower-case names and the value each must have; all must match.
+    pub headers: Vec<(String, String)>,
+    pub action: Action,
+}
+
+/// Lower-case, without port and trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    Exact(String),
+    /// `*.example.com`, kept as `.example.com`: any name that ends so, at any depth.
+    Under(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    Prefix(String),
+    Exact(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Backend(BackendName),
+    Redirect { to: Vec<Piece>, status: u16 },
+    Respond { status: u16 },
+}
+
+/// A piece of a redirect's target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    /// `{host}`: the request's Host, port included.
+    Host,
+    /// `{path}`: as received, not decoded.
+    Path,
+    /// `{query}`: with its question mark, or nothing.
+    Query,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    pub name: BackendName,
+    pub balance: Balance,
+    /// `None`: checks are off.
+    pub health: Option<Check>,
+    /// How often a failed request is tried again.
+    pub retries: u32,
+    /// A retry goes to another server.
+    pub redispatch: bool,
+    pub timeouts: ServerTimeouts,
+    pub servers: Vec<Server>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    RoundRobin,
+}
+
+impl Balance {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "roundrobin",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub name: ServerName,
+    pub address: SocketAddr,
+    /// 0 to 256; 0 takes no new sessions.
+    pub weight: u16,
+    /// False: never checked, whatever the backend says.
+    pub check: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub kind: CheckKind,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Successes in a row that bring a server up.
+    pub rise: u32,
+    /// Failures in a row that bring a server down.
+    pub fall: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckKind {
+    Tcp,
+    Http {
+        method: String,
+        path: String,
+        /// The Host header; the server's address if absent.
+        host: Option<String>,
+        expect: Vec<RangeInclusive<u16>>,
+    },
+}
+
+impl CheckKind {
+    /// Whether a status is one of those expected.
+    pub fn expects(&self, status: u16) -> bool {
+        match self {
+            Self::Tcp => true,
+            Self::Http { expect, .. } => expect.iter().any(|range| range.contains(&status)),
+        }
+    }
+}

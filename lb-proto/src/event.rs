@@ -1,0 +1,28 @@
+//! What `watch` streams.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::ServerId;
+use crate::state::{Admin, Health, State};
+
+/// Something that changed, in the order it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A server's admin state or health changed.
+    Server {
+        /// RFC 3339, UTC.
+        at: String,
+        server: ServerId,
+        was: State,
+        state: State,
+        admin: Admin,
+        health: Health,
+        /// Who or what changed it, and why.
+        reason: String,
+    },
+    /// A configuration was loaded.
+    Config { at: String, generation: u64 },
+    /// The client read too slowly: this many events were dropped.
+    Missed { events: u64 },
+}

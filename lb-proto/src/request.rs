@@ -1,0 +1,100 @@
+//! Every call a client may make.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::error::{ErrorCode, ErrorReply};
+use crate::name::ServerId;
+use crate::reply;
+use crate::state::Admin;
+use crate::status::Status as StatusReply;
+
+/// One line from a client.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// Chosen by the client; the reply carries it back.
+    pub id: u64,
+    pub call: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub args: Value,
+}
+
+/// Says who the client is and learns who the daemon is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The client's name, for the daemon's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+/// Asks how everything is, or one backend or server of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// `BACKEND` or `BACKEND/SERVER`; everything if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+}
+
+/// Sets what the operator wants of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetState {
+    pub server: ServerId,
+    pub admin: Admin,
+}
+
+/// Reads the configuration file again and swaps it in, or leaves everything as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {}
+
+/// Streams [`crate::event::Event`]s under this call's id until the client hangs up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {}
+
+macro_rules! calls {
+    ($($type:ident = $name:literal -> $reply:ty),* $(,)?) => {
+        /// A call with its arguments read; dispatch matches on it without `_`.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Request { $($type($type)),* }
+
+        $(impl Call for $type {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        })*
+
+        impl Request {
+            /// The names of all calls.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// Reads the arguments of the call named `call`.
+            ///
+            /// # Errors
+            /// `unknown_call` for a name that is none, `bad_request` for arguments that do not fit.
+            pub fn read(call: &str, args: Value) -> Result<Self, ErrorReply> {
+                let args = if args.is_null() { Value::Object(Default::default()) } else { args };
+                match call {
+                    $($name => serde_json::from_value(args).map(Self::$type).map_err(|e| {
+                        ErrorReply::new(ErrorCode::BadRequest, format!("arguments of {call:?}: {e}"))
+                    }),)*
+                    _ => Err(ErrorReply::new(
+                        ErrorCode::UnknownCall,
+                        format!("there is no call {call:?}"),
+                    )
+                    .hint(format!("calls are {}", Self::NAMES.join(", ")))),
+                }
+            }
+        }
+    };
+}
+
+calls! {
+    Hello = "hello" -> reply::Hello,
+    Status = "status" -> StatusReply,
+    SetState = "set_state" -> reply::SetState,
+    Reload = "reload" -> reply::Reload,
+    Watch = "watch" -> reply::Watch,
+}

@@ -1,0 +1,151 @@
+//! The answer to `status`: `lbctl status --json` prints it as it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{BackendName, FrontendName, ServerName};
+use crate::state::{Admin, Health, State};
+
+/// The schema number of [`Status`]; it changes only when a field is lost or changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub schema: u32,
+    pub daemon: Daemon,
+    pub frontends: Vec<FrontendStatus>,
+    pub backends: Vec<BackendStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {
+    pub version: String,
+    pub pid: u32,
+    /// Seconds since the process started.
+    pub uptime_s: u64,
+    pub config: ConfigStatus,
+    /// Client connections open now, all frontends.
+    pub connections: u64,
+    /// How many client connections may be open at once.
+    pub connections_limit: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    pub path: String,
+    /// 1 at process start, one more with each reload that changed something.
+    pub generation: u64,
+    /// RFC 3339, UTC.
+    pub loaded_at: String,
+    /// Of the file's bytes, hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontendStatus {
+    pub name: FrontendName,
+    pub mode: String,
+    /// Addresses listened on, the ports chosen for port 0 included.
+    pub binds: Vec<String>,
+    /// Client connections open now.
+    pub connections: u64,
+    /// Requests in flight now.
+    pub sessions: u64,
+    pub requests_total: u64,
+    /// Bytes from clients, heads included.
+    pub bytes_in: u64,
+    /// Bytes to clients, heads included.
+    pub bytes_out: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    pub name: BackendName,
+    pub balance: String,
+    /// Requests waiting for a server.
+    pub queued: u64,
+    pub servers: Vec<ServerStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    pub name: ServerName,
+    pub address: String,
+    pub weight: u16,
+    pub admin: Admin,
+    pub health: Health,
+    pub state: State,
+    /// Whether health checks are configured for it.
+    pub check: bool,
+    /// Sessions now.
+    pub sessions: u64,
+    /// The most sessions at once since the process started.
+    pub sessions_max: u64,
+    pub sessions_total: u64,
+    /// Bytes from clients to the server, heads included.
+    pub bytes_in: u64,
+    /// Bytes from the server to clients, heads included.
+    pub bytes_out: u64,
+    pub errors: Errors,
+    /// Absent until a check has spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<CheckStatus>,
+    /// Seconds since its state last changed.
+    pub changed_s: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errors {
+    /// Connects that were refused, failed or timed out.
+    pub connect: u64,
+    /// Responses that were bad, cut or late.
+    pub response: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// RFC 3339, UTC.
+    pub at: String,
+    pub result: CheckResult,
+    /// The HTTP status, where one was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub latency_ms: f64,
+    /// One sentence about what was seen.
+    pub detail: String,
+}
+
+/// HAProxy's health check result codes (management guide, `show stat`, `check_status`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckResult {
+    L4OK,
+    L4CON,
+    L4TOUT,
+    L6OK,
+    L6RSP,
+    L6TOUT,
+    L7OK,
+    L7STS,
+    L7RSP,
+    L7TOUT,
+}
+
+impl CheckResult {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::L4OK => "L4OK",
+            Self::L4CON => "L4CON",
+            Self::L4TOUT => "L4TOUT",
+            Self::L6OK => "L6OK",
+            Self::L6RSP => "L6RSP",
+            Self::L6TOUT => "L6TOUT",
+            Self::L7OK => "L7OK",
+            Self::L7STS => "L7STS",
+            Self::L7RSP => "L7RSP",
+            Self::L7TOUT => "L7TOUT",
+        }
+    }
+
+    pub fn is_ok(self) -> bool {
+        matches!(self, Self::L4OK | Self::L6OK | Self::L7OK)
+    }
+}
