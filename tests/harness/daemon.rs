@@ -1,33 +1,28 @@
 //! A running `lbd`, in a folder of its own.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::Command;
 
 use lb_proto::client::Client;
 use lb_proto::error::ErrorReply;
 use lb_proto::request;
-use lb_proto::state::State;
+use lb_proto::state::{Health, State};
 use lb_proto::status::{ServerStatus, Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::eventually::{eventually, is};
-use crate::lbctl::{self, Output};
 use crate::origin::Origin;
-use crate::programs;
+use crate::process::{Output, Process};
+use crate::{lbctl, programs};
 
 /// A daemon that was started and has not been seen to end. What it said is shown when a test fails;
 /// it is killed when the test is over.
 #[derive(Debug)]
 pub struct Lbd {
     setup: Setup,
-    child: Child,
-    stdout: Transcript,
-    stderr: Transcript,
+    process: Process,
 }
 
 /// How to start one.
@@ -37,13 +32,6 @@ pub struct Setup {
     config: String,
     global: String,
     env: Vec<(String, String)>,
-}
-
-/// A daemon that did not start.
-#[derive(Debug)]
-pub struct Refused {
-    pub code: Option<i32>,
-    pub stderr: String,
 }
 
 impl Setup {
@@ -102,9 +90,11 @@ impl Setup {
 
     /// # Errors
     /// When the daemon ends before it answers.
-    pub fn try_start(self) -> Result<Lbd, Refused> {
+    #[track_caller]
+    pub fn try_start(self) -> Result<Lbd, Output> {
         self.write();
-        Lbd::spawn(self).answering()
+        let mut lbd = Lbd::spawn(self);
+        lbd.answers().map(|()| lbd)
     }
 
     /// The command `lbd` with this setup's file and environment.
@@ -127,67 +117,39 @@ impl Lbd {
     }
 
     /// Starts one without waiting for it.
+    #[track_caller]
     pub fn spawn(setup: Setup) -> Self {
-        let mut child = setup
-            .command()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("lbd can be run");
         Self {
-            stdout: Transcript::of(child.stdout.take()),
-            stderr: Transcript::of(child.stderr.take()),
+            process: Process::spawn(setup.command()),
             setup,
-            child,
-        }
-    }
-
-    fn answering(mut self) -> Result<Self, Refused> {
-        let code = eventually("lbd answers, or ends", || {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Ok(Some(status.code()));
-            }
-            match self.try_status() {
-                Ok(_) => Ok(None),
-                Err(e) => Err(format!("{e}; it says:\n{}", self.stderr.so_far())),
-            }
-        });
-        match code {
-            None => Ok(self),
-            Some(code) => Err(Refused {
-                code,
-                stderr: self.stderr.whole(),
-            }),
         }
     }
 
     /// Starts a daemon in the place of one that has ended, in the same folder.
     #[track_caller]
     pub fn start_again(&mut self) {
-        self.child = {
-            let mut child = self
-                .setup
-                .command()
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("lbd can be run");
-            self.stdout = Transcript::of(child.stdout.take());
-            self.stderr = Transcript::of(child.stderr.take());
-            child
-        };
-        eventually("lbd answers again", || {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("lbd ended: {status}\n{}", self.stderr.whole());
+        self.process = Process::spawn(self.setup.command());
+        if let Err(refused) = self.answers() {
+            panic!("lbd does not start again: {refused:#?}");
+        }
+    }
+
+    /// Waits until it answers.
+    #[track_caller]
+    fn answers(&mut self) -> Result<(), Output> {
+        eventually("lbd answers, or ends", || {
+            if !self.process.is_running() {
+                return Ok(Err(self.process.wait_in_place()));
             }
-            self.try_status().map(|_| ())
-        });
+            match self.try_status() {
+                Ok(_) => Ok(Ok(())),
+                Err(e) => Err(format!("{e}; it says:\n{}", self.log())),
+            }
+        })
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -204,7 +166,7 @@ impl Lbd {
 
     /// What it said so far, on its standard error.
     pub fn log(&self) -> String {
-        self.stderr.so_far()
+        self.process.stderr.so_far()
     }
 
     /// A connection to its control socket.
@@ -273,7 +235,7 @@ impl Lbd {
     pub fn wait_until_healthy(&self, server: &str) {
         eventually(&format!("{server} is healthy"), || {
             let seen = self.server(server);
-            is(seen.health, lb_proto::state::Health::Up).map_err(|e| format!("{e}; {seen:?}"))
+            is(seen.health, Health::Up).map_err(|e| format!("{e}; {seen:?}"))
         });
     }
 
@@ -292,43 +254,33 @@ impl Lbd {
     /// Runs `lbctl ARGS` to its end.
     #[track_caller]
     pub fn lbctl<const N: usize>(&self, args: [&str; N]) -> Output {
-        lbctl::run(lbctl::command(&self.socket(), args))
+        Process::run(lbctl::command(&self.socket(), args))
     }
 
     /// Starts `lbctl ARGS`.
     #[track_caller]
-    pub fn lbctl_in_background<const N: usize>(&self, args: [&str; N]) -> lbctl::Running {
-        lbctl::spawn(lbctl::command(&self.socket(), args))
+    pub fn lbctl_in_background<const N: usize>(&self, args: [&str; N]) -> Process {
+        Process::spawn(lbctl::command(&self.socket(), args))
     }
 
     pub fn signal(&self, signal: Signal) {
-        let _ = kill_process(Pid::from_child(&self.child), signal);
+        self.process.signal(signal);
     }
 
     /// Asks it to stop, and gives its exit code when it has.
     #[track_caller]
     pub fn stop(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
-        self.ended()
-    }
-
-    /// Waits until it has ended.
-    #[track_caller]
-    pub fn ended(&mut self) -> Option<i32> {
-        eventually("lbd ends", || match self.child.try_wait() {
-            Ok(Some(status)) => Ok(status.code()),
-            other => Err(format!("{other:?}; it says:\n{}", self.stderr.so_far())),
-        })
+        self.process.wait_in_place().code
     }
 
     pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.process.is_running()
     }
 
     /// Kills it as the kernel does when memory is short.
     pub fn kill9(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
     }
 }
 
@@ -338,7 +290,7 @@ impl Drop for Lbd {
         if std::thread::panicking() {
             #[expect(clippy::print_stderr, reason = "a failed test shows it")]
             {
-                eprintln!("--- lbd said:\n{}---", self.stderr.whole());
+                eprintln!("--- lbd said:\n{}---", self.process.stderr.whole());
             }
         }
     }
@@ -373,45 +325,3 @@ pub const QUICK_CHECK: &str = "health = { type = \"http\", path = \"/healthz\", 
 
 /// No health check, for [`app`].
 pub const NO_CHECK: &str = "health = false";
-
-/// What a program says, collected while it runs.
-#[derive(Debug)]
-struct Transcript {
-    text: Arc<Mutex<String>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Transcript {
-    fn of(from: Option<impl Read + Send + 'static>) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let into = Arc::clone(&text);
-        let thread = from.map(|from| {
-            std::thread::spawn(move || {
-                let mut lines = BufReader::new(from);
-                let mut line = Vec::new();
-                while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                    into.lock()
-                        .expect("nobody panics while appending")
-                        .push_str(&String::from_utf8_lossy(&line));
-                    line.clear();
-                }
-            })
-        });
-        Self { text, thread }
-    }
-
-    fn so_far(&self) -> String {
-        self.text
-            .lock()
-            .expect("nobody panics while appending")
-            .clone()
-    }
-
-    /// Everything; the program must have ended.
-    fn whole(&mut self) -> String {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-        self.so_far()
-    }
-}

@@ -9,14 +9,17 @@ pub mod eventually;
 pub mod lbctl;
 pub mod load;
 pub mod origin;
+pub mod pattern;
 pub mod port;
+pub mod process;
 pub mod programs;
 pub mod raw_origin;
 pub mod wire;
 
-pub use daemon::Lbd;
+pub use daemon::{Lbd, Setup};
 pub use eventually::{eventually, is};
 pub use load::Load;
 pub use origin::Origin;
+pub use process::Process;
 pub use raw_origin::RawOrigin;
 pub use wire::Wire;

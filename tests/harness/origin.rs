@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/healthz` | what [`Origin::set_health`] says; 200 at first |
 //! | `/slow?ms=N` | after N milliseconds |
-//! | `/bytes?n=N` | N bytes of [`pattern`], with a length, or chunked with `&chunked` |
+//! | `/bytes?n=N` | N bytes of [`pattern`](crate::pattern::pattern), with a length, or chunked with `&chunked` |
 //! | `/status?code=N` | status N without a body |
 //! | `/echo` | what was received, as JSON: method, target, version, headers, body length and hash |
 //! | anything else | the origin's name |
@@ -16,15 +16,11 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
@@ -34,6 +30,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
+use crate::pattern::Pattern;
 use crate::port::Port;
 
 /// What `/healthz` answers.
@@ -383,90 +380,9 @@ fn query_value<'q>(query: &'q str, key: &str) -> Option<&'q str> {
         .map(|(_, value)| value)
 }
 
-/// The first `n` bytes of what `/bytes` sends. Its period is prime, so that a piece lost or doubled
-/// anywhere shows.
-pub fn pattern(n: u64) -> impl Iterator<Item = u8> {
-    (0..n).map(|at| (at % PERIOD) as u8)
-}
-
 /// The hash by which `/echo` tells of a body.
 pub fn hash(body: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(body);
     hasher.finish()
-}
-
-const PERIOD: u64 = 251;
-
-/// A body that is made as it is sent, so that a large one costs no memory.
-struct Pattern {
-    text: Option<Bytes>,
-    sent: u64,
-    length: u64,
-    /// Whether the length is told beforehand.
-    sized: bool,
-}
-
-impl Pattern {
-    fn of(length: u64, sized: bool) -> Self {
-        Self {
-            text: None,
-            sent: 0,
-            length,
-            sized,
-        }
-    }
-
-    fn text(text: String) -> Self {
-        Self {
-            length: text.len() as u64,
-            text: Some(text.into()),
-            sent: 0,
-            sized: true,
-        }
-    }
-
-    fn piece(&self) -> Bytes {
-        /// A whole number of periods, so that every piece starts alike.
-        static PIECE: [u8; 251 * 256] = {
-            let mut piece = [0; 251 * 256];
-            let mut at = 0;
-            while at < piece.len() {
-                piece[at] = (at % 251) as u8;
-                at += 1;
-            }
-            piece
-        };
-        let left = (self.length - self.sent).min(PIECE.len() as u64) as usize;
-        Bytes::from_static(&PIECE[..left])
-    }
-}
-
-impl Body for Pattern {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.sent == self.length {
-            return Poll::Ready(None);
-        }
-        let piece = self.text.take().unwrap_or_else(|| self.piece());
-        self.sent += piece.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.sent == self.length
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        if self.sized {
-            SizeHint::with_exact(self.length - self.sent)
-        } else {
-            SizeHint::default()
-        }
-    }
 }

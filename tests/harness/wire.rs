@@ -350,6 +350,7 @@ fn parse_head(head: &[u8]) -> Option<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::pattern;
     use crate::{Origin, RawOrigin, eventually, is, origin};
 
     #[test]
@@ -360,7 +361,7 @@ mod tests {
             let response = wire.send(request("GET", target)).response();
             assert_eq!(response.status, 200);
             assert_eq!(response.origin(), Some("a"));
-            assert!(response.body.iter().copied().eq(origin::pattern(100_000)));
+            assert!(response.body.iter().copied().eq(pattern(100_000)));
         }
         let head = wire
             .send(request("HEAD", "/bytes?n=100000"))
