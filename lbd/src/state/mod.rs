@@ -19,7 +19,7 @@ use lb_proto::event::Event;
 use tokio::sync::{broadcast, watch};
 
 pub(crate) use changes::now;
-pub(crate) use limit::Limit;
+pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
 pub(crate) use server::{Pool, Server};
 pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
