@@ -7,6 +7,7 @@
 mod changes;
 mod limit;
 mod listener;
+mod quota;
 mod server;
 mod snapshot;
 mod tally;

@@ -153,7 +153,11 @@ impl Backend {
     }
 
     pub(crate) fn address(&self, name: &ServerName) -> Option<SocketAddr> {
-        self.position(name).map(|i| self.config.servers[i].address)
+        self.server_config(name).map(|server| server.address)
+    }
+
+    pub(crate) fn server_config(&self, name: &ServerName) -> Option<&config::Server> {
+        self.position(name).map(|i| &self.config.servers[i])
     }
 
     fn position(&self, name: &ServerName) -> Option<usize> {
