@@ -1,17 +1,16 @@
-//! Accepting connections: not one more than the limits allow; the rest wait in the accept queue.
+//! Accepting connections: not one more is served than the limits allow; the rest wait in the accept
+//! queue.
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tracing::warn;
@@ -35,7 +34,7 @@ type Places = [Permit; 2];
 
 impl Acceptor {
     pub(super) fn start(thread: Rc<Thread>, listener: Arc<Listener>) -> io::Result<Self> {
-        let socket = AsyncFd::with_interest(listener.socket(thread.id)?, Interest::READABLE)?;
+        let socket = TcpListener::from_std(listener.socket(thread.id)?)?;
         let (stop, stopped) = watch::channel(false);
         let task = spawn_local(accept(thread, listener, socket, stopped));
         Ok(Self { stop, task })
@@ -51,31 +50,26 @@ impl Acceptor {
 async fn accept(
     thread: Rc<Thread>,
     listener: Arc<Listener>,
-    socket: AsyncFd<TcpListener>,
+    socket: TcpListener,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
-        let mut ready = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
-            ready = socket.readable() => match ready {
-                Ok(ready) => ready,
-                Err(error) => return warn!(%error, "cannot wait for connections"),
-            },
+            accepted = socket.accept() => accepted,
         };
-        // Places first: a connection without them stays in the accept queue.
-        let Some(place) = thread.place(listener.uid) else {
-            break;
-        };
-        let record = &place.view.snapshot.frontends[place.frontend].record;
-        let places = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-            places = places(&record.limit, &thread.shared.connections) => places,
-        };
-        match accept_one(&socket) {
-            Ok((stream, peer)) => welcome(&thread, &listener, stream, peer, Some(places)),
-            Err(Errno::AGAIN) => ready.clear_ready(),
-            Err(error) if is_of_one_connection(error) => {}
+        match accepted {
+            // A connection beyond the limits is not served, and none after it is accepted, until
+            // there is a place for it.
+            Ok((stream, peer)) => {
+                let places = tokio::select! {
+                    _ = stopped.wait_for(|stopped| *stopped) => None,
+                    places = places(&thread, &listener) => places,
+                };
+                welcome(&thread, &listener, stream, peer, places);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 warn!(%error, address = %listener.address, "cannot accept connections; retrying");
                 tokio::time::sleep(PAUSE).await;
@@ -83,55 +77,53 @@ async fn accept(
         }
     }
     // Whoever is in the queue was promised a connection; closing the socket would reset it.
-    while let Ok((stream, peer)) = accept_one(&socket) {
+    while let Poll::Ready(Ok((stream, peer))) = poll_once(socket.accept()).await {
         welcome(&thread, &listener, stream, peer, None);
     }
 }
 
-async fn places(frontend: &Limit, process: &Limit) -> Places {
-    [frontend.acquire().await, process.acquire().await]
+async fn places(thread: &Thread, listener: &Listener) -> Option<Places> {
+    let place = thread.place(listener.uid)?;
+    let frontend: &Limit = &place.view.snapshot.frontends[place.frontend].record.limit;
+    Some([
+        frontend.acquire().await,
+        thread.shared.connections.acquire().await,
+    ])
 }
 
-fn accept_one(socket: &AsyncFd<TcpListener>) -> Result<(OwnedFd, SocketAddr), Errno> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (stream, peer) = acceptfrom_with(socket.get_ref().as_fd(), flags)?;
-    let peer = peer
-        .as_ref()
-        .map(SocketAddrAny::clone)
-        .and_then(|peer| peer.try_into().ok());
-    peer.map(|peer| (stream, peer)).ok_or(Errno::CONNABORTED)
+/// What a future says when it is asked only once.
+async fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Errors of the connection that was to be accepted, not of the socket (accept(2)).
-fn is_of_one_connection(error: Errno) -> bool {
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied,
+    };
     matches!(
-        error,
-        Errno::CONNABORTED
-            | Errno::INTR
-            | Errno::PROTO
-            | Errno::PERM
-            | Errno::NETDOWN
-            | Errno::NETUNREACH
-            | Errno::HOSTDOWN
-            | Errno::HOSTUNREACH
-            | Errno::NOPROTOOPT
-            | Errno::OPNOTSUPP
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
     )
 }
 
 fn welcome(
     thread: &Rc<Thread>,
     listener: &Listener,
-    stream: OwnedFd,
+    stream: TcpStream,
     peer: SocketAddr,
     places: Option<Places>,
 ) {
     let Some(place) = thread.place(listener.uid) else {
         return;
-    };
-    let stream = match TcpStream::from_std(stream.into()) {
-        Ok(stream) => stream,
-        Err(error) => return warn!(%error, "cannot watch a connection"),
     };
     let client = Client::new(thread.clone(), listener, &place, peer);
     let entry = thread.enter(client.clone());

@@ -293,11 +293,7 @@ enum End {
 }
 
 /// Looks at the deadline if it is time to. `None`: hyper is to be polled once more.
-fn look(
-    client: &Client,
-    mut timer: Pin<&mut Sleep>,
-    cx: &mut Context<'_>,
-) -> Option<Poll<End>> {
+fn look(client: &Client, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Option<Poll<End>> {
     if timer.as_mut().poll(cx).is_pending() {
         return Some(Poll::Pending);
     }

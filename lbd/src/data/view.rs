@@ -20,8 +20,11 @@ pub(super) struct View {
     by_listener: HashMap<u64, usize>,
     /// Each server's backend and position, by uid.
     servers: HashMap<u64, (usize, usize)>,
-    rotations: RefCell<Vec<Option<(u32, Rc<Rotation>)>>>,
+    rotations: RefCell<Vec<Option<Turns>>>,
 }
+
+/// A backend's rotation, and the version of its servers' states that it was made from.
+type Turns = (u32, Rc<Rotation>);
 
 impl View {
     pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {

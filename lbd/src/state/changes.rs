@@ -4,6 +4,7 @@ use lb_proto::event::Event;
 use lb_proto::state::{Admin, Health, State};
 use tracing::{info, warn};
 
+use super::quota::LogLine;
 use super::{Server, Shared};
 
 /// The time now as events and status carry it: RFC 3339, UTC, milliseconds.
@@ -23,15 +24,20 @@ impl Shared {
         } else {
             server.health()
         };
-        self.write(server, admin, health, &format!("{admin} {reason}"));
-        if was != admin {
+        let log = LogLine::Whole { unlogged: 0 };
+        self.write(server, admin, health, &format!("{admin} {reason}"), log);
+        if (was == Admin::Maint) != (admin == Admin::Maint) {
             server.check_wake.notify_one();
         }
     }
 
-    /// Sets what checks say of a server.
+    /// Sets what checks say of a server. One that flaps is not logged at every turn.
     pub(crate) fn set_health(&self, server: &Server, health: Health, reason: &str) {
-        self.write(server, server.admin(), health, reason);
+        if health == server.health() {
+            return;
+        }
+        let log = server.log_quota();
+        self.write(server, server.admin(), health, reason, log);
     }
 
     /// What health starts over with: `down` until checks succeed, unless it would leave its
@@ -53,15 +59,12 @@ impl Shared {
         }
     }
 
-    fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str) {
+    fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str, line: LogLine) {
         if (admin, health) == (server.admin(), server.health()) {
             return;
         }
         let (was, state) = server.write(admin, health);
-        match state {
-            State::Down => warn!(server = %server.id, %was, %state, reason, "server changed"),
-            _ => info!(server = %server.id, %was, %state, reason, "server changed"),
-        }
+        log(server, was, state, reason, line);
         if was != state {
             self.nudge();
         }
@@ -74,5 +77,18 @@ impl Shared {
             health,
             reason: reason.to_owned(),
         });
+    }
+}
+
+fn log(server: &Server, was: State, state: State, reason: &str, line: LogLine) {
+    let server = &server.id;
+    match (line, state) {
+        (LogLine::None, _) => {}
+        (LogLine::Whole { unlogged: 1.. } | LogLine::Last, _) => {
+            let flapping = line.flapping();
+            warn!(%server, %was, %state, reason, flapping, "server changed");
+        }
+        (_, State::Down) => warn!(%server, %was, %state, reason, "server changed"),
+        _ => info!(%server, %was, %state, reason, "server changed"),
     }
 }

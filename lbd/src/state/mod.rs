@@ -7,6 +7,7 @@
 mod changes;
 mod limit;
 mod listener;
+mod quota;
 mod server;
 mod snapshot;
 mod tally;
@@ -21,9 +22,9 @@ use tokio::sync::{broadcast, watch};
 pub(crate) use changes::now;
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
-pub(crate) use server::{Pool, Server};
+pub(crate) use server::Server;
 pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
-pub(crate) use tally::{FrontendTally, PerThread, ServerTally, ThreadId, add};
+pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.
 const EVENT_BACKLOG: usize = 4096;

@@ -9,6 +9,7 @@ use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{CheckStatus, Errors};
 use tokio::sync::Notify;
 
+use super::quota::{LogLine, LogQuota};
 use super::tally::{PerThread, ServerTally, ThreadId, add};
 
 /// What belongs to a backend and outlives its configuration.
@@ -44,7 +45,7 @@ pub(crate) struct Server {
     sessions: AtomicU64,
     sessions_max: AtomicU64,
     tallies: PerThread<ServerTally>,
-    /// Wakes the health check: probe now, or look at the admin state again.
+    /// Wakes the health check: the server went into maint or left it.
     pub(crate) check_wake: Notify,
     seen: Mutex<Seen>,
 }
@@ -54,6 +55,7 @@ pub(crate) struct Server {
 struct Seen {
     changed: Instant,
     last_check: Option<CheckStatus>,
+    log_quota: LogQuota,
 }
 
 impl Server {
@@ -73,6 +75,7 @@ impl Server {
             seen: Mutex::new(Seen {
                 changed: Instant::now(),
                 last_check: None,
+                log_quota: LogQuota::default(),
             }),
         }
     }
@@ -189,14 +192,15 @@ impl Server {
         self.seen().last_check = check;
     }
 
+    /// Whether a change of health is to be logged.
+    pub(super) fn log_quota(&self) -> LogLine {
+        self.seen().log_quota.take(Instant::now())
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    pub(super) fn pool(&self) -> &Arc<Pool> {
-        &self.pool
     }
 }
 

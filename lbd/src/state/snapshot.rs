@@ -108,10 +108,6 @@ impl Snapshot {
         self.backend_index.get(name).copied()
     }
 
-    pub(crate) fn server(&self, id: &ServerId) -> Option<&Arc<Server>> {
-        self.backend(&id.backend)?.server(&id.server)
-    }
-
     pub(crate) fn frontend(&self, name: &FrontendName) -> Option<&Frontend> {
         self.frontends.iter().find(|f| f.config.name == *name)
     }
@@ -153,7 +149,11 @@ impl Backend {
     }
 
     pub(crate) fn address(&self, name: &ServerName) -> Option<SocketAddr> {
-        self.position(name).map(|i| self.config.servers[i].address)
+        self.server_config(name).map(|server| server.address)
+    }
+
+    pub(crate) fn server_config(&self, name: &ServerName) -> Option<&config::Server> {
+        self.position(name).map(|i| &self.config.servers[i])
     }
 
     fn position(&self, name: &ServerName) -> Option<usize> {

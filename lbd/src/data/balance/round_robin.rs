@@ -43,11 +43,6 @@ impl Rotation {
         }
     }
 
-    /// How many servers take turns.
-    pub(in crate::data) fn len(&self) -> usize {
-        self.servers.len()
-    }
-
     /// The server whose turn it is, as a position.
     pub(in crate::data) fn at(&self, turn: u64) -> Option<usize> {
         let turn = turn.checked_rem(self.slots)?;
