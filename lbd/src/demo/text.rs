@@ -86,10 +86,10 @@ One server dies for 15 seconds, and no request fails:
   curl -X POST 'http://{direct}/fail?for=15'
 One is alive but its health check fails:
   curl -X POST 'http://{direct}/sick?for=15'
-One is drained while it answers a slow request, which it may finish:
-  curl '{url}/slow?ms=8000' &
-  lbctl drain app/web01 app/web02 app/web03 --no-wait; lbctl status
-  lbctl ready app/web01 app/web02 app/web03
+Each answers a slow request; one is drained, and may finish its own first:
+  for i in 1 2 3; do curl -s '{url}/slow?ms=8000' & done; sleep 1
+  lbctl drain app/web01
+  lbctl ready app/web01
 Change something and reload; no connection notices:
   ${{EDITOR:-vi}} {config}
   lbctl reload

@@ -24,7 +24,7 @@ impl Shared {
         } else {
             server.health()
         };
-        let log = LogLine::Whole { unlogged: 0 };
+        let log = LogLine::Operator;
         self.write(server, admin, health, &format!("{admin} {reason}"), log);
         if (was == Admin::Maint) != (admin == Admin::Maint) {
             server.check_wake.notify_one();
@@ -88,6 +88,7 @@ fn log(server: &Server, was: State, state: State, reason: &str, line: LogLine) {
             let flapping = line.flapping();
             warn!(%server, %was, %state, reason, flapping, "server changed");
         }
+        (LogLine::Operator, _) => info!(%server, %was, %state, reason, "server changed"),
         (_, State::Down) => warn!(%server, %was, %state, reason, "server changed"),
         _ => info!(%server, %was, %state, reason, "server changed"),
     }

@@ -15,9 +15,11 @@ pub(super) struct LogQuota {
     changes: u32,
 }
 
-/// What a change of health gets.
+/// What a change gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogLine {
+    /// A line, always: people do not flap, and what they wanted is no warning.
+    Operator,
     /// A line; so many changes before it had none.
     Whole {
         unlogged: u32,
@@ -51,7 +53,7 @@ impl LogLine {
     /// What the line says about those that are left out.
     pub(super) fn flapping(self) -> String {
         match self {
-            Self::Whole { unlogged: 0 } | Self::None => String::new(),
+            Self::Operator | Self::Whole { unlogged: 0 } | Self::None => String::new(),
             Self::Whole { unlogged } => format!("{unlogged} changes before it were not logged"),
             Self::Last => format!(
                 "{LINES} changes within {} s, no more are logged in this time",
