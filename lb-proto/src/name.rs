@@ -142,17 +142,27 @@ impl fmt::Display for ServerId {
 
 /// The known name nearest to `wanted`, if one is near enough to be what was meant.
 ///
-/// A name that ends in `/wanted` counts as near: `web01` means `app/web01`.
+/// Where `wanted` names no backend, servers are compared by their own name: `web1` means `app/web01`.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const NEAR_ENOUGH: f64 = 0.75;
+    // One slip in a name of three letters, which no share of its length lets pass otherwise.
+    const SHORT: usize = 3;
+    const NEAR_ENOUGH_IF_SHORT: f64 = 0.66;
+    let enough = |name: &str| match name.len().max(wanted.len()) {
+        ..=SHORT => NEAR_ENOUGH_IF_SHORT,
+        _ => NEAR_ENOUGH,
+    };
     known
         .into_iter()
         .map(|name| {
-            let tail = name.rsplit_once('/').map_or(name, |(_, tail)| tail);
-            let whole = strsim::normalized_damerau_levenshtein(wanted, name);
-            (if tail == wanted { 1.0 } else { whole }, name)
+            let comparable = match name.rsplit_once('/') {
+                Some((_, server)) if !wanted.contains('/') => server,
+                _ => name,
+            };
+            let score = strsim::normalized_damerau_levenshtein(wanted, comparable);
+            (score, name)
         })
-        .filter(|(score, _)| *score >= NEAR_ENOUGH)
+        .filter(|(score, name)| *score >= enough(name))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
@@ -175,6 +185,9 @@ mod tests {
         let known = ["app/web01", "app/web02", "api/one"];
         assert_eq!(nearest("app/web1", known), Some("app/web01"));
         assert_eq!(nearest("web02", known), Some("app/web02"));
+        assert_eq!(nearest("web1", known), Some("app/web01"));
         assert_eq!(nearest("zzz/qqq", known), None);
+        assert_eq!(nearest("ap", ["app", "web"]), Some("app"));
+        assert_eq!(nearest("db", ["app", "web"]), None);
     }
 }

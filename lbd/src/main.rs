@@ -1,1 +1,76 @@
-fn main() {}
+//! `lbd`, the load balancer daemon.
+
+mod app;
+mod cli;
+mod control;
+mod data;
+mod demo;
+mod health;
+mod limits;
+mod log;
+mod print;
+mod service;
+mod signals;
+mod state;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use app::AppError;
+use clap::Parser;
+use cli::{Cli, Command};
+use lb_proto::config;
+use lb_proto::exit::Exit;
+
+/// Measured faster than the system's on the way of a request: short-lived buffers of few sizes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Some(Command::Demo { bind }) => demo::run(bind).map_err(Failure::from),
+        None if cli.check => check(&cli.config),
+        None => app::run(&cli.config, |_| ()).map_err(Failure::from),
+    };
+    match outcome {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => failure.report().into(),
+    }
+}
+
+/// Reads the configuration and says what it holds.
+fn check(path: &Path) -> Result<(), Failure> {
+    let (config, _) = config::load(path).map_err(AppError::from)?;
+    print::stdout(config::summary(&config).trim_end());
+    Ok(())
+}
+
+/// Whatever ended the process before its time.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+}
+
+impl Failure {
+    /// Prints it, once and whole.
+    fn report(&self) -> Exit {
+        match self {
+            Self::App(AppError::Invalid(problems)) => {
+                print::problems(problems);
+                Exit::InvalidConfig
+            }
+            Self::App(error) => {
+                print::error(error, error.hint());
+                Exit::Failed
+            }
+            Self::Demo(error) => {
+                print::error(error, None);
+                Exit::Failed
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Puts the parts together, and takes them apart in order. The only file that names every part.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lb_proto::config::{self, Config, LoadError};
+use lb_proto::error::Problem;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use crate::control::{
+    Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, loaded,
+};
+use crate::limits::OpenFiles;
+use crate::signals::{Asked, Signals};
+use crate::state::{BuildError, Shared, Snapshot};
+use crate::{data, health, log, service};
+
+/// How often the stop looks whether data threads have ended.
+const STOP_POLL: Duration = Duration::from_millis(5);
+
+/// How often the daemon looks whether a data thread has died, which none ever should.
+const WATCH_POLL: Duration = Duration::from_secs(1);
+
+/// Why the daemon did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppError {
+    #[error("the configuration is invalid")]
+    Invalid(Vec<Problem>),
+    #[error("cannot read {}", .path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot make state_dir {}", .path.display())]
+    StateDir {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("{message}")]
+    Bind {
+        message: String,
+        hint: Option<String>,
+    },
+    #[error("cannot {what}")]
+    Start {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("a data thread died")]
+    DataThread,
+}
+
+impl AppError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Bind { hint, .. } => hint.as_deref(),
+            Self::Unreadable { .. } => Some("--config names another file"),
+            Self::StateDir { .. } => Some("[global] state_dir names another folder"),
+            Self::Socket(SocketError::Taken { .. }) => {
+                Some("stop that one first, or give this one its own [global] socket")
+            }
+            Self::Invalid(_) | Self::Socket(_) | Self::Start { .. } | Self::DataThread => None,
+        }
+    }
+}
+
+impl From<LoadError> for AppError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Invalid(problems) => Self::Invalid(problems),
+            LoadError::Unreadable { path, source } => Self::Unreadable { path, source },
+        }
+    }
+}
+
+impl From<BuildError> for AppError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Bind(error) => {
+                let (message, hint) = explain_bind(&error);
+                Self::Bind { message, hint }
+            }
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop. `ready` is called once it takes connections.
+pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppError> {
+    // The same file at every reload, wherever the process goes.
+    let path = std::path::absolute(path).map_err(|source| AppError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (config, text) = config::load(&path)?;
+    log::init(config.global.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("lbd-control-io")
+        .build()
+        .map_err(starting("start the control runtime"))?;
+    runtime.block_on(async {
+        let signals = Signals::install().map_err(starting("take over signals"))?;
+        let daemon = Daemon::start(&path, config, &text)?;
+        ready(&daemon.control.shared);
+        daemon.run(signals).await
+    })
+}
+
+struct Daemon {
+    control: Arc<Control>,
+    data_threads: Vec<JoinHandle<()>>,
+    /// Removed when the daemon is dropped, after the last session.
+    _socket_file: SocketFile,
+}
+
+impl Daemon {
+    fn start(path: &Path, config: Config, text: &str) -> Result<Self, AppError> {
+        let files = OpenFiles::raise();
+        let global = config.global.clone();
+        // First of all: whoever finds another daemon at its socket must not disturb it.
+        let (socket, socket_file) = ControlSocket::open(
+            &global.socket,
+            global.socket_mode,
+            global.socket_group.as_deref(),
+        )?;
+        make_state_dir(&global.state_dir)?;
+        let threads = global.threads.unwrap_or_else(cpus);
+        let (most_connections, too_many) = files.connections(&global);
+        if let Some(warning) = too_many {
+            warn!("{warning}");
+        }
+        let snapshot = Snapshot::build(config, loaded(path, text, 1), None, threads)?;
+        let shared = Shared::new(snapshot, threads, most_connections);
+        let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;
+        let reloader = Reloader::new(shared.clone(), path.to_owned(), files);
+        let control = Arc::new(Control {
+            shared: shared.clone(),
+            reloader,
+        });
+        tokio::spawn(health::run(shared));
+        tokio::spawn(control.clone().serve(socket));
+        Ok(Self {
+            control,
+            data_threads,
+            _socket_file: socket_file,
+        })
+    }
+
+    async fn run(self, mut signals: Signals) -> Result<(), AppError> {
+        let shared = self.control.shared.clone();
+        self.say_ready(&shared.snapshot());
+        self.until_stop(&mut signals).await?;
+        service::stopping("finishing sessions");
+        shared.stop();
+        let patience = shared.snapshot().global.shutdown_timeout;
+        info!(sessions = sessions(&shared), timeout = ?patience, "stopping");
+        tokio::select! {
+            () = self.data_threads_end() => info!("stopped"),
+            () = sleep(patience) => {
+                warn!(sessions = sessions(&shared), "stopped by shutdown_timeout, sessions were cut");
+            }
+            () = until_asked_again(&mut signals) => {
+                warn!(sessions = sessions(&shared), "stopped at once, sessions were cut");
+            }
+        }
+        Ok(())
+    }
+
+    fn say_ready(&self, snapshot: &Snapshot) {
+        for frontend in &snapshot.frontends {
+            let name = &frontend.config.name;
+            for listener in &frontend.listeners {
+                info!(frontend = %name, address = %listener.address, "listening");
+            }
+        }
+        let summary = service::in_one_line(snapshot);
+        let socket = snapshot.global.socket.display();
+        info!(version = lb_proto::VERSION, %socket, "ready, {summary}");
+        service::ready(&summary);
+    }
+
+    /// Does what signals ask until one asks to stop.
+    async fn until_stop(&self, signals: &mut Signals) -> Result<(), AppError> {
+        loop {
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                () = self.data_thread_dies() => {
+                    error!("a data thread died");
+                    return Err(AppError::DataThread);
+                }
+            };
+            match asked {
+                Asked::Stop => return Ok(()),
+                Asked::Reload => {
+                    let control = self.control.clone();
+                    // It says in the log what came of it.
+                    tokio::spawn(async move { control.reloader.reload("by SIGHUP").await });
+                }
+                Asked::ReopenLogs => info!("SIGUSR1: there are no log files to reopen"),
+            }
+        }
+    }
+
+    async fn data_thread_dies(&self) {
+        while !self.data_threads.iter().any(JoinHandle::is_finished) {
+            sleep(WATCH_POLL).await;
+        }
+    }
+
+    async fn data_threads_end(&self) {
+        while !self.data_threads.iter().all(JoinHandle::is_finished) {
+            sleep(STOP_POLL).await;
+        }
+    }
+}
+
+async fn until_asked_again(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
+}
+
+/// Sessions on servers that the configuration names.
+fn sessions(shared: &Shared) -> u64 {
+    let snapshot = shared.snapshot();
+    let servers = snapshot.backends.iter().flat_map(|b| &b.servers);
+    servers.map(|server| server.sessions()).sum()
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn make_state_dir(path: &Path) -> Result<(), AppError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| AppError::StateDir {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn starting(what: &'static str) -> impl FnOnce(io::Error) -> AppError {
+    move |source| AppError::Start { what, source }
+}

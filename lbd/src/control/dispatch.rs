@@ -1,0 +1,53 @@
+//! From a call to the verb that carries it out.
+
+use lb_proto::call::Call;
+use lb_proto::error::ErrorReply;
+use lb_proto::event::Event;
+use lb_proto::request::Request;
+use serde::Serialize;
+use tokio::sync::broadcast::Receiver;
+
+use super::Control;
+use super::session::{Peer, error_line, line};
+use super::verbs::{hello, reload, set_state, status, watch};
+
+/// The answer to a call.
+pub(super) struct Answered {
+    pub(super) line: Vec<u8>,
+    /// Events to stream under the call's id from now on.
+    pub(super) events: Option<Receiver<Event>>,
+}
+
+pub(super) async fn dispatch(
+    id: u64,
+    request: Request,
+    control: &Control,
+    peer: &Peer,
+) -> Answered {
+    let mut events = None;
+    let line = match &request {
+        Request::Hello(call) => answer(id, call, Ok(hello::run(call, peer))),
+        Request::Status(call) => answer(id, call, status::run(call, &control.shared)),
+        Request::SetState(call) => answer(id, call, set_state::run(call, &control.shared, peer)),
+        Request::Reload(call) => answer(id, call, reload::run(control, peer).await),
+        Request::Watch(call) => {
+            let (reply, stream) = watch::run(&control.shared);
+            events = Some(stream);
+            answer(id, call, Ok(reply))
+        }
+    };
+    Answered { line, events }
+}
+
+/// Serialises the reply that belongs to the call, straight to bytes: a status may be large.
+fn answer<C: Call>(id: u64, _: &C, reply: Result<C::Reply, ErrorReply>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct OkLine<R> {
+        id: u64,
+        ok: R,
+    }
+    match reply {
+        Ok(ok) => line(&OkLine { id, ok }),
+        Err(error) => error_line(Some(id), error),
+    }
+}

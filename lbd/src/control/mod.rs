@@ -1,0 +1,32 @@
+//! The control socket and what can be asked through it.
+//!
+//! Never names the data plane: what it changes reaches that through [`crate::state`].
+
+mod dispatch;
+mod port_owner;
+mod reload;
+mod session;
+mod socket;
+mod verbs;
+
+use std::sync::Arc;
+
+use crate::state::Shared;
+
+pub(crate) use port_owner::explain as explain_bind;
+pub(crate) use reload::{Reloader, loaded};
+pub(crate) use socket::{ControlSocket, SocketError, SocketFile};
+
+/// What every session and every signal acts through.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) reloader: Reloader,
+}
+
+impl Control {
+    /// Serves clients of the socket until it is dropped.
+    pub(crate) async fn serve(self: Arc<Self>, socket: ControlSocket) {
+        session::accept(self, socket).await;
+    }
+}

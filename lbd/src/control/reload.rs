@@ -1,0 +1,192 @@
+//! The one way to a new configuration while the daemon runs: the whole of it, or nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lb_proto::config::{self, Config, Global, LoadError};
+use lb_proto::error::{ErrorCode, ErrorReply, Problem};
+use lb_proto::reply;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::explain_bind;
+use crate::limits::OpenFiles;
+use crate::state::{BuildError, Loaded, Shared, Snapshot, now};
+use crate::{log, service};
+
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    files: OpenFiles,
+    /// What a running process cannot change is as it was at the start.
+    at_start: Global,
+    /// One reload at a time.
+    turn: Mutex<()>,
+}
+
+impl Reloader {
+    /// `path` must be absolute: the same file at every reload.
+    pub(crate) fn new(shared: Arc<Shared>, path: PathBuf, files: OpenFiles) -> Self {
+        Self {
+            at_start: shared.snapshot().global.clone(),
+            shared,
+            path,
+            files,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Reads the file and swaps it in. `asked_by` is for the log, as in "by uid 0, pid 4711".
+    ///
+    /// # Errors
+    /// `invalid_config` with every problem of the file, `failed` where it cannot be read or an
+    /// address not bound, `stopping`. Nothing was changed then.
+    pub(crate) async fn reload(&self, asked_by: &str) -> Result<reply::Reload, ErrorReply> {
+        let _turn = self.turn.lock().await;
+        if self.shared.is_stopping() {
+            return Err(ErrorReply::new(ErrorCode::Stopping, "lbd is stopping"));
+        }
+        info!(path = %self.path.display(), "reload asked {asked_by}");
+        service::reloading();
+        let outcome = self.load_and_swap().await;
+        match &outcome {
+            Ok(reply) => self.report(reply),
+            Err(error) => {
+                let hint = error.hint.as_deref().unwrap_or_default();
+                warn!(
+                    error = error.message,
+                    hint, "reload failed, nothing changed"
+                );
+                service::ready(&format!("last reload failed: {}", error.message));
+            }
+        }
+        outcome
+    }
+
+    fn report(&self, reply: &reply::Reload) {
+        for warning in &reply.warnings {
+            warn!("{warning}");
+        }
+        let snapshot = self.shared.snapshot();
+        let (generation, summary) = (reply.generation, service::in_one_line(&snapshot));
+        info!(generation, changed = reply.changed, "reloaded: {summary}");
+        service::ready(&summary);
+    }
+
+    async fn load_and_swap(&self) -> Result<reply::Reload, ErrorReply> {
+        let (config, text) = self.load().await?;
+        // From here to the end nothing waits: no probe and no call comes between.
+        let before = self.shared.snapshot();
+        let (most, too_many) = self.files.connections(&config.global);
+        let mut warnings = self.needs_restart(&config.global);
+        warnings.extend(too_many);
+        let loaded = loaded(&self.path, &text, before.loaded.generation + 1);
+        if loaded.sha256 == before.loaded.sha256 {
+            return Ok(reply::Reload {
+                generation: before.loaded.generation,
+                changed: false,
+                warnings,
+            });
+        }
+        let generation = loaded.generation;
+        let logging = config.global.log;
+        let snapshot = Snapshot::build(config, loaded, Some(&before), self.shared.threads)
+            .map_err(|error| build_error(&error))?;
+        snapshot.settle(&before);
+        self.shared.connections.resize(most);
+        self.shared.publish(snapshot);
+        log::apply(logging);
+        Ok(reply::Reload {
+            generation,
+            changed: true,
+            warnings,
+        })
+    }
+
+    /// Reads the file beside the control thread: a large one takes longer than a probe may wait.
+    async fn load(&self) -> Result<(Config, String), ErrorReply> {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        match read {
+            Ok(loaded) => loaded.map_err(load_error),
+            Err(_) => Err(ErrorReply::new(
+                ErrorCode::Failed,
+                "reading the configuration failed unexpectedly; see the log",
+            )),
+        }
+    }
+
+    /// What the file says and the process will do only after a restart.
+    fn needs_restart(&self, new: &Global) -> Vec<String> {
+        let old = &self.at_start;
+        let differs = [
+            ("threads", old.threads != new.threads),
+            ("socket", old.socket != new.socket),
+            ("socket_mode", old.socket_mode != new.socket_mode),
+            ("socket_group", old.socket_group != new.socket_group),
+            ("state_dir", old.state_dir != new.state_dir),
+        ];
+        differs
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(key, _)| format!("{key} takes effect when lbd is restarted"))
+            .collect()
+    }
+}
+
+/// Where a configuration came from, now.
+pub(crate) fn loaded(path: &Path, text: &str, generation: u64) -> Loaded {
+    let digest = Sha256::digest(text);
+    Loaded {
+        path: path.display().to_string(),
+        generation,
+        at: now(),
+        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+fn load_error(error: LoadError) -> ErrorReply {
+    match error {
+        LoadError::Unreadable { path, source } => ErrorReply::new(
+            ErrorCode::Failed,
+            format!("cannot read {}: {source}", path.display()),
+        ),
+        LoadError::Invalid(problems) => ErrorReply {
+            problems: problems.clone(),
+            ..ErrorReply::new(ErrorCode::InvalidConfig, in_short(&problems))
+        },
+    }
+}
+
+/// The first problem, and how many more there are.
+fn in_short(problems: &[Problem]) -> String {
+    let Some(first) = problems.first() else {
+        return "the configuration is invalid".to_owned();
+    };
+    let Problem {
+        file,
+        line,
+        column,
+        message,
+        ..
+    } = first;
+    let first = format!("{file}:{line}:{column}: {message}");
+    match problems.len() - 1 {
+        0 => first,
+        more => format!("{first} (and {})", service::count(more, "more problem")),
+    }
+}
+
+fn build_error(error: &BuildError) -> ErrorReply {
+    match error {
+        BuildError::Bind(error) => {
+            let (message, hint) = explain_bind(error);
+            ErrorReply {
+                hint,
+                ..ErrorReply::new(ErrorCode::Failed, message)
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `status`: how everything is, or one backend or server of it.
+
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::name::{BackendName, ServerId};
+use lb_proto::request::Status as StatusCall;
+use lb_proto::state::State;
+use lb_proto::status::{
+    BackendStatus, ConfigStatus, Daemon, FrontendStatus, SCHEMA, ServerStatus, Status,
+};
+
+use super::{find_server, unknown};
+use crate::state::{Backend, Frontend, Server, Shared, Snapshot};
+
+pub(in crate::control) fn run(call: &StatusCall, shared: &Shared) -> Result<Status, ErrorReply> {
+    let snapshot = shared.snapshot();
+    let (frontends, backends) = match call.of.as_deref() {
+        None => (
+            snapshot.frontends.iter().map(frontend_status).collect(),
+            snapshot.backends.iter().map(backend_status).collect(),
+        ),
+        Some(name) => (Vec::new(), vec![one_of(&snapshot, name)?]),
+    };
+    Ok(Status {
+        schema: SCHEMA,
+        daemon: daemon_status(shared, &snapshot),
+        frontends,
+        backends,
+    })
+}
+
+/// The backend named, or the backend of the server named with that server alone.
+fn one_of(snapshot: &Snapshot, name: &str) -> Result<BackendStatus, ErrorReply> {
+    if !name.contains('/') {
+        let known: Option<BackendName> = name.parse().ok();
+        return known
+            .and_then(|name| snapshot.backend(&name))
+            .map(backend_status)
+            .ok_or_else(|| unknown(snapshot, ErrorCode::NoSuchBackend, name));
+    }
+    let id: ServerId = name
+        .parse()
+        .map_err(|_| unknown(snapshot, ErrorCode::NoSuchServer, name))?;
+    let (backend, server) = find_server(snapshot, &id)?;
+    Ok(BackendStatus {
+        servers: vec![server_status(backend, server)],
+        ..backend_frame(backend)
+    })
+}
+
+fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
+    let loaded = &snapshot.loaded;
+    let connections = snapshot.frontends.iter().map(connections);
+    Daemon {
+        version: lb_proto::VERSION.to_owned(),
+        pid: std::process::id(),
+        uptime_s: shared.started.elapsed().as_secs(),
+        config: ConfigStatus {
+            path: loaded.path.clone(),
+            generation: loaded.generation,
+            loaded_at: loaded.at.clone(),
+            sha256: loaded.sha256.clone(),
+        },
+        connections: connections.sum(),
+        connections_limit: shared.connections.most() as u64,
+    }
+}
+
+fn frontend_status(frontend: &Frontend) -> FrontendStatus {
+    let tallies = &frontend.record.tallies;
+    let binds = frontend.listeners.iter().map(|l| l.address.to_string());
+    FrontendStatus {
+        name: frontend.config.name.clone(),
+        mode: "http".to_owned(),
+        binds: binds.collect(),
+        connections: connections(frontend),
+        sessions: tallies.sum(|t| &t.sessions),
+        requests_total: tallies.sum(|t| &t.requests_total),
+        bytes_in: tallies.sum(|t| &t.bytes_in),
+        bytes_out: tallies.sum(|t| &t.bytes_out),
+    }
+}
+
+fn connections(frontend: &Frontend) -> u64 {
+    frontend.record.tallies.sum(|t| &t.connections)
+}
+
+fn backend_status(backend: &Backend) -> BackendStatus {
+    let servers = backend.servers.iter();
+    BackendStatus {
+        servers: servers.map(|s| server_status(backend, s)).collect(),
+        ..backend_frame(backend)
+    }
+}
+
+fn backend_frame(backend: &Backend) -> BackendStatus {
+    BackendStatus {
+        name: backend.config.name.clone(),
+        balance: backend.config.balance.as_str().to_owned(),
+        queued: 0,
+        servers: Vec::new(),
+    }
+}
+
+pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus {
+    let name = &server.id.server;
+    let config = backend.server_config(name);
+    let (admin, health) = (server.admin(), server.health());
+    ServerStatus {
+        name: name.clone(),
+        address: config.map(|c| c.address.to_string()).unwrap_or_default(),
+        weight: config.map_or(0, |c| c.weight),
+        admin,
+        health,
+        state: State::of(admin, health),
+        check: backend.checks(name).is_some(),
+        sessions: server.sessions(),
+        sessions_max: server.sessions_max(),
+        sessions_total: server.sessions_total(),
+        bytes_in: server.bytes_in(),
+        bytes_out: server.bytes_out(),
+        errors: server.errors(),
+        last_check: server.last_check(),
+        changed_s: server.changed().elapsed().as_secs(),
+    }
+}

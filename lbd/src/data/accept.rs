@@ -1,0 +1,134 @@
+//! Accepting connections: not one more is served than the limits allow; the rest wait in the accept
+//! queue.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_local};
+use tracing::warn;
+
+use super::conn::{Client, serve};
+use super::thread::Thread;
+use crate::state::{Limit, Listener, Permit};
+
+/// How long to wait after an accept that failed for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One listening socket of this thread.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// What a connection holds of the limits while it is open.
+type Places = [Permit; 2];
+
+impl Acceptor {
+    pub(super) fn start(thread: Rc<Thread>, listener: Arc<Listener>) -> io::Result<Self> {
+        let socket = TcpListener::from_std(listener.socket(thread.id)?)?;
+        let (stop, stopped) = watch::channel(false);
+        let task = spawn_local(accept(thread, listener, socket, stopped));
+        Ok(Self { stop, task })
+    }
+
+    /// Takes what is in the accept queue already, and closes the socket.
+    pub(super) async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.task.await;
+    }
+}
+
+async fn accept(
+    thread: Rc<Thread>,
+    listener: Arc<Listener>,
+    socket: TcpListener,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            // A connection beyond the limits is not served, and none after it is accepted, until
+            // there is a place for it.
+            Ok((stream, peer)) => {
+                let places = tokio::select! {
+                    _ = stopped.wait_for(|stopped| *stopped) => None,
+                    places = places(&thread, &listener) => places,
+                };
+                welcome(&thread, &listener, stream, peer, places);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                warn!(%error, address = %listener.address, "cannot accept connections; retrying");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    // Whoever is in the queue was promised a connection; closing the socket would reset it.
+    while let Poll::Ready(Ok((stream, peer))) = poll_once(socket.accept()).await {
+        welcome(&thread, &listener, stream, peer, None);
+    }
+}
+
+async fn places(thread: &Thread, listener: &Listener) -> Option<Places> {
+    let place = thread.place(listener.uid)?;
+    let frontend: &Limit = &place.view.snapshot.frontends[place.frontend].record.limit;
+    Some([
+        frontend.acquire().await,
+        thread.shared.connections.acquire().await,
+    ])
+}
+
+/// What a future says when it is asked only once.
+async fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Errors of the connection that was to be accepted, not of the socket (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+    )
+}
+
+fn welcome(
+    thread: &Rc<Thread>,
+    listener: &Listener,
+    stream: TcpStream,
+    peer: SocketAddr,
+    places: Option<Places>,
+) {
+    let Some(place) = thread.place(listener.uid) else {
+        return;
+    };
+    let client = Client::new(thread.clone(), listener, &place, peer);
+    let entry = thread.enter(client.clone());
+    spawn_local(async move {
+        serve(stream, client).await;
+        drop((entry, places));
+    });
+}

@@ -1,0 +1,59 @@
+//! A request's account: opened with its head, closed when its last byte was passed on or somebody
+//! gave up. Whatever happens to the request, dropping the account closes it once.
+
+use std::rc::Rc;
+
+use super::lease::Lease;
+use super::thread::Thread;
+use super::view::View;
+use crate::state::{FrontendTally, add};
+
+#[derive(Debug)]
+pub(super) struct Account {
+    thread: Rc<Thread>,
+    view: Rc<View>,
+    frontend: usize,
+    /// The session that is part of it, once a server was picked.
+    pub(super) lease: Option<Lease>,
+}
+
+impl Account {
+    pub(super) fn open(thread: Rc<Thread>, view: Rc<View>, frontend: usize) -> Self {
+        let account = Self {
+            thread,
+            view,
+            frontend,
+            lease: None,
+        };
+        add(&account.tally().requests_total, 1);
+        add(&account.tally().sessions, 1);
+        account
+    }
+
+    /// A connect to the leased server failed.
+    pub(super) fn connect_error(&self) {
+        if let Some(lease) = &self.lease {
+            add(&lease.server().tally(self.thread.id).connect_errors, 1);
+        }
+    }
+
+    /// The leased server's response was bad, cut or late.
+    pub(super) fn response_error(&self) {
+        if let Some(lease) = &self.lease {
+            add(&lease.server().tally(self.thread.id).response_errors, 1);
+        }
+    }
+
+    fn tally(&self) -> &FrontendTally {
+        self.view.snapshot.frontends[self.frontend]
+            .record
+            .tallies
+            .of(self.thread.id)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        add(&self.tally().sessions, 1u64.wrapping_neg());
+    }
+}

@@ -1,0 +1,144 @@
+//! The client's socket as hyper sees it: one request at a time, bytes counted.
+//!
+//! A request that comes before the answer to the one before it is out (pipelining) is held back
+//! here. What hyper would write on its own account, its answer to a head it cannot read, is thrown
+//! away: `conn` answers instead.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::conn::Client;
+use super::framing::Framing;
+use super::linger::Unread;
+use crate::state::add;
+
+#[derive(Debug)]
+pub(super) struct ClientIo {
+    pub(super) stream: TcpStream,
+    client: Rc<Client>,
+    framing: Framing,
+    /// The beginning of a request whose predecessor is not answered yet.
+    held: Vec<u8>,
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
+        Self {
+            stream,
+            client,
+            framing: Framing::default(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Whether bytes came, or may be on their way, that hyper has not been given.
+    pub(super) fn unread(&self) -> Unread {
+        match self.framing.is_between() && self.held.is_empty() {
+            true => Unread::Nothing,
+            false => Unread::Something,
+        }
+    }
+
+    /// Gives hyper what belongs to the current message and holds back the rest.
+    fn deliver(&mut self, buf: &mut ReadBuf<'_>, start: usize) -> Poll<io::Result<()>> {
+        let bytes = &buf.filled()[start..];
+        let began = self.framing.is_between();
+        match self.framing.feed(bytes) {
+            Ok(taken) => {
+                self.held.extend_from_slice(&bytes[taken..]);
+                buf.set_filled(start + taken);
+            }
+            Err(bad) => {
+                self.client.refuse(bad.into());
+                buf.set_filled(start);
+                return Poll::Pending;
+            }
+        }
+        if began && self.framing.in_head() {
+            self.client.head_began();
+        }
+        self.client.between.set(self.framing.is_between());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let start = buf.filled().len();
+        let next_must_wait = this.framing.is_between() && this.client.in_exchange();
+        if this.held.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let n = buf.filled().len() - start;
+            if n == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            add(&this.client.tally().bytes_in, n as u64);
+            if next_must_wait {
+                this.held.extend_from_slice(&buf.filled()[start..]);
+                buf.set_filled(start);
+                return Poll::Pending;
+            }
+        } else {
+            if next_must_wait {
+                return Poll::Pending;
+            }
+            let n = this.held.len().min(buf.remaining());
+            buf.put_slice(&this.held[..n]);
+            this.held.drain(..n);
+        }
+        this.deliver(buf, start)
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.client.in_exchange() {
+            return Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
+        }
+        let n = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        add(&this.client.tally().bytes_out, n as u64);
+        this.client.answer_moved();
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper flushes when everything it has was written: if the answer is complete, it is out.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.client.answer_is_out() && !this.held.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How a connection ends is for `conn` to say: it may want to refuse, or to linger.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a request was not answered as asked: what the client is told is read from it.
+
+use http::StatusCode;
+
+use super::framing::BadHead;
+use super::watch::{Awaiting, Expired};
+
+/// The contract's HTTP-behaviour table, a row a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The head does not parse, or its Host is missing, repeated or malformed (RFC 9112, 3.2).
+    Malformed,
+    BothFramings,
+    HeadTooLarge,
+    TargetTooLong,
+    /// `CONNECT`: lbd is no forward proxy.
+    Connect,
+    HeadTooSlow,
+    /// The client stopped sending its body.
+    ClientSilent,
+    NoRoute,
+    /// No server of the backend takes sessions.
+    NoServer,
+    ConnectFailed,
+    ConnectTimedOut,
+    /// The connection broke, or what came was no response.
+    BadResponse,
+    ServerSilent,
+}
+
+impl Fault {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed | Self::BothFramings => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HeadTooSlow | Self::ClientSilent => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::ServerSilent => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// One sentence for the client. It names no server: that is the operator's business.
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::Malformed => "The request could not be understood.",
+            Self::BothFramings => "The request has both Content-Length and Transfer-Encoding.",
+            Self::HeadTooLarge => "The request's header fields are too large.",
+            Self::TargetTooLong => "The request's target is too long.",
+            Self::Connect => "CONNECT is not offered here.",
+            Self::HeadTooSlow | Self::ClientSilent => "The request did not arrive in time.",
+            Self::NoRoute => "Nothing is served here.",
+            Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
+                "No server is available to answer this request."
+            }
+            Self::BadResponse => "The server's response was invalid or incomplete.",
+            Self::ServerSilent => "The server did not answer in time.",
+        }
+    }
+
+    /// Whether the connection cannot be used for another request.
+    pub(super) fn closes(self) -> bool {
+        match self {
+            Self::Malformed
+            | Self::BothFramings
+            | Self::HeadTooLarge
+            | Self::TargetTooLong
+            | Self::Connect
+            | Self::HeadTooSlow
+            | Self::ClientSilent => true,
+            Self::NoRoute
+            | Self::NoServer
+            | Self::ConnectFailed
+            | Self::ConnectTimedOut
+            | Self::BadResponse
+            | Self::ServerSilent => false,
+        }
+    }
+}
+
+impl From<BadHead> for Fault {
+    fn from(bad: BadHead) -> Self {
+        match bad {
+            BadHead::BothFramings => Self::BothFramings,
+            BadHead::HeadTooLarge => Self::HeadTooLarge,
+            BadHead::TargetTooLong => Self::TargetTooLong,
+        }
+    }
+}
+
+impl From<Expired> for Fault {
+    fn from(Expired(awaiting): Expired) -> Self {
+        match awaiting {
+            Awaiting::Request | Awaiting::Head => Self::HeadTooSlow,
+            Awaiting::Client => Self::ClientSilent,
+            Awaiting::Connect => Self::ConnectTimedOut,
+            Awaiting::Server => Self::ServerSilent,
+        }
+    }
+}

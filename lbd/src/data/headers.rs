@@ -1,0 +1,311 @@
+//! What a proxy changes in a message's header fields (RFC 9110, 7.6). Pure.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use ipnet::IpNet;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// The Host of a request is missing, repeated, malformed, or at odds with its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BadHost;
+
+/// The authority a request is for (RFC 9112, 3.2.2 and 3.2.3): the target's where it has one, else
+/// the Host field's. `None` where an HTTP/1.0 request names none.
+pub(super) fn authority(
+    version: Version,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, BadHost> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() || (host.is_none() && version != Version::HTTP_10) {
+        return Err(BadHost);
+    }
+    if !host.is_none_or(|host| is_host(host.as_bytes())) {
+        return Err(BadHost);
+    }
+    match uri.authority() {
+        Some(target) if target.as_str().contains('@') => Err(BadHost),
+        Some(target) => HeaderValue::from_str(target.as_str())
+            .map(Some)
+            .map_err(|_| BadHost),
+        None => Ok(host.cloned()),
+    }
+}
+
+/// Whether a Host field is `uri-host [ ":" port ]` (RFC 9110, 7.2), the empty host included.
+fn is_host(host: &[u8]) -> bool {
+    let in_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b);
+    let (name, port) = match host {
+        [b'[', ..] => match host.iter().position(|b| *b == b']') {
+            Some(end) => (&host[1..end], &host[end + 1..]),
+            None => return false,
+        },
+        _ => host.split_at(host.iter().position(|b| *b == b':').unwrap_or(host.len())),
+    };
+    let literal = host.first() == Some(&b'[');
+    let name_fits = match literal {
+        true => name.iter().all(|b| in_name(b) || *b == b':') && !name.is_empty(),
+        false => name.iter().all(in_name),
+    };
+    let port_fits = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    name_fits && port_fits
+}
+
+/// The host of an authority, without its port.
+pub(super) fn host_of(authority: &str) -> &str {
+    let end = match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => colon,
+        _ => authority.len(),
+    };
+    &authority[..end]
+}
+
+/// What is known of a client for the `X-Forwarded-*` fields.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) ip: IpAddr,
+    /// `ip` as a field value.
+    pub(super) address: &'a HeaderValue,
+    /// The port it connected to.
+    pub(super) port: &'a HeaderValue,
+    pub(super) trusted: &'a [IpNet],
+}
+
+/// Turns a client's header fields into those for a server.
+///
+/// `chunked`: the request had a body of unknown length, which hyper would not announce for GET.
+pub(super) fn prepare_request(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    chunked: bool,
+    origin: Origin<'_>,
+) {
+    strip_hop_by_hop(headers);
+    if chunked {
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    headers.insert(HOST, host.clone());
+    forward(headers, host, origin);
+}
+
+fn forward(headers: &mut HeaderMap, host: &HeaderValue, origin: Origin<'_>) {
+    if origin.trusted.iter().any(|net| net.contains(&origin.ip)) {
+        let before = headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .map(HeaderValue::as_bytes);
+        let mut chain = before.collect::<Vec<_>>().join(b", ".as_slice());
+        if !chain.is_empty() {
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(origin.address.as_bytes());
+        let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| origin.address.clone());
+        headers.insert(FORWARDED_FOR, chain);
+        keep_or(headers, FORWARDED_PROTO, || {
+            HeaderValue::from_static("http")
+        });
+        keep_or(headers, FORWARDED_HOST, || host.clone());
+        keep_or(headers, FORWARDED_PORT, || origin.port.clone());
+        return;
+    }
+    headers.insert(FORWARDED_FOR, origin.address.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_HOST, host.clone());
+    headers.insert(FORWARDED_PORT, origin.port.clone());
+}
+
+fn keep_or(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, value());
+    }
+}
+
+/// Turns a server's header fields into those for a client.
+pub(super) fn prepare_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+}
+
+/// Removes what belongs to one connection, the fields that `Connection` names included.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// The target as a server is asked for it: in origin-form, or `*` (RFC 9112, 3.2).
+pub(super) fn origin_form(uri: &Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri.clone();
+    }
+    uri.path_and_query()
+        .cloned()
+        .map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+/// Whether a request may be sent again though the server may have acted on it (RFC 9110, 9.2.2).
+pub(super) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
+        let mut headers = HeaderMap::new();
+        fields.iter().map(field).for_each(|(name, value)| {
+            headers.append(name, value);
+        });
+        headers
+    }
+
+    fn prepare(headers: &mut HeaderMap, trusted: &[IpNet]) {
+        let (address, port) = (
+            HeaderValue::from_static("192.0.2.7"),
+            HeaderValue::from_static("80"),
+        );
+        let ip = "192.0.2.7".parse().unwrap();
+        let origin = Origin {
+            ip,
+            address: &address,
+            port: &port,
+            trusted,
+        };
+        prepare_request(
+            headers,
+            &HeaderValue::from_static("a.example:8080"),
+            false,
+            origin,
+        );
+    }
+
+    #[test]
+    fn fields_named_by_connection_go_and_cannot_take_ours_along() {
+        let mut headers = map(&[
+            ("connection", "close, X-Secret, x-forwarded-for, host"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("te", "trailers"),
+            ("accept", "*/*"),
+        ]);
+        prepare(&mut headers, &[]);
+        let expected = map(&[
+            ("accept", "*/*"),
+            ("host", "a.example:8080"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "a.example:8080"),
+            ("x-forwarded-port", "80"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn only_trusted_peers_may_say_where_a_request_comes_from() {
+        let said = [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let mut headers = map(&said);
+        prepare(&mut headers, &["192.0.2.0/24".parse().unwrap()]);
+        assert_eq!(
+            headers["x-forwarded-for"],
+            "198.51.100.1, 10.0.0.1, 192.0.2.7"
+        );
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "a.example:8080");
+        let mut headers = map(&said);
+        prepare(&mut headers, &["198.51.100.0/24".parse().unwrap()]);
+        assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn there_is_one_host_and_it_is_one() {
+        let uri = Uri::from_static("/");
+        let ask = |version, fields: &[(&str, &str)]| authority(version, &uri, &map(fields));
+        assert_eq!(ask(Version::HTTP_11, &[]), Err(BadHost));
+        assert_eq!(ask(Version::HTTP_10, &[]), Ok(None));
+        assert_eq!(
+            ask(Version::HTTP_11, &[("host", "a"), ("host", "a")]),
+            Err(BadHost)
+        );
+        for good in ["a.example", "a:80", "[::1]:8080", "", "127.0.0.1", "a_b"] {
+            assert!(ask(Version::HTTP_11, &[("host", good)]).is_ok(), "{good}");
+        }
+        for bad in [
+            "a b", "a/b", "a@b", "a:b", "[::1", "a:1:2", "a,b:c", "[]", "a:123456",
+        ] {
+            assert_eq!(
+                ask(Version::HTTP_11, &[("host", bad)]),
+                Err(BadHost),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_target_names_the_authority_before_host_does() {
+        let uri = Uri::from_static("http://b.example:81/x?y");
+        let found = authority(Version::HTTP_11, &uri, &map(&[("host", "a")])).unwrap();
+        assert_eq!(found.unwrap(), "b.example:81");
+        assert_eq!(origin_form(&uri), "/x?y");
+        assert_eq!(origin_form(&Uri::from_static("*")), "*");
+    }
+
+    #[test]
+    fn a_host_loses_its_port_and_an_address_keeps_its_colons() {
+        assert_eq!(host_of("a.example:80"), "a.example");
+        assert_eq!(host_of("[::1]:80"), "[::1]");
+        assert_eq!(host_of("[::1]"), "[::1]");
+        assert_eq!(host_of("a"), "a");
+    }
+}

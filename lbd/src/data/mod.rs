@@ -1,0 +1,85 @@
+//! The data plane: the way of a request, modules declared in its order.
+//!
+//! Every data thread runs alone: its own runtime, clients, pools and counters. A connection lives
+//! and dies on one thread.
+
+mod thread;
+mod view;
+
+mod accept;
+mod account;
+mod balance;
+mod body;
+mod client_io;
+mod conn;
+mod connect;
+mod fault;
+mod forward;
+mod framing;
+mod headers;
+mod lease;
+mod linger;
+mod listen;
+mod pool;
+mod reply;
+mod request;
+mod route;
+mod watch;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::listen::Listening;
+use self::thread::Thread;
+use crate::state::{Phase, Shared, ThreadId};
+
+/// Starts the data threads. Each ends by itself when the phase is [`Phase::Stopping`] and its last
+/// connection has closed.
+///
+/// # Errors
+/// Where the system grants no thread.
+pub(crate) fn spawn(shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
+    (0..shared.threads)
+        .map(|i| {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name(format!("data-{i}"))
+                .spawn(move || {
+                    let runtime = Builder::new_current_thread()
+                        .enable_all()
+                        .build_local(LocalOptions::default())
+                        .expect("the system grants an event queue");
+                    runtime.block_on(run(Thread::new(ThreadId(i), shared)));
+                })
+        })
+        .collect()
+}
+
+async fn run(thread: Rc<Thread>) {
+    let mut phase = thread.shared.phase();
+    let mut listening = Listening::default();
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while *phase.borrow_and_update() == Phase::Running {
+        listening.follow(&thread).await;
+        thread.sweep();
+        loop {
+            tokio::select! {
+                changed = phase.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                _ = second.tick() => thread.tick(),
+            }
+        }
+    }
+    thread.stop();
+    listening.stop().await;
+    thread.last_client_left().await;
+}

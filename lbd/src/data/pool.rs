@@ -1,0 +1,94 @@
+//! A thread's idle connections to servers.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::connect::Upstream;
+use crate::state::Server;
+
+/// Seconds an unused connection is kept; less than the keep-alive timeout of common servers, but
+/// for the shortest of them, whose closing is noticed.
+const IDLE_SECONDS: u32 = 20;
+
+/// Idle connections kept per server and thread.
+const MOST_IDLE: usize = 512;
+
+#[derive(Debug, Default)]
+pub(super) struct Pools {
+    /// By [`Server::uid`]; the one used last is at the end.
+    idle: HashMap<u64, Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    upstream: Upstream,
+    /// The thread's tick when it became idle.
+    since: u32,
+}
+
+impl Pools {
+    /// A connection to `server` that can be used at once.
+    ///
+    /// `recent`: only one that was used within the last second or so. A server may be about to
+    /// close an older one, which a request that cannot be repeated must not run into.
+    pub(super) fn take(
+        &mut self,
+        server: &Server,
+        address: SocketAddr,
+        now: u32,
+        recent: bool,
+    ) -> Option<Upstream> {
+        let idle = self.idle.get_mut(&server.uid)?;
+        let epoch = server.epoch();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            let candidate = &idle[at];
+            if candidate.upstream.is_closed() || !candidate.upstream.fits(epoch, address) {
+                idle.swap_remove(at);
+                continue;
+            }
+            if recent && now.wrapping_sub(candidate.since) > 1 {
+                return None;
+            }
+            // One whose response was read to the end a moment ago may not have noticed yet.
+            if candidate.upstream.is_ready() {
+                return Some(idle.remove(at).upstream);
+            }
+        }
+        None
+    }
+
+    pub(super) fn put(&mut self, server: &Server, upstream: Upstream, now: u32) {
+        if upstream.is_closed() {
+            return;
+        }
+        let idle = self.idle.entry(server.uid).or_default();
+        if idle.len() < MOST_IDLE {
+            idle.push(Idle {
+                upstream,
+                since: now,
+            });
+        }
+    }
+
+    /// Closes connections that stayed unused, and those that `is_current` does not want: it is
+    /// asked for each server's uid and answers with its epoch and address.
+    pub(super) fn sweep(&mut self, now: u32, current: impl Fn(u64) -> Option<(u32, SocketAddr)>) {
+        self.idle.retain(|uid, idle| {
+            let Some((epoch, address)) = current(*uid) else {
+                return false;
+            };
+            idle.retain(|i| {
+                now.wrapping_sub(i.since) < IDLE_SECONDS
+                    && !i.upstream.is_closed()
+                    && i.upstream.fits(epoch, address)
+            });
+            !idle.is_empty()
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.idle.is_empty()
+    }
+}

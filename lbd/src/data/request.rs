@@ -1,0 +1,173 @@
+//! The way of a request: open its account, find its route, pick a server, forward, answer.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::{Body, Incoming};
+
+use super::account::Account;
+use super::body::Answer;
+use super::conn::Client;
+use super::fault::Fault;
+use super::forward::{Arrived, forward};
+use super::headers::{self, Origin};
+use super::reply;
+use super::route::{Subject, Target, redirect_target};
+use super::thread::Place;
+use bytes::Bytes;
+
+/// Answers one request. Opens its account at once, before anything is awaited.
+pub(super) fn serve(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Answer>, Gone>> {
+    let opened = client.thread.place(client.listener).map(|place| {
+        let timeouts = place.view.snapshot.frontends[place.frontend]
+            .config
+            .timeouts;
+        client.begin_exchange(timeouts);
+        let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
+        (place, account)
+    });
+    async move {
+        let (place, account) = opened.ok_or(Gone)?;
+        Ok(answer(&client, &place, request, account).await)
+    }
+}
+
+/// The connection's frontend is gone: it is closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the frontend of this connection is gone")]
+pub(super) struct Gone;
+
+async fn answer(
+    client: &Rc<Client>,
+    place: &Place,
+    request: Request<Incoming>,
+    mut account: Account,
+) -> Response<Answer> {
+    let version = request.version();
+    let accept = request.headers().get(http::header::ACCEPT).cloned();
+    let mut response = match route(client, place, request) {
+        Ok(Way::Answer(response)) => own(response, client, account),
+        Ok(Way::Forward { backend, request }) => {
+            match forward(client, &place.view, backend, request, &mut account).await {
+                Ok(arrived) => pass_on(arrived, version, client, account),
+                Err(fault) => own(reply::fault(fault, accept.as_ref()), client, account),
+            }
+        }
+        Err(fault) => own(reply::fault(fault, accept.as_ref()), client, account),
+    };
+    if place.leaving {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Where a request goes.
+enum Way {
+    Forward {
+        backend: usize,
+        request: Request<Incoming>,
+    },
+    Answer(Response<Bytes>),
+}
+
+/// Finds the route, and prepares the request for a server where it leads to one.
+fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Result<Way, Fault> {
+    if request.method() == Method::CONNECT {
+        return Err(Fault::Connect);
+    }
+    let authority = headers::authority(request.version(), request.uri(), request.headers())
+        .map_err(|_| Fault::Malformed)?;
+    let host = match authority {
+        Some(host) => host,
+        None => HeaderValue::try_from(client.local.to_string()).map_err(|_| Fault::Malformed)?,
+    };
+    let host_text = host.to_str().map_err(|_| Fault::Malformed)?;
+    let uri = request.uri();
+    let target = place.view.routes[place.frontend]
+        .find(Subject {
+            host: headers::host_of(host_text),
+            path: uri.path(),
+            method: request.method(),
+            headers: request.headers(),
+        })
+        .ok_or(Fault::NoRoute)?;
+    let backend = match target {
+        Target::Backend(backend) => backend,
+        Target::Redirect { to, status } => {
+            let to = redirect_target(&to, host_text, uri.path(), uri.query());
+            let answer = reply::redirect(status_code(status), &to);
+            return answer.map(Way::Answer).ok_or(Fault::Malformed);
+        }
+        Target::Respond { status } => {
+            let accept = request.headers().get(http::header::ACCEPT);
+            return Ok(Way::Answer(reply::respond(status_code(status), accept)));
+        }
+    };
+    prepare(client, place, &mut request, &host);
+    Ok(Way::Forward { backend, request })
+}
+
+/// Turns the client's request into the one for a server.
+fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host: &HeaderValue) {
+    let chunked =
+        !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH);
+    let origin = Origin {
+        ip: client.peer.ip().to_canonical(),
+        address: &client.address,
+        port: &client.port,
+        trusted: &place.view.snapshot.frontends[place.frontend]
+            .config
+            .trusted_proxies,
+    };
+    headers::prepare_request(request.headers_mut(), host, chunked, origin);
+    if request.uri().authority().is_some() {
+        *request.uri_mut() = headers::origin_form(request.uri());
+    }
+    *request.version_mut() = Version::HTTP_11;
+    // What hyper keeps there is about the client's connection.
+    request.extensions_mut().clear();
+}
+
+/// Turns a server's response into the one for the client.
+fn pass_on(
+    arrived: Arrived,
+    version: Version,
+    client: &Rc<Client>,
+    account: Account,
+) -> Response<Answer> {
+    let Arrived {
+        response,
+        upstream,
+        timeout,
+    } = arrived;
+    let (mut parts, incoming) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        account.response_error();
+        return own(reply::fault(Fault::BadResponse, None), client, account);
+    }
+    headers::prepare_response(&mut parts.headers);
+    parts.version = version;
+    parts.extensions.clear();
+    if version == Version::HTTP_10 && incoming.size_hint().exact().is_none() {
+        client.answer_is_unframed();
+    }
+    let answer = Answer::from_server(incoming, upstream, timeout, client.clone(), account);
+    Response::from_parts(parts, answer)
+}
+
+/// An answer of our own.
+fn own(response: Response<Bytes>, client: &Rc<Client>, mut account: Account) -> Response<Answer> {
+    account.lease = None;
+    response.map(|bytes| Answer::own(bytes, client.clone(), account))
+}
+
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

@@ -1,0 +1,199 @@
+//! What one data thread owns: its view of the configuration, its pools, its clients.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::conn::Client;
+use super::connect::Upstream;
+use super::framing::MAX_HEAD;
+use super::pool::Pools;
+use super::view::View;
+use crate::state::{Server, Shared, ThreadId};
+
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) id: ThreadId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) http: http1::Builder,
+    view: RefCell<Rc<View>>,
+    /// Listeners that a reload removed while connections of theirs were open, with the frontend
+    /// these go on to be served by.
+    departed: RefCell<HashMap<u64, (Rc<View>, usize)>>,
+    pools: RefCell<Pools>,
+    clients: RefCell<Slab<Rc<Client>>>,
+    /// Seconds since the thread started: a clock that costs nothing to read.
+    tick: Cell<u32>,
+    stopping: Cell<bool>,
+    empty: Notify,
+}
+
+/// A client's place in its thread's register.
+#[derive(Debug)]
+pub(super) struct Entry {
+    thread: Rc<Thread>,
+    key: usize,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut clients = self.thread.clients.borrow_mut();
+        clients.try_remove(self.key);
+        if clients.is_empty() {
+            self.thread.empty.notify_one();
+        }
+    }
+}
+
+/// Which frontend a request is for.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) view: Rc<View>,
+    pub(super) frontend: usize,
+    /// Its listener is gone: the connection closes after this request.
+    pub(super) leaving: bool,
+}
+
+impl Thread {
+    pub(super) fn new(id: ThreadId, shared: Arc<Shared>) -> Rc<Self> {
+        let mut http = http1::Builder::new();
+        // Room beyond our own bound, so that it is ours that is met.
+        http.max_header_size(2 * MAX_HEAD);
+        let view = View::new(shared.snapshot());
+        Rc::new(Self {
+            id,
+            shared,
+            http,
+            view: RefCell::new(Rc::new(view)),
+            departed: RefCell::default(),
+            pools: RefCell::default(),
+            clients: RefCell::default(),
+            tick: Cell::new(0),
+            stopping: Cell::new(false),
+            empty: Notify::new(),
+        })
+    }
+
+    /// The view of what runs now.
+    pub(super) fn view(&self) -> Rc<View> {
+        let current = self.shared.snapshot_cell().load();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(&current, &view.snapshot) {
+            let old = std::mem::replace(&mut *view, Rc::new(View::new(Arc::clone(&current))));
+            self.remember_departed(&old, &view);
+        }
+        view.clone()
+    }
+
+    /// The frontend that serves the connections of a listener.
+    pub(super) fn place(&self, listener: u64) -> Option<Place> {
+        let view = self.view();
+        if let Some(frontend) = view.frontend_of(listener) {
+            return Some(Place {
+                view,
+                frontend,
+                leaving: self.stopping.get(),
+            });
+        }
+        let departed = self.departed.borrow();
+        let (view, frontend) = departed.get(&listener)?;
+        Some(Place {
+            view: view.clone(),
+            frontend: *frontend,
+            leaving: true,
+        })
+    }
+
+    fn remember_departed(&self, old: &Rc<View>, new: &View) {
+        let clients = self.clients.borrow();
+        let mut departed = self.departed.borrow_mut();
+        for (_, client) in clients.iter() {
+            let listener = client.listener;
+            if new.frontend_of(listener).is_none()
+                && let Some(frontend) = old.frontend_of(listener)
+            {
+                departed.insert(listener, (old.clone(), frontend));
+            }
+        }
+    }
+
+    /// A kept connection to a server that can be used at once; see [`Pools::take`].
+    pub(super) fn reuse(
+        &self,
+        server: &Server,
+        address: SocketAddr,
+        recent: bool,
+    ) -> Option<Upstream> {
+        self.pools
+            .borrow_mut()
+            .take(server, address, self.tick.get(), recent)
+    }
+
+    /// Keeps a connection to a server for a later request.
+    pub(super) fn keep(&self, server: &Server, upstream: Upstream) {
+        self.pools
+            .borrow_mut()
+            .put(server, upstream, self.tick.get());
+    }
+
+    /// Registers a client for as long as what this returns is held.
+    pub(super) fn enter(self: &Rc<Self>, client: Rc<Client>) -> Entry {
+        let key = self.clients.borrow_mut().insert(client);
+        Entry {
+            thread: self.clone(),
+            key,
+        }
+    }
+
+    /// Waits until no client is left.
+    pub(super) async fn last_client_left(&self) {
+        while !self.clients.borrow().is_empty() {
+            self.empty.notified().await;
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// From now on connections close as soon as nothing moves on them.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        for (_, client) in self.clients.borrow().iter() {
+            client.wake();
+        }
+    }
+
+    /// A second has passed.
+    pub(super) fn tick(&self) {
+        self.tick.set(self.tick.get().wrapping_add(1));
+        self.sweep();
+        if !self.departed.borrow().is_empty() {
+            let clients = self.clients.borrow();
+            let open = |listener| {
+                clients
+                    .iter()
+                    .any(|(_, client)| client.listener == listener)
+            };
+            self.departed
+                .borrow_mut()
+                .retain(|listener, _| open(*listener));
+        }
+    }
+
+    /// Closes kept connections that nobody should use any more.
+    pub(super) fn sweep(&self) {
+        let view = self.view();
+        let mut pools = self.pools.borrow_mut();
+        if pools.is_empty() {
+            return;
+        }
+        pools.sweep(self.tick.get(), |server| view.whereabouts(server));
+    }
+}

@@ -1,0 +1,100 @@
+//! A data thread's own copy of the snapshot, with what is derived from it once.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::balance::Rotation;
+use super::route::Routes;
+use crate::state::Snapshot;
+
+/// Counted without atomics: a request holds one, and never sees half a reload.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// In the order of the snapshot's frontends.
+    pub(super) routes: Vec<Routes>,
+    /// Which frontend a listener belongs to.
+    by_listener: HashMap<u64, usize>,
+    /// Each server's backend and position, by uid.
+    servers: HashMap<u64, (usize, usize)>,
+    rotations: RefCell<Vec<Option<Turns>>>,
+}
+
+/// A backend's rotation, and the version of its servers' states that it was made from.
+type Turns = (u32, Rc<Rotation>);
+
+impl View {
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        let routes = snapshot.frontends.iter().map(|frontend| {
+            let config = &frontend.config;
+            let default = config.default_backend.as_ref();
+            Routes::new(&config.routes, default, |name| {
+                snapshot.backend_position(name)
+            })
+        });
+        let by_listener = snapshot
+            .frontends
+            .iter()
+            .enumerate()
+            .flat_map(|(i, frontend)| frontend.listeners.iter().map(move |l| (l.uid, i)))
+            .collect();
+        let servers = snapshot
+            .backends
+            .iter()
+            .enumerate()
+            .flat_map(|(b, backend)| {
+                backend
+                    .servers
+                    .iter()
+                    .enumerate()
+                    .map(move |(s, server)| (server.uid, (b, s)))
+            });
+        Self {
+            servers: servers.collect(),
+            routes: routes.collect(),
+            by_listener,
+            rotations: RefCell::new(vec![None; snapshot.backends.len()]),
+            snapshot,
+        }
+    }
+
+    pub(super) fn frontend_of(&self, listener: u64) -> Option<usize> {
+        self.by_listener.get(&listener).copied()
+    }
+
+    /// A server's epoch and address now, by its uid; `None` where it was removed.
+    pub(super) fn whereabouts(&self, server: u64) -> Option<(u32, SocketAddr)> {
+        let (backend, position) = *self.servers.get(&server)?;
+        let backend = &self.snapshot.backends[backend];
+        Some((
+            backend.servers[position].epoch(),
+            backend.config.servers[position].address,
+        ))
+    }
+
+    /// The rotation of a backend as its servers are now.
+    pub(super) fn rotation(&self, backend: usize) -> Rc<Rotation> {
+        let backend_state = &self.snapshot.backends[backend];
+        let version = backend_state.pool.version();
+        let mut rotations = self.rotations.borrow_mut();
+        if let Some((of, rotation)) = &rotations[backend]
+            && *of == version
+        {
+            return rotation.clone();
+        }
+        let servers = backend_state
+            .servers
+            .iter()
+            .zip(&backend_state.config.servers)
+            .enumerate();
+        let taking = servers
+            .filter(|(_, (server, _))| server.state().takes_new_sessions())
+            .map(|(i, (_, config))| (i, config.weight));
+        let rotation = Rc::new(Rotation::new(taking));
+        rotations[backend] = Some((version, rotation.clone()));
+        rotation
+    }
+}

@@ -1,0 +1,146 @@
+//! What a request waits for and how long: one timer for all of a connection's deadlines.
+//!
+//! Everybody on the way of a request says whose silence is to be bounded by writing cells, without
+//! asking the clock. The connection's driver (`conn`) alone owns a timer and looks every [`LOOK`];
+//! silence is measured from the first look after the last sign of life, so a timeout comes at most
+//! two looks late and never early.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often a busy connection looks at its deadline, and how long an idle one keeps its buffers.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+
+/// Whose silence is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaiting {
+    /// The client, to begin a request.
+    Request,
+    /// The client, to finish a request head.
+    Head,
+    /// A connect to a server.
+    Connect,
+    /// The client, to send more of a body or to take more of an answer.
+    Client,
+    /// The server, to answer or to send more of the answer.
+    Server,
+}
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    awaiting: Cell<Awaiting>,
+    timeout: Cell<Duration>,
+    /// Something moved since the last look.
+    moved: Cell<bool>,
+    deadline: Cell<Instant>,
+    expired: Cell<bool>,
+}
+
+/// The deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Expired(pub(super) Awaiting);
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing moved, the deadline is ahead: look again then.
+    Quiet(Instant),
+    /// Something moved: look again then.
+    Moving(Instant),
+    Expired(Awaiting),
+}
+
+impl Watch {
+    pub(super) fn new(awaiting: Awaiting, timeout: Duration, now: Instant) -> Self {
+        Self {
+            awaiting: Cell::new(awaiting),
+            timeout: Cell::new(timeout),
+            moved: Cell::new(false),
+            deadline: Cell::new(now + timeout),
+            expired: Cell::new(false),
+        }
+    }
+
+    /// From now on bounds the silence of `awaiting`; what it was bounded by already goes on.
+    pub(super) fn expect(&self, awaiting: Awaiting, timeout: Duration) {
+        if self.awaiting.replace(awaiting) != awaiting {
+            self.timeout.set(timeout);
+            self.moved.set(true);
+        }
+    }
+
+    /// A sign of life from whoever is awaited.
+    pub(super) fn moved(&self) {
+        self.moved.set(true);
+    }
+
+    pub(super) fn awaiting(&self) -> Awaiting {
+        self.awaiting.get()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline.get()
+    }
+
+    pub(super) fn look(&self, now: Instant) -> Look {
+        let moved = self.moved.take();
+        if moved {
+            self.deadline.set(now + self.timeout.get());
+        }
+        let deadline = self.deadline.get();
+        if now >= deadline {
+            return Look::Expired(self.awaiting.get());
+        }
+        let next = deadline.min(now + LOOK);
+        if moved {
+            Look::Moving(next)
+        } else {
+            Look::Quiet(next)
+        }
+    }
+
+    /// Marks the deadline as passed, for whoever waits to see at its next poll.
+    pub(super) fn expire(&self) {
+        self.expired.set(true);
+    }
+
+    /// Takes note that the deadline passed, if it did.
+    pub(super) fn take_expired(&self) -> Option<Expired> {
+        self.expired.take().then(|| Expired(self.awaiting.get()))
+    }
+
+    /// Runs a future of the request until it is ready or the deadline passes.
+    pub(super) async fn bound<T>(&self, future: impl Future<Output = T>) -> Result<T, Expired> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => match self.take_expired() {
+                Some(expired) => Poll::Ready(Err(expired)),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_from_the_first_look_after_the_last_move() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let watch = Watch::new(Awaiting::Request, Duration::from_millis(800), start);
+        assert_eq!(watch.look(after(100)), Look::Quiet(after(600)));
+        watch.expect(Awaiting::Server, Duration::from_secs(2));
+        assert_eq!(watch.look(after(900)), Look::Moving(after(1400)));
+        assert_eq!(watch.look(after(2600)), Look::Quiet(after(2900)));
+        assert_eq!(watch.look(after(2900)), Look::Expired(Awaiting::Server));
+    }
+}

@@ -1,0 +1,49 @@
+//! Connects to a server: the whole of a TCP check, the beginning of every other.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use lb_proto::status::CheckResult;
+use rustix::io::Errno;
+use tokio::net::TcpStream;
+
+use super::{NotProbed, Seen};
+
+/// Connects. The inner error is the server's, the outer one ours.
+pub(super) async fn connect(address: SocketAddr) -> Result<Result<TcpStream, Seen>, NotProbed> {
+    let error = match TcpStream::connect(address).await {
+        Ok(stream) => return Ok(Ok(stream)),
+        Err(error) => error,
+    };
+    if is_ours(&error) {
+        return Err(NotProbed {
+            address,
+            source: error,
+        });
+    }
+    let result = match error.kind() {
+        ErrorKind::TimedOut => CheckResult::L4TOUT,
+        _ => CheckResult::L4CON,
+    };
+    Ok(Err(Seen::new(result, in_words(&error))))
+}
+
+/// Whether an error of `connect` tells of a want on this machine.
+fn is_ours(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
+    )
+}
+
+/// An error without the "(os error 111)" that std appends, in lower case.
+pub(super) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
+}

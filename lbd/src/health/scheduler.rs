@@ -1,0 +1,249 @@
+//! One task per checked server, kept in step with the snapshot that runs.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lb_proto::config::Check;
+use lb_proto::name::ServerId;
+use lb_proto::state::Admin;
+use lb_proto::status::CheckStatus;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{debug, warn};
+
+use super::verdict::{Change, Verdict};
+use super::{NotProbed, Seen, probe};
+use crate::state::{Server, Shared, Snapshot, now};
+
+/// First probes in flight at once. All servers are due in the same instant when a configuration is
+/// loaded; later probes are spread over the interval and need no bound.
+const FIRST_PROBES: usize = 512;
+
+/// Runs checks until it is dropped.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut nudges = shared.phase();
+    let mut scheduler = Scheduler::new(shared.clone());
+    let mut current = None;
+    loop {
+        let snapshot = shared.snapshot();
+        let known = current.as_ref().is_some_and(|c| Arc::ptr_eq(c, &snapshot));
+        if !known {
+            scheduler.reconcile(&snapshot);
+            current = Some(snapshot);
+        }
+        if nudges.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Scheduler {
+    shared: Arc<Shared>,
+    /// By [`Server::uid`].
+    tasks: HashMap<u64, Task>,
+    first_probes: Arc<Semaphore>,
+}
+
+/// The check of one server; ends when dropped.
+struct Task {
+    address: SocketAddr,
+    check: Check,
+    handle: AbortHandle,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl Scheduler {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            tasks: HashMap::new(),
+            first_probes: Arc::new(Semaphore::new(FIRST_PROBES)),
+        }
+    }
+
+    /// Starts, restarts and stops checks as the snapshot says; what it leaves alone goes on.
+    fn reconcile(&mut self, snapshot: &Snapshot) {
+        let mut before = std::mem::take(&mut self.tasks);
+        for backend in &snapshot.backends {
+            for server in &backend.servers {
+                let name = &server.id.server;
+                let (Some(check), Some(address)) = (backend.checks(name), backend.address(name))
+                else {
+                    continue;
+                };
+                let task = match before.remove(&server.uid) {
+                    Some(task) if task.address == address && task.check == *check => task,
+                    _ => self.start(server.clone(), address, check.clone()),
+                };
+                self.tasks.insert(server.uid, task);
+            }
+        }
+    }
+
+    fn start(&self, server: Arc<Server>, address: SocketAddr, check: Check) -> Task {
+        let checker = Checker {
+            shared: self.shared.clone(),
+            verdict: Verdict::new(server.health(), check.rise, check.fall),
+            probed: true,
+            server,
+            address,
+            check: check.clone(),
+        };
+        let handle = tokio::spawn(checker.run(self.first_probes.clone())).abort_handle();
+        Task {
+            address,
+            check,
+            handle,
+        }
+    }
+}
+
+struct Checker {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+    address: SocketAddr,
+    check: Check,
+    verdict: Verdict,
+    /// Whether the last probe could be made at all.
+    probed: bool,
+}
+
+impl Checker {
+    async fn run(mut self, first_probes: Arc<Semaphore>) {
+        let server = self.server.clone();
+        loop {
+            while server.admin() == Admin::Maint {
+                server.check_wake.notified().await;
+            }
+            // A wake means that the server went into maint or left it: start over.
+            tokio::select! {
+                biased;
+                () = server.check_wake.notified() => {}
+                () = self.check_steadily(&first_probes) => {}
+            }
+        }
+    }
+
+    /// Probes now and then at a fixed cadence, judging from the health that the server has now.
+    async fn check_steadily(&mut self, first_probes: &Semaphore) {
+        self.verdict = Verdict::new(self.server.health(), self.check.rise, self.check.fall);
+        let turn = first_probes.acquire().await;
+        let start = Instant::now() + first_pause(&self.server.id, self.check.interval);
+        self.check_once().await;
+        drop(turn);
+        let mut ticks = interval_at(start, self.check.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            self.check_once().await;
+        }
+    }
+
+    async fn check_once(&mut self) {
+        let began = Instant::now();
+        match probe(self.address, &self.check).await {
+            Ok(seen) => self.hear(&seen, began.elapsed()),
+            Err(error) => self.skip(&error),
+        }
+    }
+
+    fn hear(&mut self, seen: &Seen, latency: Duration) {
+        let server = &self.server;
+        self.probed = true;
+        debug!(server = %server.id, result = seen.result.as_str(), detail = seen.detail, ?latency, "checked");
+        server.set_last_check(Some(CheckStatus {
+            at: now(),
+            result: seen.result,
+            status: seen.status,
+            latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3,
+            detail: seen.detail.clone(),
+        }));
+        if let Some(change) = self.verdict.hear(seen.result.is_ok()) {
+            let reason = reason(change, seen);
+            self.shared.set_health(server, change.health, &reason);
+        }
+    }
+
+    /// A probe that could not be made changes nothing: servers must not go down because this
+    /// process ran out of descriptors.
+    fn skip(&mut self, error: &NotProbed) {
+        if std::mem::take(&mut self.probed) {
+            let cause = &error.source;
+            warn!(server = %self.server.id, %cause, "{error}; its health stays as it is");
+        }
+    }
+}
+
+/// How long the second probe waits after the first: a part of the interval that depends on the
+/// name, so that servers loaded together are not probed together ever after.
+fn first_pause(id: &ServerId, interval: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let part = (hasher.finish() >> 32) as f64 / f64::from(u32::MAX);
+    interval.mul_f64(0.5 + 0.5 * part)
+}
+
+/// Why health changed, as in "3 of 3 checks failed: L4CON, connection refused".
+fn reason(change: Change, seen: &Seen) -> String {
+    let did = match seen.result.is_ok() {
+        true => "succeeded",
+        false => "failed",
+    };
+    let (result, detail) = (seen.result.as_str(), &seen.detail);
+    match change.results {
+        1 => format!("check {did}: {result}, {detail}"),
+        n => format!("{n} of {n} checks {did}: {result}, {detail}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_proto::state::Health;
+    use lb_proto::status::CheckResult;
+
+    use super::*;
+
+    #[test]
+    fn first_pauses_differ_and_stay_within_the_interval() {
+        let interval = Duration::from_secs(2);
+        let pauses: Vec<_> = (0..1000)
+            .map(|i| first_pause(&format!("app/web{i}").parse().unwrap(), interval))
+            .collect();
+        assert!(pauses.iter().all(|p| *p >= interval / 2 && *p <= interval));
+        let mut tenths = [0; 10];
+        for pause in &pauses {
+            tenths[((pause.as_secs_f64() - 1.0) * 9.999) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|n| (50..150).contains(n)), "{tenths:?}");
+    }
+
+    #[test]
+    fn the_reason_counts_the_checks_that_made_it() {
+        let seen = Seen::new(
+            CheckResult::L7STS,
+            "GET /healthz answered 404, expected 200",
+        );
+        let change = |results| Change {
+            health: Health::Down,
+            results,
+        };
+        assert_eq!(
+            reason(change(3), &seen),
+            "3 of 3 checks failed: L7STS, GET /healthz answered 404, expected 200"
+        );
+        assert_eq!(
+            reason(change(1), &seen),
+            "check failed: L7STS, GET /healthz answered 404, expected 200"
+        );
+    }
+}

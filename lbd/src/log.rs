@@ -1,0 +1,96 @@
+//! The daemon's log: to stderr, level and format changeable while it runs.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lb_proto::config::{Log, LogFormat, LogLevel};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What [`apply`] changes. One per process, as the subscriber is.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Starts logging. Later calls only change level and format.
+pub(crate) fn init(log: Log) {
+    if LEVEL.get().is_none() {
+        let (level, handle) = reload::Layer::new(filter(log.level));
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .event_format(Lines::new());
+        let started = tracing_subscriber::registry()
+            .with(level)
+            .with(lines)
+            .try_init();
+        if started.is_ok() {
+            let _ = LEVEL.set(handle);
+        }
+    }
+    apply(log);
+}
+
+/// Sets level and format.
+pub(crate) fn apply(log: Log) {
+    JSON.store(log.format == LogFormat::Json, Ordering::Relaxed);
+    if let Some(handle) = LEVEL.get() {
+        // It fails only when the subscriber is gone, and then nobody logs.
+        let _ = handle.reload(filter(log.level));
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Writes an event in the format of the moment.
+struct Lines {
+    text: Format<Full>,
+    json: Format<Json>,
+}
+
+impl Lines {
+    fn new() -> Self {
+        Self {
+            text: Format::default().with_target(false),
+            json: Format::default()
+                .json()
+                .flatten_event(true)
+                .with_target(false)
+                .with_current_span(false)
+                .with_span_list(false),
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if JSON.load(Ordering::Relaxed) {
+            return self.json.format_event(context, writer, event);
+        }
+        self.text.format_event(context, writer.by_ref(), event)
+    }
+}

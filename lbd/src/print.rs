@@ -1,0 +1,33 @@
+//! The only file that prints: data to stdout, talk to stderr. The log is [`crate::log`]'s.
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+
+use lb_proto::config;
+use lb_proto::error::Problem;
+
+/// Nothing can be done about a stdout that is gone, and nothing should fail for it.
+pub(crate) fn stdout(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Every problem of a configuration file.
+pub(crate) fn problems(problems: &[Problem]) {
+    let color = io::stderr().is_terminal();
+    stderr(config::render(problems, color).trim_end());
+}
+
+/// An error, its causes, and what to do about it.
+pub(crate) fn error(error: &dyn Error, hint: Option<&str>) {
+    let causes = std::iter::successors(Some(error), |&e| e.source());
+    let chain: Vec<String> = causes.map(ToString::to_string).collect();
+    stderr(&format!("lbd: {}", chain.join(": ")));
+    if let Some(hint) = hint {
+        stderr(&format!("hint: {hint}"));
+    }
+}
+
+fn stderr(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

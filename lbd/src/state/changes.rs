@@ -1,0 +1,95 @@
+//! Changes of a server's state: written, told to data threads, logged and streamed in one place.
+
+use lb_proto::event::Event;
+use lb_proto::state::{Admin, Health, State};
+use tracing::{info, warn};
+
+use super::quota::LogLine;
+use super::{Server, Shared};
+
+/// The time now as events and status carry it: RFC 3339, UTC, milliseconds.
+pub(crate) fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
+impl Shared {
+    /// Sets what the operator wants of a server. Leaving maint starts its health over.
+    ///
+    /// `reason` says who asked, as in "by uid 0, pid 4711".
+    pub(crate) fn set_admin(&self, server: &Server, admin: Admin, reason: &str) {
+        let was = server.admin();
+        let leaves_maint = was == Admin::Maint && admin != Admin::Maint;
+        let health = if leaves_maint {
+            self.fresh_health(server)
+        } else {
+            server.health()
+        };
+        let log = LogLine::Operator;
+        self.write(server, admin, health, &format!("{admin} {reason}"), log);
+        if (was == Admin::Maint) != (admin == Admin::Maint) {
+            server.check_wake.notify_one();
+        }
+    }
+
+    /// Sets what checks say of a server. One that flaps is not logged at every turn.
+    pub(crate) fn set_health(&self, server: &Server, health: Health, reason: &str) {
+        if health == server.health() {
+            return;
+        }
+        let log = server.log_quota();
+        self.write(server, server.admin(), health, reason, log);
+    }
+
+    /// What health starts over with: `down` until checks succeed, unless it would leave its
+    /// backend without any server.
+    fn fresh_health(&self, server: &Server) -> Health {
+        let snapshot = self.snapshot();
+        let Some(backend) = snapshot.backend(&server.id.backend) else {
+            return Health::Unchecked;
+        };
+        let checked = backend.checks(&server.id.server).is_some();
+        let others = backend
+            .servers
+            .iter()
+            .filter(|other| other.uid != server.uid);
+        if checked && others.into_iter().any(|other| other.state() == State::Up) {
+            Health::Down
+        } else {
+            Health::Unchecked
+        }
+    }
+
+    fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str, line: LogLine) {
+        if (admin, health) == (server.admin(), server.health()) {
+            return;
+        }
+        let (was, state) = server.write(admin, health);
+        log(server, was, state, reason, line);
+        if was != state {
+            self.nudge();
+        }
+        self.emit(Event::Server {
+            at: now(),
+            server: server.id.clone(),
+            was,
+            state,
+            admin,
+            health,
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+fn log(server: &Server, was: State, state: State, reason: &str, line: LogLine) {
+    let server = &server.id;
+    match (line, state) {
+        (LogLine::None, _) => {}
+        (LogLine::Whole { unlogged: 1.. } | LogLine::Last, _) => {
+            let flapping = line.flapping();
+            warn!(%server, %was, %state, reason, flapping, "server changed");
+        }
+        (LogLine::Operator, _) => info!(%server, %was, %state, reason, "server changed"),
+        (_, State::Down) => warn!(%server, %was, %state, reason, "server changed"),
+        _ => info!(%server, %was, %state, reason, "server changed"),
+    }
+}

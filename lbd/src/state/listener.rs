@@ -1,0 +1,108 @@
+//! Listening sockets: they belong to the process, not to a snapshot.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lb_proto::name::FrontendName;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::ThreadId;
+
+/// Connections the kernel keeps for us until they are accepted (capped by `net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// An address listened on: one socket per data thread, among which the kernel spreads connections.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) uid: u64,
+    /// As configured: port 0 stays 0.
+    pub(crate) configured: SocketAddr,
+    /// As bound.
+    pub(crate) address: SocketAddr,
+    /// Whose bind it was when it was bound; tells two binds on port 0 apart.
+    pub(crate) first_frontend: FrontendName,
+    sockets: Vec<TcpListener>,
+}
+
+/// A bind that failed, and nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub(crate) struct BindError {
+    pub(crate) address: SocketAddr,
+    #[source]
+    pub(crate) source: io::Error,
+}
+
+impl Listener {
+    /// The socket of one data thread, as a descriptor of its own.
+    pub(crate) fn socket(&self, thread: ThreadId) -> io::Result<TcpListener> {
+        self.sockets[thread.0].try_clone()
+    }
+}
+
+/// Binds an address for `threads` data threads.
+pub(crate) fn bind(
+    address: SocketAddr,
+    frontend: &FrontendName,
+    threads: usize,
+) -> Result<Listener, BindError> {
+    static UIDS: AtomicU64 = AtomicU64::new(1);
+    let error = |source| BindError { address, source };
+    // Sockets that share a port by SO_REUSEPORT would share it with a second lbd as well; one
+    // bound without it finds out whether the port is free, and which port 0 stands for.
+    let probe = socket(address, false).map_err(error)?;
+    let bound = probe
+        .local_addr()
+        .map_err(error)?
+        .as_socket()
+        .unwrap_or(address);
+    drop(probe);
+    let sockets = (0..threads)
+        .map(|_| {
+            let socket = socket(bound, true)?;
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect::<io::Result<_>>()
+        .map_err(error)?;
+    Ok(Listener {
+        uid: UIDS.fetch_add(1, Ordering::Relaxed),
+        configured: address,
+        address: bound,
+        first_frontend: frontend.clone(),
+        sockets,
+    })
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it: an answer never waits for the acknowledgement of its first part.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_listener_on_the_port_is_refused() {
+        let frontend = "web".parse().unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2).unwrap();
+        assert_ne!(first.address.port(), 0);
+        let second = bind(first.address, &frontend, 2).unwrap_err();
+        assert_eq!(second.source.kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,111 @@
+//! What both planes know: the bridge between them.
+//!
+//! A [`Snapshot`] is immutable and swapped whole; [`Server`] and [`FrontendRecord`] outlive the
+//! snapshots that mention them. One writer per fact: the control plane writes the snapshot pointer,
+//! admin state and health; data threads write sessions and tallies.
+
+mod changes;
+mod limit;
+mod listener;
+mod quota;
+mod server;
+mod snapshot;
+mod tally;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use lb_proto::event::Event;
+use tokio::sync::{broadcast, watch};
+
+pub(crate) use changes::now;
+pub(crate) use limit::{Limit, Permit};
+pub(crate) use listener::{BindError, Listener, bind};
+pub(crate) use server::Server;
+pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
+pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
+
+/// How many events a slow `watch` client may fall behind before some are dropped for it.
+const EVENT_BACKLOG: usize = 4096;
+
+/// What data threads are told beside the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Accept nothing, close what is idle, let sessions finish.
+    Stopping,
+}
+
+/// The one value that every part holds.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    /// Data threads wake on it to look at the snapshot, the pools and the phase again.
+    phase: watch::Sender<Phase>,
+    events: broadcast::Sender<Event>,
+    /// Client connections at once, all frontends.
+    pub(crate) connections: Limit,
+    pub(crate) threads: usize,
+    pub(crate) started: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new(snapshot: Snapshot, threads: usize, max_connections: usize) -> Arc<Self> {
+        Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            phase: watch::Sender::new(Phase::Running),
+            events: broadcast::Sender::new(EVENT_BACKLOG),
+            connections: Limit::new(max_connections),
+            threads,
+            started: Instant::now(),
+        })
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// For a data thread that keeps its own copy and asks at each request whether it is current.
+    pub(crate) fn snapshot_cell(&self) -> &ArcSwap<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Swaps the snapshot in and wakes the data threads. Control plane only.
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        let generation = snapshot.loaded.generation;
+        self.snapshot.store(Arc::new(snapshot));
+        self.nudge();
+        self.emit(Event::Config {
+            at: now(),
+            generation,
+        });
+    }
+
+    /// Tells data threads to stop as [`Phase::Stopping`] says.
+    pub(crate) fn stop(&self) {
+        self.phase.send_replace(Phase::Stopping);
+    }
+
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.phase.borrow() == Phase::Stopping
+    }
+
+    pub(crate) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Wakes the data threads.
+    fn nudge(&self) {
+        self.phase.send_modify(|_| {});
+    }
+
+    fn emit(&self, event: Event) {
+        // An error only says that nobody watches.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,266 @@
+//! One configuration as it runs: immutable, swapped whole.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lb_proto::config::{self, Config};
+use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
+use lb_proto::state::{Health, State};
+
+use super::server::Pool;
+use super::{BindError, FrontendTally, Limit, Listener, PerThread, Server, bind};
+
+/// Where a configuration came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) path: String,
+    pub(crate) generation: u64,
+    /// RFC 3339, UTC.
+    pub(crate) at: String,
+    /// Of the file's bytes, hexadecimal.
+    pub(crate) sha256: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) loaded: Loaded,
+    pub(crate) global: config::Global,
+    pub(crate) frontends: Vec<Frontend>,
+    pub(crate) backends: Vec<Backend>,
+    backend_index: HashMap<BackendName, usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Frontend {
+    pub(crate) config: config::Frontend,
+    pub(crate) record: Arc<FrontendRecord>,
+    pub(crate) listeners: Vec<Arc<Listener>>,
+}
+
+/// What belongs to a frontend and outlives its configuration.
+#[derive(Debug)]
+pub(crate) struct FrontendRecord {
+    pub(crate) limit: Limit,
+    pub(crate) tallies: PerThread<FrontendTally>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) config: config::Backend,
+    pub(crate) pool: Arc<Pool>,
+    /// In the order of `config.servers`.
+    pub(crate) servers: Vec<Arc<Server>>,
+    index: HashMap<ServerName, usize>,
+}
+
+/// Why a configuration cannot run. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl Snapshot {
+    /// Turns a configuration into one that can run: finds or makes its records, binds what is not
+    /// bound yet. `before` is what runs now, `None` at process start.
+    ///
+    /// Nothing that runs is touched until [`Snapshot::settle`].
+    pub(crate) fn build(
+        config: Config,
+        loaded: Loaded,
+        before: Option<&Snapshot>,
+        threads: usize,
+    ) -> Result<Self, BuildError> {
+        let mut bound: Vec<Arc<Listener>> = before.into_iter().flat_map(Self::listeners).collect();
+        let frontends = config
+            .frontends
+            .into_iter()
+            .map(|frontend| build_frontend(frontend, before, &mut bound, threads))
+            .collect::<Result<Vec<_>, _>>()?;
+        let backends: Vec<Backend> = config
+            .backends
+            .into_iter()
+            .map(|backend| {
+                let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
+                build_backend(backend, old, before.is_none(), threads)
+            })
+            .collect();
+        let backend_index = backends
+            .iter()
+            .enumerate()
+            .map(|(i, b)| (b.config.name.clone(), i))
+            .collect();
+        Ok(Self {
+            loaded,
+            global: config.global,
+            frontends,
+            backends,
+            backend_index,
+        })
+    }
+
+    pub(crate) fn backend(&self, name: &BackendName) -> Option<&Backend> {
+        self.backend_position(name).map(|i| &self.backends[i])
+    }
+
+    pub(crate) fn backend_position(&self, name: &BackendName) -> Option<usize> {
+        self.backend_index.get(name).copied()
+    }
+
+    pub(crate) fn frontend(&self, name: &FrontendName) -> Option<&Frontend> {
+        self.frontends.iter().find(|f| f.config.name == *name)
+    }
+
+    fn listeners(&self) -> impl Iterator<Item = Arc<Listener>> {
+        self.frontends
+            .iter()
+            .flat_map(|f| f.listeners.iter().cloned())
+    }
+
+    /// Carries out what taking over from `before` means for records that both mention: limits
+    /// change, and health starts over where the address changed. Call it right before publishing.
+    pub(crate) fn settle(&self, before: &Snapshot) {
+        for frontend in &self.frontends {
+            frontend
+                .record
+                .limit
+                .resize(most_connections(&frontend.config));
+        }
+        for backend in &self.backends {
+            if let Some(old) = before.backend(&backend.config.name) {
+                backend.settle(old);
+            }
+        }
+    }
+}
+
+impl Backend {
+    pub(crate) fn server(&self, name: &ServerName) -> Option<&Arc<Server>> {
+        self.position(name).map(|i| &self.servers[i])
+    }
+
+    /// How the server is checked; `None` where checks are off or there is no such server.
+    pub(crate) fn checks(&self, name: &ServerName) -> Option<&config::Check> {
+        let check = self.config.health.as_ref()?;
+        self.position(name)
+            .filter(|i| self.config.servers[*i].check)
+            .map(|_| check)
+    }
+
+    pub(crate) fn address(&self, name: &ServerName) -> Option<SocketAddr> {
+        self.server_config(name).map(|server| server.address)
+    }
+
+    pub(crate) fn server_config(&self, name: &ServerName) -> Option<&config::Server> {
+        self.position(name).map(|i| &self.config.servers[i])
+    }
+
+    fn position(&self, name: &ServerName) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    fn settle(&self, old: &Backend) {
+        let keeps_health = |server: &Arc<Server>| {
+            let name = &server.id.server;
+            old.address(name)
+                .is_some_and(|before| Some(before) == self.address(name))
+        };
+        let somebody_stays = self
+            .servers
+            .iter()
+            .any(|s| keeps_health(s) && s.state() == State::Up);
+        for server in &self.servers {
+            let checked = self.checks(&server.id.server).is_some();
+            let moved = !keeps_health(server);
+            if moved {
+                server.forget_connections();
+                server.set_last_check(None);
+            }
+            let health = match (checked, moved) {
+                (false, _) => Health::Unchecked,
+                (true, true) if somebody_stays => Health::Down,
+                (true, true) => Health::Unchecked,
+                (true, false) => server.health(),
+            };
+            server.write(server.admin(), health);
+        }
+    }
+}
+
+fn build_frontend(
+    config: config::Frontend,
+    before: Option<&Snapshot>,
+    bound: &mut Vec<Arc<Listener>>,
+    threads: usize,
+) -> Result<Frontend, BuildError> {
+    let record = match before.and_then(|snapshot| snapshot.frontend(&config.name)) {
+        Some(old) => old.record.clone(),
+        None => Arc::new(FrontendRecord {
+            limit: Limit::new(most_connections(&config)),
+            tallies: PerThread::new(threads),
+        }),
+    };
+    let mut listeners = Vec::with_capacity(config.binds.len());
+    for wanted in &config.binds {
+        let same = |l: &Arc<Listener>| {
+            l.configured == wanted.address
+                && (wanted.address.port() != 0 || l.first_frontend == config.name)
+        };
+        listeners.push(match bound.iter().position(same) {
+            Some(i) => bound.remove(i),
+            None => Arc::new(bind(wanted.address, &config.name, threads)?),
+        });
+    }
+    Ok(Frontend {
+        config,
+        record,
+        listeners,
+    })
+}
+
+fn build_backend(
+    config: config::Backend,
+    old: Option<&Backend>,
+    first_start: bool,
+    threads: usize,
+) -> Backend {
+    let pool = old.map(|b| b.pool.clone()).unwrap_or_default();
+    let index: HashMap<_, _> = config
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(i, s)| (s.name.clone(), i))
+        .collect();
+    let somebody_stays = old.is_some_and(|b| {
+        b.servers
+            .iter()
+            .any(|s| s.state() == State::Up && index.contains_key(&s.id.server))
+    });
+    let servers = config
+        .servers
+        .iter()
+        .map(|server| {
+            if let Some(record) = old.and_then(|b| b.server(&server.name)) {
+                return record.clone();
+            }
+            let checked = config.health.is_some() && server.check;
+            let health = match checked && !first_start && somebody_stays {
+                true => Health::Down,
+                false => Health::Unchecked,
+            };
+            let id = ServerId::new(&config.name, &server.name);
+            Arc::new(Server::new(id, pool.clone(), health, threads))
+        })
+        .collect();
+    Backend {
+        config,
+        pool,
+        servers,
+        index,
+    }
+}
+
+fn most_connections(config: &config::Frontend) -> usize {
+    config.max_connections.map_or(usize::MAX, |n| n as usize)
+}
