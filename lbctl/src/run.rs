@@ -55,9 +55,19 @@ fn refuse_usage(error: &clap::Error) -> Exit {
             Exit::Done
         };
     }
-    let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default();
-    let reply = ErrorReply::new(ErrorCode::Usage, message.trim_start_matches("error: "))
+    let reply = ErrorReply::new(ErrorCode::Usage, first_paragraph(error))
         .hint("lbctl --help tells every command and flag");
     Ui::json_only().fail(&reply.into())
+}
+
+/// Clap's message without the usage and tips below it, on one line.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines: Vec<&str> = text
+        .trim_start_matches("error: ")
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    lines.join(" ")
 }

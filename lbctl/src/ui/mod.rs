@@ -23,7 +23,7 @@ use lb_proto::error::ErrorReply;
 use lb_proto::exit::Exit;
 use lb_proto::name::BackendName;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::Value;
 
 use crate::args::{Globals, When};
 use crate::error::Error;
@@ -38,6 +38,20 @@ pub(crate) struct Canvas {
     /// Columns to keep to; `None` where nobody looks at it through a window.
     pub(crate) width: Option<usize>,
     pub(crate) color: bool,
+}
+
+/// A failure as a JSON document; a wait that failed tells of each server as well.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    error: &'a ErrorReply,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<&'a Value>,
+}
+
+impl<'a> Refusal<'a> {
+    fn of(error: &'a ErrorReply, servers: Option<&'a Value>) -> Self {
+        Self { error, servers }
+    }
 }
 
 #[derive(Debug)]
@@ -137,9 +151,9 @@ impl Ui {
         }
         // A stdout that takes no error document changes nothing about the exit code.
         let _ = match error {
-            Error::Reply(reply) if self.json => self.json(&json!({ "error": reply })),
+            Error::Reply(reply) if self.json => self.json(&Refusal::of(reply, None)),
             Error::Wait { error, servers } if self.json => {
-                self.json(&json!({ "error": error, "servers": servers }))
+                self.json(&Refusal::of(error, Some(servers)))
             }
             Error::Reply(reply) | Error::Wait { error: reply, .. } => {
                 self.talk(&self.failure(reply));
@@ -208,13 +222,13 @@ impl Ui {
         };
         let mut picture = HOME.to_owned();
         for line in &lines[..shown] {
-            let _ = write!(picture, "{line}{CLEAR_TO_LINE_END}\n");
+            let _ = writeln!(picture, "{line}{CLEAR_TO_LINE_END}");
         }
         if shown < lines.len() {
             let hidden = lines.len() - shown;
-            let _ = write!(
+            let _ = writeln!(
                 picture,
-                "… {hidden} more lines: enlarge the window, or name a backend{CLEAR_TO_LINE_END}\n"
+                "… {hidden} more lines: enlarge the window, or name a backend{CLEAR_TO_LINE_END}"
             );
         }
         picture.push_str(CLEAR_BELOW);
