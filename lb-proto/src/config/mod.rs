@@ -1,8 +1,16 @@
 //! The configuration as the rest of the program sees it: read, checked, defaults filled in.
 //!
 //! [`read`] is the only way to one: what it returns holds no dangling name and no value out of
-//! bounds. The keys are those of the README's reference; `file` turns TOML into this, `check` holds
-//! the rules that span several keys.
+//! bounds. The keys are those of the README's reference; `file` turns TOML into this, `address`,
+//! `http` and [`units`] judge single values, `check` holds the rules that span several keys, and
+//! [`render`] shows what is wrong.
+
+mod address;
+mod check;
+mod file;
+mod http;
+mod problem;
+pub mod units;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -12,6 +20,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::name::{BackendName, FrontendName, ServerName};
+
+pub use self::check::summary;
+pub use self::file::{LoadError, load, read};
+pub use self::problem::{Fault, render};
 
 /// Frontends and backends are in the order of the file, servers too.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,137 @@
+//! The rules that no value can break alone: names that lead somewhere, ports that are free.
+//!
+//! Pure, and ignorant of TOML: the readers hand over what they saw and where.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use super::Config;
+use super::file::count;
+use super::file::report::Report;
+use super::problem::Fault;
+use crate::name::nearest;
+
+/// How many names a remedy lists before it gives up: more than that is no help at three at night.
+const LISTED: usize = 8;
+
+/// What a file says that other parts of it must agree with, each with its place.
+#[derive(Default)]
+pub(super) struct Facts<'a> {
+    backends: Vec<&'a str>,
+    references: Vec<(&'a str, usize)>,
+    binds: Vec<(SocketAddr, &'a str, usize)>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn backend(&mut self, name: &'a str) {
+        self.backends.push(name);
+    }
+
+    pub(super) fn reference(&mut self, backend: &'a str, at: usize) {
+        self.references.push((backend, at));
+    }
+
+    /// `text` is the address as it is written.
+    pub(super) fn bind(&mut self, address: SocketAddr, text: &'a str, at: usize) {
+        self.binds.push((address, text, at));
+    }
+}
+
+pub(super) fn run(facts: &Facts<'_>, report: &Report<'_>) {
+    references_lead_somewhere(facts, report);
+    binds_do_not_overlap(facts, report);
+}
+
+/// Two servers of one backend cannot share a name; `names` has each with its place.
+pub(super) fn unique_servers(names: &[(&str, usize)], report: &Report<'_>) {
+    let mut first = HashMap::with_capacity(names.len());
+    for (name, at) in names {
+        if let Some(other) = first.insert(*name, *at) {
+            report.wrong(
+                *at,
+                Fault::new(
+                    format!("two servers of this backend are named `{name}`"),
+                    format!("rename one; the first is on line {}", report.line_of(other)),
+                ),
+            );
+        }
+    }
+}
+
+fn references_lead_somewhere(facts: &Facts<'_>, report: &Report<'_>) {
+    let known: BTreeSet<&str> = facts.backends.iter().copied().collect();
+    for (name, at) in &facts.references {
+        if known.contains(name) {
+            continue;
+        }
+        let message = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("there is no backend `{name}`; did you mean `{near}`?"),
+            None => format!("there is no backend `{name}`"),
+        };
+        let remedy = match facts.backends.as_slice() {
+            [] => format!("add a section [backend.{name}]"),
+            all if all.len() <= LISTED => {
+                format!(
+                    "add a section [backend.{name}], or use one of {}",
+                    all.join(", ")
+                )
+            }
+            _ => format!("add a section [backend.{name}], or use one that exists"),
+        };
+        report.absent(*at, Fault::new(message, remedy));
+    }
+}
+
+/// Linux gives a port to one listener per address, and every address includes each of them
+/// (EADDRINUSE, bind(2)). IPv4 and IPv6 are apart: `[::]:80` listens on IPv6 alone.
+fn binds_do_not_overlap(facts: &Facts<'_>, report: &Report<'_>) {
+    #[derive(Default)]
+    struct Port<'a> {
+        any: Option<(&'a str, usize)>,
+        first: Option<(&'a str, usize)>,
+        one: HashMap<IpAddr, (&'a str, usize)>,
+    }
+    let mut ports: HashMap<(u16, bool), Port<'_>> = HashMap::new();
+    for (address, text, at) in &facts.binds {
+        if address.port() == 0 {
+            continue;
+        }
+        let port = ports
+            .entry((address.port(), address.is_ipv4()))
+            .or_default();
+        let any = address.ip().is_unspecified();
+        let taken = match any {
+            true => port.first,
+            false => port.any.or_else(|| port.one.get(&address.ip()).copied()),
+        };
+        let Some((other, line)) = taken.map(|(other, at)| (other, report.line_of(at))) else {
+            let this = (*text, *at);
+            port.first.get_or_insert(this);
+            match any {
+                true => port.any = Some(this),
+                false => drop(port.one.insert(address.ip(), this)),
+            }
+            continue;
+        };
+        let message = if other == *text {
+            format!("`{text}` is bound twice")
+        } else {
+            format!("`{text}` overlaps `{other}`")
+        };
+        let remedy = format!("remove one or change its port; the other is on line {line}");
+        report.wrong(*at, Fault::new(message, remedy));
+    }
+}
+
+/// What a valid file holds, in one line: "2 frontends, 3 routes, 3 backends, 9 servers; …".
+pub fn summary(config: &Config) -> String {
+    let servers = config.backends.iter().map(|b| b.servers.len()).sum();
+    let routes = config.frontends.iter().map(|f| f.routes.len()).sum();
+    format!(
+        "{}, {}, {}, {}; every name leads somewhere and no address is bound twice",
+        count(config.frontends.len(), "frontend"),
+        count(routes, "route"),
+        count(config.backends.len(), "backend"),
+        count(servers, "server"),
+    )
+}

@@ -1,0 +1,127 @@
+//! From the text of a file to a [`Config`]: the sections, and the one place where they meet.
+//!
+//! The walk goes on after each problem with a value that would have done, so that one run tells
+//! everything that is wrong. No configuration made from such a value ever leaves this file.
+
+mod backend;
+mod frontend;
+mod global;
+mod health;
+pub(super) mod report;
+mod route;
+mod server;
+mod syntax;
+mod table;
+mod timeouts;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use self::report::Report;
+use self::table::{Shape, Table};
+use self::timeouts::Timeouts;
+use super::check::{self, Facts};
+use super::problem::Fault;
+use super::{Backend, Config, Frontend};
+use crate::error::Problem;
+
+const ROOT: Shape = Shape {
+    what: "the file",
+    keys: &["global", "defaults", "frontend", "backend"],
+    later: &[(
+        "admin",
+        "no dashboard and no metrics are served in this version",
+    )],
+};
+
+/// Why a file gave no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the configuration has {}", count(.0.len(), "problem"))]
+    Invalid(Vec<Problem>),
+}
+
+/// Reads a file from disk; the text is given back so that a caller can keep or hash what it loaded.
+pub fn load(path: &Path) -> Result<(Config, String), LoadError> {
+    let bytes = std::fs::read(path).map_err(|source| LoadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let file = path.to_string_lossy();
+    let text = String::from_utf8(bytes)
+        .map_err(|error| LoadError::Invalid(not_text(&file, error.as_bytes())))?;
+    let config = read(&file, &text).map_err(LoadError::Invalid)?;
+    Ok((config, text))
+}
+
+/// Reads a configuration; `file` is the name that problems carry.
+///
+/// # Errors
+/// Every problem of the text, in the order of their places.
+pub fn read(file: &str, text: &str) -> Result<Config, Vec<Problem>> {
+    // Editors on Windows put a byte order mark first; it is no part of the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let report = Report::new(file, text);
+    syntax::tell(&errors, &report);
+
+    let config = sections(Table::root(document.get_ref(), &ROOT, &report));
+    match report.finish() {
+        problems if problems.is_empty() => Ok(config),
+        problems => Err(problems),
+    }
+}
+
+fn sections(root: Table<'_>) -> Config {
+    let mut facts = Facts::default();
+    let defaults = timeouts::defaults(root.get("defaults"));
+    let config = Config {
+        global: global::read(root.get("global")),
+        frontends: frontends(root, defaults, &mut facts),
+        backends: backends(root, defaults, &mut facts),
+    };
+    check::run(&facts, root.report());
+    config
+}
+
+fn frontends<'a>(root: Table<'a>, defaults: Timeouts, facts: &mut Facts<'a>) -> Vec<Frontend> {
+    let found = root.get("frontend").map(|value| value.sections("web"));
+    let found = found.unwrap_or_else(|| {
+        let remedy = "add a section such as [frontend.web] with `bind` and `default_backend`";
+        root.absent(Fault::new("there is no frontend", remedy));
+        Vec::new()
+    });
+    let read = |value| frontend::read(value, defaults.client, facts);
+    found.into_iter().filter_map(read).collect()
+}
+
+fn backends<'a>(root: Table<'a>, defaults: Timeouts, facts: &mut Facts<'a>) -> Vec<Backend> {
+    let given = root.get("backend");
+    let found = given.map_or_else(Vec::new, |value| value.sections("app"));
+    let read = |value| backend::read(value, defaults.server, facts);
+    found.into_iter().filter_map(read).collect()
+}
+
+/// "1 frontend", "3 servers".
+pub(super) fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+fn not_text(file: &str, bytes: &[u8]) -> Vec<Problem> {
+    let good = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let text = String::from_utf8_lossy(bytes);
+    let report = Report::new(file, &text);
+    let fault = Fault::new(
+        "the file is not UTF-8 text",
+        "save it as UTF-8; lbd reads no other encoding",
+    );
+    report.wrong(good.len(), fault);
+    report.finish()
+}

@@ -1,0 +1,95 @@
+//! `[backend.NAME]`: a pool of servers and how one is picked.
+
+use super::table::{Shape, Table, Value, name};
+use super::{health, server, timeouts};
+use crate::config::check::{self, Facts};
+use crate::config::problem::Fault;
+use crate::config::{Backend, Balance, Server, ServerTimeouts};
+
+const BACKEND: Shape = Shape {
+    what: "a backend",
+    keys: &[
+        "mode",
+        "balance",
+        "protocol",
+        "health",
+        "retries",
+        "redispatch",
+        "timeouts",
+        "servers",
+    ],
+    later: &[
+        ("sticky", "clients are not tied to a server in this version"),
+        ("queue", "requests are not queued in this version"),
+        (
+            "outlier",
+            "servers are judged by health checks alone in this version",
+        ),
+        (
+            "request_headers",
+            "requests are passed on with their own headers in this version",
+        ),
+        (
+            "response_headers",
+            "responses are passed on with their own headers in this version",
+        ),
+    ],
+};
+
+const DEFAULT_RETRIES: u32 = 3;
+
+pub(super) fn read<'a>(
+    value: Value<'a>,
+    defaults: ServerTimeouts,
+    facts: &mut Facts<'a>,
+) -> Option<Backend> {
+    facts.backend(value.key);
+    let table = value.table(&BACKEND)?;
+    let name = value.parse_key(name);
+    if let Some(mode) = table.get("mode") {
+        mode.choice(&[("http", ())], |mode| mode == "tcp");
+    }
+    if let Some(protocol) = table.get("protocol") {
+        protocol.choice(&[("http1", ())], |protocol| protocol == "h2");
+    }
+    let retries = table.get("retries").and_then(|v| v.number(0, u32::MAX));
+    let redispatch = table.get("redispatch").and_then(|v| v.flag());
+    let backend = Backend {
+        name: name?,
+        balance: balance(table),
+        health: health::read(table.get("health")),
+        retries: retries.unwrap_or(DEFAULT_RETRIES),
+        redispatch: redispatch.unwrap_or(true),
+        timeouts: timeouts::of_backend(table, defaults),
+        servers: servers(value.key, table),
+    };
+    Some(backend)
+}
+
+fn balance(table: Table<'_>) -> Balance {
+    let later = |text: &str| {
+        ["leastconn", "source", "random", "uri"].contains(&text) || text.starts_with("header:")
+    };
+    table
+        .get("balance")
+        .and_then(|value| value.choice(&[("roundrobin", Balance::RoundRobin)], later))
+        .unwrap_or(Balance::RoundRobin)
+}
+
+fn servers(backend: &str, table: Table<'_>) -> Vec<Server> {
+    let given = table.get("servers");
+    let found = given.map(|value| value.list());
+    if found
+        .as_ref()
+        .is_none_or(|list| list.as_ref().is_some_and(Vec::is_empty))
+    {
+        table.absent(Fault::new(
+            format!("backend `{backend}` has no servers"),
+            "add `servers = [{ name = \"web01\", address = \"10.0.0.11:8080\" }]`",
+        ));
+    }
+    let found = found.flatten().unwrap_or_default();
+    let (names, servers): (Vec<_>, Vec<_>) = found.into_iter().filter_map(server::read).unzip();
+    check::unique_servers(&names, table.report());
+    servers.into_iter().flatten().collect()
+}

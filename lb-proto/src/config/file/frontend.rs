@@ -1,0 +1,132 @@
+//! `[frontend.NAME]`: where clients connect.
+
+use super::route;
+use super::table::{Shape, Table, Value, name};
+use super::timeouts;
+use crate::config::check::Facts;
+use crate::config::problem::Fault;
+use crate::config::{Bind, ClientTimeouts, Frontend, address};
+
+const FRONTEND: Shape = Shape {
+    what: "a frontend",
+    keys: &[
+        "mode",
+        "bind",
+        "trusted_proxies",
+        "max_connections",
+        "default_backend",
+        "routes",
+        "timeouts",
+    ],
+    later: &[
+        (
+            "https_redirect",
+            "frontends do not speak TLS in this version",
+        ),
+        (
+            "rate_limit",
+            "requests are not limited by rate in this version",
+        ),
+        (
+            "allow",
+            "clients are not filtered by address in this version",
+        ),
+        (
+            "deny",
+            "clients are not filtered by address in this version",
+        ),
+    ],
+};
+
+const BIND: Shape = Shape {
+    what: "a bind",
+    keys: &["address"],
+    later: &[
+        ("tls", "frontends do not speak TLS in this version"),
+        (
+            "proxy_protocol",
+            "PROXY headers are not read in this version",
+        ),
+        ("h2c", "clients are not spoken to in HTTP/2 in this version"),
+    ],
+};
+
+pub(super) fn read<'a>(
+    value: Value<'a>,
+    defaults: ClientTimeouts,
+    facts: &mut Facts<'a>,
+) -> Option<Frontend> {
+    let table = value.table(&FRONTEND)?;
+    let name = value.parse_key(name);
+    if let Some(mode) = table.get("mode") {
+        mode.choice(&[("http", ())], |mode| mode == "tcp");
+    }
+    let binds = binds(table, facts);
+    let default_backend = table.get("default_backend");
+    let routes = table.get("routes");
+    if default_backend.is_none() && routes.is_none() {
+        table.absent(Fault::new(
+            format!("frontend `{}` leads nowhere", value.key),
+            "add `default_backend = \"…\"`, or routes under [[frontend.…routes]]"
+                .replace('…', value.key),
+        ));
+    }
+    let routes = routes.map(|value| value.list().unwrap_or_default());
+    let limit = table.get("max_connections");
+    let frontend = Frontend {
+        name: name?,
+        binds,
+        timeouts: timeouts::of_frontend(table, defaults),
+        trusted_proxies: networks(table),
+        max_connections: limit.and_then(|value| value.number(1, u32::MAX)),
+        default_backend: default_backend.and_then(|value| route::backend(value, facts)),
+        routes: routes
+            .into_iter()
+            .flatten()
+            .filter_map(|value| route::read(value, facts))
+            .collect(),
+    };
+    Some(frontend)
+}
+
+fn binds<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Vec<Bind> {
+    let Some(value) = table.require("bind", "`bind = \"*:80\"`") else {
+        return Vec::new();
+    };
+    let given = if value.is_list() {
+        value.list().unwrap_or_default()
+    } else {
+        vec![value]
+    };
+    if given.is_empty() {
+        value.wrong(Fault::new(
+            "this frontend listens nowhere",
+            "write an address, as in bind = [\"*:80\"]",
+        ));
+    }
+    given
+        .into_iter()
+        .filter_map(|value| bind(value, facts))
+        .collect()
+}
+
+fn bind<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Bind> {
+    let value = if value.is_table() {
+        let table = value.table(&BIND)?;
+        table.require("address", "`address = \"*:80\"`")?
+    } else {
+        value
+    };
+    let address = value.parse(address::bind)?;
+    facts.bind(address, value.text()?, value.at);
+    Some(Bind { address })
+}
+
+fn networks(table: Table<'_>) -> Vec<ipnet::IpNet> {
+    let given = table.get("trusted_proxies");
+    let given = given.and_then(|value| value.list()).unwrap_or_default();
+    given
+        .iter()
+        .filter_map(|value| value.parse(address::network))
+        .collect()
+}

@@ -1,0 +1,96 @@
+//! Durations as operators write them: `"500ms"`, `"2s"`, `"10m"`, `"1h"`, `"1d"`.
+
+use std::time::Duration;
+
+use super::problem::Fault;
+
+/// Timers of HAProxy end at 2^31 ms, a little over 24 days; nothing sensible waits longer.
+const LONGEST: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+
+const HOW: &str = "write a whole number and a unit (ms, s, m, h or d), as in \"500ms\" or \"2s\"";
+
+/// A number and a unit, nothing else: `"1h30m"`, `"1.5s"` and a number without unit are refused.
+pub fn duration(text: &str) -> Result<Duration, Fault> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let wrong = || Fault::new(format!("`{text}` is not a duration"), HOW);
+    if number.is_empty() {
+        return Err(wrong());
+    }
+    if unit.is_empty() {
+        return Err(Fault::new(
+            format!("`{text}` has no unit"),
+            format!("write \"{text}s\" for seconds or \"{text}ms\" for milliseconds"),
+        ));
+    }
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60 * 1_000,
+        "h" => 60 * 60 * 1_000,
+        "d" => 24 * 60 * 60 * 1_000,
+        _ => return Err(wrong()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(milliseconds))
+        .map(Duration::from_millis)
+        .ok_or_else(too_long)
+}
+
+/// A duration that something may wait for: above zero, and not for ever.
+pub fn timeout(text: &str) -> Result<Duration, Fault> {
+    let duration = duration(text)?;
+    if duration.is_zero() {
+        return Err(Fault::new(
+            "the duration is zero",
+            "every timeout and interval is above zero; the shortest is \"1ms\"",
+        ));
+    }
+    if duration > LONGEST {
+        return Err(too_long());
+    }
+    Ok(duration)
+}
+
+fn too_long() -> Fault {
+    Fault::new(
+        "the duration is longer than 24 days",
+        "the longest is \"24d\"",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3_600)));
+        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn anything_else_is_refused_and_told_what_is_allowed() {
+        for text in [
+            "", "s", "ms", "-1s", "1.5s", "1h30m", "2 s", " 2s", "2S", "2sec", "٢s", "1é",
+        ] {
+            assert_eq!(duration(text).unwrap_err().remedy, HOW, "{text:?}");
+        }
+        let unitless = duration("30").unwrap_err();
+        assert!(unitless.remedy.contains("\"30s\"") && unitless.remedy.contains("\"30ms\""));
+        assert!(duration("99999999999999999999s").is_err());
+        assert!(duration("18446744073709551615d").is_err());
+    }
+
+    #[test]
+    fn a_timeout_is_above_zero_and_ends() {
+        assert!(timeout("1ms").is_ok() && timeout("24d").is_ok());
+        assert!(timeout("0s").is_err() && timeout("0ms").is_err() && timeout("25d").is_err());
+    }
+}
