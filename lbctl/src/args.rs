@@ -180,7 +180,7 @@ pub(crate) struct Ready {
     #[arg(long, short)]
     pub(crate) wait: bool,
     /// How long --wait waits; expiring exits 7, and the servers stay ready
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    #[arg(long, requires = "wait", value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
 }
 

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
-use lb_proto::config::problem;
+use lb_proto::config;
 use lb_proto::error::ErrorReply;
 use lb_proto::exit::Exit;
 use lb_proto::name::BackendName;
@@ -171,7 +171,7 @@ impl Ui {
     fn failure(&self, reply: &ErrorReply) -> String {
         let mut text = String::new();
         if !reply.problems.is_empty() {
-            text = problem::render(&reply.problems, self.color_err);
+            text = config::render(&reply.problems, self.color_err);
             text = format!("{}\n\n", text.trim_end());
         }
         let _ = write!(text, "{} {}", self.label("error:", ERROR), reply.message);
