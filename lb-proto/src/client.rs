@@ -8,6 +8,7 @@ use interprocess::local_socket::{
     ConnectOptions, GenericFilePath, Stream, ToFsName, traits::Stream as _,
 };
 
+use crate::PROTOCOL;
 use crate::call::Call;
 use crate::error::{ErrorCode, ErrorReply};
 use crate::event::Event;
@@ -18,6 +19,10 @@ use crate::request::{RequestLine, Watch};
 /// How long the daemon may take to answer. It answers from memory; a reload of a large file is
 /// the slowest call.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest answer read, in bytes. The bound of [`crate::frame::MAX_LINE`] guards the daemon
+/// from its clients; the status of a few thousand servers is longer than that.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// A connection to the daemon, one call at a time.
 #[derive(Debug)]
@@ -32,7 +37,8 @@ impl Client {
     /// Connects and reads the greeting.
     ///
     /// # Errors
-    /// `no_daemon` where nobody listens at `socket`, `not_allowed` where its mode forbids us.
+    /// `no_daemon` where nobody listens at `socket`, `not_allowed` where its mode forbids us,
+    /// `failed` where what listens speaks another protocol.
     pub fn connect(socket: &Path) -> Result<Self, ErrorReply> {
         let name = socket
             .to_fs_name::<GenericFilePath>()
@@ -49,7 +55,7 @@ impl Client {
             .map_err(|e| broken(&e))?;
         let mut client = Self {
             stream,
-            lines: Lines::default(),
+            lines: Lines::up_to(MAX_ANSWER),
             greeting: Greeting {
                 lbd: String::new(),
                 protocol: 0,
@@ -63,6 +69,16 @@ impl Client {
                 format!("what listens at {} is not lbd: {e}", socket.display()),
             )
         })?;
+        if client.greeting.protocol != PROTOCOL {
+            return Err(ErrorReply::new(
+                ErrorCode::Failed,
+                format!(
+                    "lbd {} speaks protocol {}, not {PROTOCOL}",
+                    client.greeting.lbd, client.greeting.protocol
+                ),
+            )
+            .hint("use the lbctl of the version of lbd"));
+        }
         Ok(client)
     }
 

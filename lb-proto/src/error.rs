@@ -57,6 +57,8 @@ pub enum ErrorCode {
     NoDaemon,
     NotAllowed,
     TimedOut,
+    /// Ctrl-C ended a wait.
+    Interrupted,
 }
 
 impl ErrorCode {
@@ -74,6 +76,7 @@ impl ErrorCode {
             Self::NoDaemon => Exit::NoDaemon,
             Self::NotAllowed => Exit::NotAllowed,
             Self::TimedOut => Exit::TimedOut,
+            Self::Interrupted => Exit::Interrupted,
         }
     }
 }

@@ -1,26 +1,44 @@
 //! Cuts a stream of bytes into lines, with a bound. Pure: the socket is the caller's.
 
-/// The longest line either side accepts, in bytes, its line feed not counted.
+/// The longest line the daemon accepts, in bytes, its line feed not counted.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// A line as it came off the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     Whole(Vec<u8>),
-    /// It had more than [`MAX_LINE`] bytes, which were thrown away as they came.
+    /// It had more bytes than allowed, which were thrown away as they came.
     TooLong,
 }
 
 /// Collects bytes and gives lines back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
+    longest: usize,
     pending: Vec<u8>,
     /// How much of `pending` is known to hold no line feed.
     searched: usize,
     overlong: bool,
 }
 
+/// Lines of up to [`MAX_LINE`].
+impl Default for Lines {
+    fn default() -> Self {
+        Self::up_to(MAX_LINE)
+    }
+}
+
 impl Lines {
+    /// Lines of up to `longest` bytes.
+    pub fn up_to(longest: usize) -> Self {
+        Self {
+            longest,
+            pending: Vec::new(),
+            searched: 0,
+            overlong: false,
+        }
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
@@ -32,7 +50,7 @@ impl Lines {
             .position(|b| *b == b'\n')
         else {
             self.searched = self.pending.len();
-            if self.pending.len() > MAX_LINE {
+            if self.pending.len() > self.longest {
                 self.overlong = true;
                 self.pending = Vec::new();
                 self.searched = 0;
@@ -46,7 +64,7 @@ impl Lines {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        let too_long = std::mem::take(&mut self.overlong) || line.len() > MAX_LINE;
+        let too_long = std::mem::take(&mut self.overlong) || line.len() > self.longest;
         Some(if too_long {
             Line::TooLong
         } else {

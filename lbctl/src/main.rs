@@ -1,1 +1,24 @@
-fn main() {}
+//! `lbctl`: what people and scripts hold to steer `lbd`.
+//!
+//! `args` says what can be asked, `run` leads each verb to its file under `cmd`, `wait` and
+//! `servers` hold what several verbs share, and only `ui` prints.
+
+mod args;
+mod cmd;
+mod complete;
+mod duration;
+mod error;
+mod interrupt;
+mod run;
+mod servers;
+mod ui;
+mod wait;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if complete::answer_shell() {
+        return ExitCode::SUCCESS;
+    }
+    run::run().into()
+}

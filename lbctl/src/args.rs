@@ -1,0 +1,245 @@
+//! The command line. Clap's derive stops here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::complete::{backends_and_servers, servers};
+use crate::duration;
+
+/// Steers lbd, the load balancer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lbctl",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(after_help = "\
+A SERVER is named BACKEND/SERVER, as in app/web01. Durations: 500ms, 90s, 5m, 2h.
+Data goes to stdout; progress, warnings and errors go to stderr.
+
+Exit codes:
+  0  done
+  1  failed, or the daemon refused
+  2  wrong usage
+  3  the configuration is invalid
+  4  no daemon at the socket
+  5  not allowed to use the socket
+  6  no such frontend, backend or server
+  7  the wait timed out
+  130  interrupted with Ctrl-C
+
+Maintenance of one server:
+  lbctl drain app/web01 && ssh web01 sudo apt upgrade && lbctl ready app/web01 --wait")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", env = "LBCTL_SOCKET")]
+    #[arg(default_value = lb_proto::DEFAULT_SOCKET, value_hint = clap::ValueHint::FilePath)]
+    pub(crate) socket: PathBuf,
+    /// Print one JSON document on stdout; errors too, as {"error":{"code","message","hint"}}
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress, confirmations or warnings; data and errors still
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour; auto means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Validate(Validate),
+    Status(Status),
+    Drain(Drain),
+    Ready(Ready),
+    Maint(Maint),
+    /// Read the configuration file again and swap it in
+    ///
+    /// An invalid file changes nothing: its problems are printed and the running configuration
+    /// stays (exit 3). Running sessions are not touched either way.
+    #[command(after_help = "\
+Examples:
+  lbctl validate && lbctl reload")]
+    Reload,
+    Completions(Completions),
+}
+
+/// Check a configuration file as lbd would read it, daemon or not
+///
+/// Prints what was checked, or every problem with its line and a remedy (exit 3). A file that
+/// cannot be read exits 1.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl validate
+  lbctl validate ./lbd.toml && sudo cp lbd.toml /etc/lbd/ && sudo lbctl reload")]
+pub(crate) struct Validate {
+    /// The file to check
+    #[arg(value_name = "FILE", default_value = lb_proto::DEFAULT_CONFIG)]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+/// Show frontends, backends and servers
+///
+/// Narrow terminals get fewer columns; a single server shows everything, one line each.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl status
+  lbctl status app --watch
+  lbctl status app/web01
+  lbctl status --json | jq '.backends[].servers[] | select(.state != \"up\")'")]
+pub(crate) struct Status {
+    /// Show only this backend or server
+    #[arg(value_name = "BACKEND[/SERVER]")]
+    #[arg(add = ArgValueCompleter::new(backends_and_servers))]
+    pub(crate) of: Option<String>,
+    /// Keep showing: redrawn on a terminal, elsewhere printed again on every change. With --json,
+    /// one document a line. Ends when the daemon goes away (exit 4)
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+}
+
+/// Send no new sessions to servers, and wait until the running ones have finished
+///
+/// Health checks go on. Ctrl-C ends the wait and leaves the servers drained (exit 130). Somebody
+/// else setting one of them ready ends the wait as failed (exit 1).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+When the timeout expires, --on-timeout decides:
+  fail   the servers stay drained and the exit code is 7
+  maint  those with sessions left are set to maint, which lets their sessions finish and takes
+         nothing new, not even by cookie; the exit code is 0
+
+Examples:
+  lbctl drain app/web01
+  lbctl drain app/web01 app/web02 --timeout 90s --on-timeout maint
+  lbctl drain app/web01 --no-wait")]
+pub(crate) struct Drain {
+    #[arg(value_name = "SERVER", required = true, help = SERVER)]
+    #[arg(add = ArgValueCompleter::new(servers))]
+    pub(crate) servers: Vec<String>,
+    /// How long to wait for sessions to finish
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+    /// Set the state and return at once
+    #[arg(long, conflicts_with_all = ["timeout", "on_timeout"])]
+    pub(crate) no_wait: bool,
+    /// What to do with servers that still have sessions after the timeout
+    #[arg(
+        long,
+        value_name = "ACTION",
+        default_value = "fail",
+        hide_possible_values = true
+    )]
+    #[arg(help = "What to do when the timeout expires: fail or maint")]
+    pub(crate) on_timeout: OnTimeout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnTimeout {
+    Fail,
+    Maint,
+}
+
+/// Put servers back into rotation
+///
+/// A server whose checks fail, or have not succeeded yet since maint, gets no sessions until they
+/// do; --wait waits for that.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl ready app/web01
+  lbctl ready app/web01 --wait --timeout 30s")]
+pub(crate) struct Ready {
+    #[arg(value_name = "SERVER", required = true, help = SERVER)]
+    #[arg(add = ArgValueCompleter::new(servers))]
+    pub(crate) servers: Vec<String>,
+    /// Wait until every server is up and its health checks succeed
+    #[arg(long, short)]
+    pub(crate) wait: bool,
+    /// How long --wait waits; expiring exits 7, and the servers stay ready
+    #[arg(long, requires = "wait", value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
+
+/// Take servers out entirely: no new sessions, no health checks
+///
+/// Running sessions finish. To wait for them, drain first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl drain app/web01 && lbctl maint app/web01
+  lbctl maint app/web01 app/web02")]
+pub(crate) struct Maint {
+    #[arg(value_name = "SERVER", required = true, help = SERVER)]
+    #[arg(add = ArgValueCompleter::new(servers))]
+    pub(crate) servers: Vec<String>,
+}
+
+/// Print a script that completes commands, flags and live server names
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(lbctl completions bash)
+  lbctl completions zsh > ~/.zfunc/_lbctl
+  lbctl completions fish > ~/.config/fish/completions/lbctl.fish")]
+pub(crate) struct Completions {
+    #[arg(value_name = "SHELL", help = "The shell to complete for")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    Elvish,
+    Powershell,
+}
+
+impl Shell {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+            Self::Elvish => "elvish",
+            Self::Powershell => "powershell",
+        }
+    }
+}
+
+const SERVER: &str = "The server, as BACKEND/SERVER; several are all checked before any is changed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,9 @@
+//! One verb, one file.
+
+pub(crate) mod completions;
+pub(crate) mod drain;
+pub(crate) mod maint;
+pub(crate) mod ready;
+pub(crate) mod reload;
+pub(crate) mod status;
+pub(crate) mod validate;

@@ -1,0 +1,175 @@
+//! `ready`: puts servers back into rotation, and waits for their checks if asked to.
+
+use lb_proto::client::Client;
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::request::Status;
+use lb_proto::state::{Admin, Health};
+use serde_json::{Value, json};
+
+use crate::args::Ready;
+use crate::duration;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::servers;
+use crate::ui::progress::{Progress, Step};
+use crate::ui::{Ui, words};
+use crate::wait::{self, Awaited, Verdict};
+
+pub(crate) fn run(args: &Ready, ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
+    let status = daemon.call(&Status::default())?;
+    let ids = servers::find(&status, &args.servers)?;
+
+    let interrupt = Interrupt::catch()?;
+    let set = servers::set_all(daemon, &ids, Admin::Ready)?;
+    let mut awaited = Awaited::each(ids, set);
+    if !args.wait {
+        for server in &awaited {
+            ui.say(&without_waiting(server));
+        }
+        return ui.json_if_asked(|| json!({ "servers": report(&awaited) }));
+    }
+
+    wait_for_all(args, ui, daemon, &mut awaited, &interrupt)?;
+    match failure(&awaited, &interrupt) {
+        Some(error) => Err(Error::Wait {
+            error,
+            servers: report(&awaited),
+        }),
+        None => ui.json_if_asked(|| json!({ "servers": report(&awaited) })),
+    }
+}
+
+fn wait_for_all(
+    args: &Ready,
+    ui: &Ui,
+    daemon: &mut Client,
+    awaited: &mut [Awaited],
+    interrupt: &Interrupt,
+) -> Result<(), ErrorReply> {
+    let mut progress = Progress::new(ui, awaited.iter().map(|server| &server.id), args.timeout);
+    let judge = |now: &_, waited| wait::healthy(now, waited, args.timeout);
+    wait::until(
+        daemon,
+        awaited,
+        judge,
+        interrupt,
+        |at, server| match server.verdict {
+            Verdict::Done => progress.end(at, Some(&healthy(server))),
+            Verdict::Waiting => progress.show(
+                at,
+                &Step {
+                    text: format!("health {}", health(server)),
+                    done: None,
+                    waited: server.waited,
+                },
+            ),
+            Verdict::Overruled(_) | Verdict::Expired => progress.end(at, None),
+        },
+    )
+}
+
+fn healthy(server: &Awaited) -> String {
+    let id = &server.id;
+    if !server.now.check {
+        return format!("{id} is ready and up; it has no health checks");
+    }
+    if server.waited < wait::AT_ONCE {
+        return format!("{id} is ready and up");
+    }
+    let waited = duration::words(server.waited);
+    format!("{id} is ready and up, healthy after {waited}")
+}
+
+fn without_waiting(server: &Awaited) -> String {
+    let id = &server.id;
+    match server.now.health {
+        Health::Up => format!("{id} is ready and up"),
+        Health::Unchecked if !server.now.check => {
+            format!("{id} is ready and up; it has no health checks")
+        }
+        Health::Unchecked => {
+            format!("{id} is ready and takes requests; no check has spoken yet")
+        }
+        Health::Down => format!(
+            "{id} is ready, but health is {}; it takes requests when checks succeed",
+            health(server)
+        ),
+    }
+}
+
+/// `down (L4CON: connection refused)`
+fn health(server: &Awaited) -> String {
+    match &server.now.last_check {
+        Some(check) => format!("{} ({})", server.now.health, words::check(check)),
+        None => format!("{} (no check yet)", server.now.health),
+    }
+}
+
+fn failure(awaited: &[Awaited], interrupt: &Interrupt) -> Option<ErrorReply> {
+    let overruled = awaited
+        .iter()
+        .find(|server| matches!(server.verdict, Verdict::Overruled(_)));
+    if let Some(server) = overruled {
+        return Some(ErrorReply::new(
+            ErrorCode::Failed,
+            format!(
+                "{} was set to {} by someone else before it was healthy",
+                server.id, server.now.admin
+            ),
+        ));
+    }
+    let expired = each_with(awaited, Verdict::Expired);
+    if !expired.is_empty() {
+        return Some(
+            ErrorReply::new(
+                ErrorCode::TimedOut,
+                format!("not healthy in time: {}", expired.join(", ")),
+            )
+            .hint("they stay ready and take requests when their checks succeed"),
+        );
+    }
+    let waiting = each_with(awaited, Verdict::Waiting);
+    if interrupt.pressed() && !waiting.is_empty() {
+        return Some(
+            ErrorReply::new(
+                ErrorCode::Interrupted,
+                format!("stopped waiting: {}", waiting.join(", ")),
+            )
+            .hint("they stay ready and take requests when their checks succeed"),
+        );
+    }
+    None
+}
+
+/// `app/web01 is down (L4CON: connection refused) after 2m`
+fn each_with(awaited: &[Awaited], verdict: Verdict) -> Vec<String> {
+    awaited
+        .iter()
+        .filter(|server| server.verdict == verdict)
+        .map(|server| {
+            format!(
+                "{} is {} after {}",
+                server.id,
+                health(server),
+                duration::words(server.waited)
+            )
+        })
+        .collect()
+}
+
+fn report(awaited: &[Awaited]) -> Value {
+    awaited
+        .iter()
+        .map(|server| {
+            json!({
+                "server": server.id,
+                "was": server.was,
+                "admin": server.now.admin,
+                "health": server.now.health,
+                "state": server.now.state,
+                "last_check": server.now.last_check,
+                "waited_s": server.waited_s(),
+            })
+        })
+        .collect()
+}

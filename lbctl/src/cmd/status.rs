@@ -1,0 +1,155 @@
+//! `status`: how everything is, once or as it changes.
+
+use std::time::{Duration, Instant};
+
+use lb_proto::client::{Client, Events};
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::exit::Exit;
+use lb_proto::request::Status;
+use lb_proto::status::Status as StatusReply;
+
+use crate::args;
+use crate::error::Error;
+use crate::servers;
+use crate::ui::{Ui, report};
+
+/// Counters have no events: this is how old they may be.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// Events come in bunches (a backend going down); one picture after the bunch is enough.
+const SETTLE: Duration = Duration::from_millis(20);
+
+pub(crate) fn run(
+    args: &args::Status,
+    ui: &Ui,
+    connect: impl Fn() -> Result<Client, ErrorReply>,
+) -> Result<(), Error> {
+    let question = Status {
+        of: args.of.clone(),
+    };
+    let mut daemon = connect()?;
+    if !args.watch {
+        let status = ask(&mut daemon, &question)?;
+        return show(ui, &question, &status);
+    }
+    // Subscribed before the first look, so that no change falls between the two.
+    let events = connect()?.watch()?;
+    watch(ui, &question, &mut daemon, events)
+}
+
+fn watch(ui: &Ui, question: &Status, daemon: &mut Client, mut events: Events) -> Result<(), Error> {
+    let redraws = ui.redraws();
+    let mut shown: Option<StatusReply> = None;
+    loop {
+        let status = ask(daemon, question)?;
+        let news = shown.as_ref().is_none_or(|before| differs(before, &status));
+        if redraws {
+            ui.redraw(&text(ui, question, &status))?;
+        } else if news {
+            separate(ui, shown.is_some())?;
+            show(ui, question, &status)?;
+        }
+        if news {
+            shown = Some(status);
+        }
+        wait_for_news(&mut events)?;
+    }
+}
+
+/// Until something happened, or the counters are due. A nudge never shortens the time to the next
+/// picture below [`SETTLE`].
+fn wait_for_news(events: &mut Events) -> Result<(), ErrorReply> {
+    let due = Instant::now() + BETWEEN_LOOKS;
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if events.next(left)?.is_some() {
+            break;
+        }
+        if left.is_zero() {
+            return Ok(());
+        }
+    }
+    let settled = Instant::now() + SETTLE;
+    while let Some(left) = settled.checked_duration_since(Instant::now()) {
+        events.next(left)?;
+    }
+    Ok(())
+}
+
+/// Asks the daemon; a name it does not know is answered with the one that may have been meant.
+fn ask(daemon: &mut Client, question: &Status) -> Result<StatusReply, ErrorReply> {
+    let error = match daemon.call(question) {
+        Ok(status) => return Ok(status),
+        Err(error) => error,
+    };
+    let Some(name) = &question.of else {
+        return Err(error);
+    };
+    let wrong_name = error.code.exit() == Exit::NoSuchName || error.code == ErrorCode::BadRequest;
+    if !wrong_name {
+        return Err(error);
+    }
+    let everything = daemon.call(&Status::default())?;
+    Err(servers::unknown(&everything, name))
+}
+
+fn show(ui: &Ui, question: &Status, status: &StatusReply) -> Result<(), Error> {
+    if ui.wants_json() {
+        return ui.json(status);
+    }
+    ui.data(&text(ui, question, status))
+}
+
+fn text(ui: &Ui, question: &Status, status: &StatusReply) -> String {
+    let canvas = ui.canvas();
+    match &question.of {
+        None => report::everything(status, &canvas),
+        Some(name) if name.contains('/') => report::server(status, &canvas),
+        Some(_) => report::backends(status, &canvas),
+    }
+}
+
+fn separate(ui: &Ui, again: bool) -> Result<(), Error> {
+    if again && !ui.wants_json() {
+        return ui.data("\n");
+    }
+    Ok(())
+}
+
+/// Whether anything but time has passed. A check that found the same again is no news.
+fn differs(before: &StatusReply, now: &StatusReply) -> bool {
+    timeless(before.clone()) != timeless(now.clone())
+}
+
+fn timeless(mut status: StatusReply) -> StatusReply {
+    status.daemon.uptime_s = 0;
+    for server in status.backends.iter_mut().flat_map(|b| &mut b.servers) {
+        server.changed_s = 0;
+        if let Some(check) = &mut server.last_check {
+            check.at.clear();
+            check.latency_ms = 0.0;
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::sample;
+
+    #[test]
+    fn time_that_passes_is_no_news() {
+        let before = sample::status();
+        let mut now = before.clone();
+        now.daemon.uptime_s += 1;
+        now.backends[0].servers[0].changed_s += 1;
+        if let Some(check) = &mut now.backends[0].servers[0].last_check {
+            check.at = "2026-11-23T20:31:13Z".to_owned();
+            check.latency_ms = 9.0;
+        }
+        assert!(!differs(&before, &now));
+        now.backends[0].servers[0].sessions += 1;
+        assert!(differs(&before, &now));
+    }
+}

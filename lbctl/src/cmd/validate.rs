@@ -1,0 +1,52 @@
+//! `validate`: reads a configuration file as lbd would, with no daemon in sight.
+
+use lb_proto::config::{self, LoadError};
+use lb_proto::error::{ErrorCode, ErrorReply};
+use serde_json::json;
+
+use crate::args::Validate;
+use crate::error::Error;
+use crate::ui::Ui;
+
+pub(crate) fn run(args: &Validate, ui: &Ui) -> Result<(), Error> {
+    let file = args.file.display();
+    let config = match config::load(&args.file) {
+        Ok((config, _text)) => config,
+        Err(error) => return Err(refusal(error, &file.to_string()).into()),
+    };
+    let summary = config::summary(&config);
+    if !ui.wants_json() {
+        return ui.data(&format!("{file} is valid: {summary}\n"));
+    }
+    let servers: usize = config.backends.iter().map(|b| b.servers.len()).sum();
+    ui.json(&json!({
+        "valid": true,
+        "file": args.file,
+        "frontends": config.frontends.len(),
+        "backends": config.backends.len(),
+        "servers": servers,
+        "summary": summary,
+    }))
+}
+
+/// A file that cannot be read is not an invalid one: nothing is known of it.
+fn refusal(error: LoadError, file: &str) -> ErrorReply {
+    match error {
+        LoadError::Unreadable { path, source } => ErrorReply::new(
+            ErrorCode::Failed,
+            format!("cannot read {}: {source}", path.display()),
+        ),
+        LoadError::Invalid(problems) => {
+            let count = match problems.len() {
+                1 => "1 problem".to_owned(),
+                many => format!("{many} problems"),
+            };
+            let mut reply = ErrorReply::new(
+                ErrorCode::InvalidConfig,
+                format!("{file} is invalid: {count}"),
+            );
+            reply.problems = problems;
+            reply
+        }
+    }
+}

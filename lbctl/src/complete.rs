@@ -1,0 +1,132 @@
+//! Answers a shell that asks what may come next: flags from clap, names from the running daemon.
+//!
+//! Completing must never disturb: a daemon that is gone, slow or not ours to talk to is silence.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+use lb_proto::client::Client;
+use lb_proto::request::Status;
+use lb_proto::status::Status as StatusReply;
+
+use crate::args::{Cli, Shell};
+
+/// Set by the registration script when it calls us.
+const VARIABLE: &str = "LBCTL_COMPLETE";
+
+/// A keystroke that takes longer than this feels broken.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Answers a completion request if this process is one.
+pub(crate) fn answer_shell() -> bool {
+    let directory = std::env::current_dir().ok();
+    let answered = CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .bin("lbctl")
+        .completer("lbctl")
+        .try_complete(std::env::args_os(), directory.as_deref());
+    // A shell we do not know gets no candidates rather than a message in the middle of its line.
+    answered.unwrap_or(true)
+}
+
+/// The script that makes `shell` ask us: it names `lbctl`, found on the PATH of its user, so that
+/// it is the same wherever it was made.
+///
+/// # Errors
+/// Only where a write to memory fails.
+pub(crate) fn registration(shell: Shell) -> std::io::Result<String> {
+    let mut script = Vec::new();
+    if let Some(completer) = Shells::builtins().completer(shell.name()) {
+        completer.write_registration(VARIABLE, "lbctl", "lbctl", "lbctl", &mut script)?;
+    }
+    let script = String::from_utf8_lossy(&script);
+    Ok(format!("{}\n", script.trim()))
+}
+
+/// Every `BACKEND/SERVER` that starts with `typed`.
+pub(crate) fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(typed, false)
+}
+
+/// Every `BACKEND` and `BACKEND/SERVER` that starts with `typed`.
+pub(crate) fn backends_and_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(typed, true)
+}
+
+fn candidates(typed: &OsStr, backends_too: bool) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    let Some(status) = ask_daemon() else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut offer = |name: String, help: String| {
+        if name.starts_with(typed.as_ref()) {
+            found.push(CompletionCandidate::new(name).help(Some(help.into())));
+        }
+    };
+    for backend in &status.backends {
+        if backends_too {
+            let help = format!("backend of {} servers", backend.servers.len());
+            offer(backend.name.to_string(), help);
+        }
+        for server in &backend.servers {
+            let name = format!("{}/{}", backend.name, server.name);
+            let help = format!("{}, {} sessions", server.state, server.sessions);
+            offer(name, help);
+        }
+    }
+    found
+}
+
+/// The whole conversation is on a thread of its own, so that not even a daemon that accepts and
+/// then says nothing holds the shell up.
+fn ask_daemon() -> Option<StatusReply> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let status =
+            Client::connect(&socket()).and_then(|mut client| client.call(&Status::default()));
+        // Nobody listens any more when patience ran out.
+        let _ = tell.send(status.ok());
+    });
+    told.recv_timeout(PATIENCE).ok().flatten()
+}
+
+/// The `--socket` of the line being typed, which clap does not tell completers.
+fn socket() -> PathBuf {
+    socket_of(std::env::args().collect())
+        .or_else(|| std::env::var_os("LBCTL_SOCKET").map(PathBuf::from))
+        .unwrap_or_else(|| lb_proto::DEFAULT_SOCKET.into())
+}
+
+fn socket_of(words: Vec<String>) -> Option<PathBuf> {
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if word == "--socket" {
+            return words.next().map(PathBuf::from);
+        }
+        if let Some(path) = word.strip_prefix("--socket=") {
+            return Some(path.into());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_a_half_typed_line_is_used() {
+        let of = |line: &str| socket_of(line.split(' ').map(str::to_owned).collect());
+        assert_eq!(of("lbctl --socket /a drain"), Some("/a".into()));
+        assert_eq!(of("lbctl drain --socket=/b"), Some("/b".into()));
+        assert_eq!(of("lbctl drain --socket"), None);
+        assert_eq!(of("lbctl drain"), None);
+    }
+}

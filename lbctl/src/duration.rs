@@ -1,0 +1,57 @@
+//! Durations as an operator writes and reads them: those of the configuration file.
+
+use std::time::Duration;
+
+use lb_proto::config::units;
+
+/// Reads `"500ms"`, `"90s"`, `"5m"`, `"2h"`, in the very words of the configuration file.
+///
+/// # Errors
+/// What is wrong and how to write it, in one sentence.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|fault| format!("{}; {}", fault.message, fault.remedy))
+}
+
+/// `3.2s` below ten seconds, then `14s`, `5m`, `3m12s`, `2h05m`, `3d04h`: two units are enough.
+pub(crate) fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 if duration.subsec_millis() >= 50 => format!("{:.1}s", duration.as_secs_f64()),
+        0..60 => format!("{seconds}s"),
+        60..3_600 => two(seconds / 60, 'm', seconds % 60, 's'),
+        3_600..86_400 => two(seconds / 3_600, 'h', seconds / 60 % 60, 'm'),
+        _ => two(seconds / 86_400, 'd', seconds / 3_600 % 24, 'h'),
+    }
+}
+
+fn two(many: u64, unit: char, rest: u64, rest_unit: char) -> String {
+    match rest {
+        0 => format!("{many}{unit}"),
+        _ => format!("{many}{unit}{rest:02}{rest_unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_duration_is_told_how_to_write_one() {
+        assert_eq!(parse("90s"), Ok(Duration::from_secs(90)));
+        let told = parse("5").unwrap_err();
+        assert!(told.contains("5s"), "{told}");
+    }
+
+    #[test]
+    fn a_duration_reads_in_two_units_at_most() {
+        let of = |millis| words(Duration::from_millis(millis));
+        assert_eq!(of(0), "0s");
+        assert_eq!(of(3_240), "3.2s");
+        assert_eq!(of(3_000), "3s");
+        assert_eq!(of(14_900), "14s");
+        assert_eq!(of(300_000), "5m");
+        assert_eq!(of(192_000), "3m12s");
+        assert_eq!(of(7_500_000), "2h05m");
+        assert_eq!(of(273_600_000), "3d04h");
+    }
+}

@@ -1,0 +1,73 @@
+//! From the command line to an exit code: parses, picks the verb, reports how it ended.
+
+use clap::Parser;
+use lb_proto::client::Client;
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::exit::Exit;
+
+use crate::args::{Cli, Command, Globals};
+use crate::cmd;
+use crate::error::Error;
+use crate::ui::Ui;
+
+pub(crate) fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse_usage(&error),
+    };
+    let ui = Ui::new(&cli.globals);
+    match dispatch(&cli, &ui) {
+        Ok(()) => Exit::Done,
+        Err(error) => ui.fail(&error),
+    }
+}
+
+fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
+    let connect = || connect(&cli.globals);
+    match &cli.command {
+        Command::Validate(args) => cmd::validate::run(args, ui),
+        Command::Status(args) => cmd::status::run(args, ui, connect),
+        Command::Drain(args) => cmd::drain::run(args, ui, &mut connect()?),
+        Command::Ready(args) => cmd::ready::run(args, ui, &mut connect()?),
+        Command::Maint(args) => cmd::maint::run(args, ui, &mut connect()?),
+        Command::Reload => cmd::reload::run(ui, &mut connect()?),
+        Command::Completions(args) => cmd::completions::run(args, ui),
+    }
+}
+
+fn connect(globals: &Globals) -> Result<Client, ErrorReply> {
+    Client::connect(&globals.socket)
+}
+
+/// Help and version are answers; everything else clap objects to is wrong usage, as JSON where the
+/// command line asked for that as far as it could be read.
+fn refuse_usage(error: &clap::Error) -> Exit {
+    let asked_for_json = std::env::args_os()
+        .skip(1)
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if !error.use_stderr() || !asked_for_json {
+        // Nothing can be told to anybody when the terminal is gone.
+        let _ = error.print();
+        return if error.use_stderr() {
+            Exit::Usage
+        } else {
+            Exit::Done
+        };
+    }
+    let reply = ErrorReply::new(ErrorCode::Usage, first_paragraph(error))
+        .hint("lbctl --help tells every command and flag");
+    Ui::json_only().fail(&reply.into())
+}
+
+/// Clap's message without the usage and tips below it, on one line.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines: Vec<&str> = text
+        .trim_start_matches("error: ")
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    lines.join(" ")
+}

@@ -1,0 +1,271 @@
+//! The printer: the only place that writes to stdout or stderr.
+//!
+//! Stdout is data, stderr is talk. Every width, colour and terminal question is answered here, so
+//! that what is printed elsewhere is made by pure functions.
+#![allow(
+    clippy::print_stderr,
+    reason = "this is the one module that talks to people"
+)]
+
+pub(crate) mod grid;
+pub(crate) mod progress;
+pub(crate) mod report;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod words;
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use lb_proto::config;
+use lb_proto::error::ErrorReply;
+use lb_proto::exit::Exit;
+use lb_proto::name::BackendName;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::{Globals, When};
+use crate::error::Error;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// How a report may look: decided once, here, and handed to pure code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Canvas {
+    /// Columns to keep to; `None` where nobody looks at it through a window.
+    pub(crate) width: Option<usize>,
+    pub(crate) color: bool,
+}
+
+/// A failure as a JSON document; a wait that failed tells of each server as well.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    error: &'a ErrorReply,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<&'a Value>,
+}
+
+impl<'a> Refusal<'a> {
+    fn of(error: &'a ErrorReply, servers: Option<&'a Value>) -> Self {
+        Self { error, servers }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Ui {
+    json: bool,
+    quiet: bool,
+    color_out: bool,
+    color_err: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(globals: &Globals) -> Self {
+        Self {
+            json: globals.json,
+            quiet: globals.quiet,
+            color_out: colored(globals.color, io::stdout().is_terminal()),
+            color_err: colored(globals.color, io::stderr().is_terminal()),
+        }
+    }
+
+    /// For a command line that did not parse, but said `--json`.
+    pub(crate) fn json_only() -> Self {
+        Self {
+            json: true,
+            quiet: true,
+            color_out: false,
+            color_err: false,
+        }
+    }
+
+    pub(crate) fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints data, which brings its own line ends.
+    ///
+    /// # Errors
+    /// [`Error::Output`], which may only mean that the reader left.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Error> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(Error::Output)
+    }
+
+    /// Prints one JSON document on one line.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(crate) fn json(&self, document: &impl Serialize) -> Result<(), Error> {
+        let mut line =
+            serde_json::to_string(document).map_err(|e| Error::Output(io::Error::from(e)))?;
+        line.push('\n');
+        self.data(&line)
+    }
+
+    /// Prints what `document` makes, if the command line says `--json`.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(crate) fn json_if_asked<T: Serialize>(
+        &self,
+        document: impl FnOnce() -> T,
+    ) -> Result<(), Error> {
+        if self.json {
+            return self.json(&document());
+        }
+        Ok(())
+    }
+
+    /// Tells what was done.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.talk(&format!("{text}\n"));
+        }
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.talk(&format!("{} {text}\n", self.label("warning:", WARNING)));
+        }
+    }
+
+    /// Warns, before it happens, that a backend is about to lose its last server.
+    pub(crate) fn warn_left_alone(&self, backends: &[BackendName]) {
+        for backend in backends {
+            self.warn(&format!(
+                "no other server of {backend} is up: new requests get 503"
+            ));
+        }
+    }
+
+    /// Tells how the command failed, in the form asked for, and gives the exit code that says so.
+    pub(crate) fn fail(&self, error: &Error) -> Exit {
+        if error.reader_left() {
+            return error.exit();
+        }
+        // A stdout that takes no error document changes nothing about the exit code.
+        let _ = match error {
+            Error::Reply(reply) if self.json => self.json(&Refusal::of(reply, None)),
+            Error::Wait { error, servers } if self.json => {
+                self.json(&Refusal::of(error, Some(servers)))
+            }
+            Error::Reply(reply) | Error::Wait { error: reply, .. } => {
+                self.talk(&self.failure(reply));
+                Ok(())
+            }
+            Error::Output(_) => {
+                self.talk(&format!("{} {error}\n", self.label("error:", ERROR)));
+                Ok(())
+            }
+        };
+        error.exit()
+    }
+
+    /// A hint that is a question belongs to its sentence; any other stands on a line of its own.
+    fn failure(&self, reply: &ErrorReply) -> String {
+        let mut text = String::new();
+        if !reply.problems.is_empty() {
+            text = config::render(&reply.problems, self.color_err);
+            text = format!("{}\n\n", text.trim_end());
+        }
+        let _ = write!(text, "{} {}", self.label("error:", ERROR), reply.message);
+        match &reply.hint {
+            Some(question) if question.ends_with('?') => {
+                let _ = writeln!(text, "; {question}");
+            }
+            Some(hint) => {
+                let _ = writeln!(text, "\n {} {hint}", self.label("hint:", HINT));
+            }
+            None => text.push('\n'),
+        }
+        text
+    }
+
+    /// Whether bars may be drawn: on a terminal, for somebody who wants to see them.
+    pub(crate) fn draws_bars(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Whether a report may be redrawn in place.
+    pub(crate) fn redraws(&self) -> bool {
+        !self.json && io::stdout().is_terminal()
+    }
+
+    pub(crate) fn canvas(&self) -> Canvas {
+        Canvas {
+            width: window().map(|(columns, _)| columns),
+            color: self.color_out,
+        }
+    }
+
+    /// Paints a report over the last one, cut to the window, without the flicker of clearing it.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(crate) fn redraw(&self, report: &str) -> Result<(), Error> {
+        const HOME: &str = "\x1b[H";
+        const CLEAR_TO_LINE_END: &str = "\x1b[K";
+        const CLEAR_BELOW: &str = "\x1b[J";
+
+        let rows = window().map_or(usize::MAX, |(_, rows)| rows.max(2));
+        let lines: Vec<&str> = report.lines().collect();
+        let shown = if lines.len() < rows {
+            lines.len()
+        } else {
+            rows - 2
+        };
+        let mut picture = HOME.to_owned();
+        for line in &lines[..shown] {
+            let _ = writeln!(picture, "{line}{CLEAR_TO_LINE_END}");
+        }
+        if shown < lines.len() {
+            let hidden = lines.len() - shown;
+            let _ = writeln!(
+                picture,
+                "… {hidden} more lines: enlarge the window, or name a backend{CLEAR_TO_LINE_END}"
+            );
+        }
+        picture.push_str(CLEAR_BELOW);
+        self.data(&picture)
+    }
+
+    fn label(&self, word: &str, style: Style) -> String {
+        match self.color_err {
+            true => format!("{style}{word}{style:#}"),
+            false => word.to_owned(),
+        }
+    }
+
+    /// Nobody can be told when stderr is gone, so a failed write is let be.
+    fn talk(&self, text: &str) {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// NO_COLOR and dumb terminals count only where the operator left the choice to us.
+fn colored(when: When, terminal: bool) -> bool {
+    let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => terminal && !unwanted() && !dumb(),
+    }
+}
+
+/// Columns and rows of the terminal on stdout; COLUMNS where `watch(1)` and the like set it.
+fn window() -> Option<(usize, usize)> {
+    if let Ok(size) = rustix::termios::tcgetwinsize(io::stdout())
+        && size.ws_col > 0
+    {
+        return Some((size.ws_col.into(), size.ws_row.into()));
+    }
+    let columns = std::env::var("COLUMNS").ok()?.parse().ok()?;
+    Some((columns, usize::MAX))
+}

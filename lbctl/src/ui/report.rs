@@ -1,0 +1,342 @@
+//! A status as people read it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use lb_proto::status::{BackendStatus, Daemon, FrontendStatus, ServerStatus, Status};
+
+use super::grid::{self, Column, Field, Layout, Worth};
+use super::{Canvas, words};
+use crate::duration;
+
+/// In the order shown; what goes first on a narrow terminal is what matters least at 3 a.m.
+const FRONTEND: [Column; 8] = [
+    Column::text("FRONTEND", Worth::Always),
+    Column::text("MODE", Worth::Drop(1)),
+    Column::text("BINDS", Worth::Shrink(20)),
+    Column::number("CONNS", Worth::Drop(5)),
+    Column::number("SESSIONS", Worth::Always),
+    Column::number("REQUESTS", Worth::Drop(4)),
+    Column::number("IN", Worth::Drop(2)),
+    Column::number("OUT", Worth::Drop(3)),
+];
+
+const SERVER: [Column; 13] = [
+    Column::text("SERVER", Worth::Always),
+    Column::text("STATE", Worth::Always),
+    Column::text("FOR", Worth::Drop(9)),
+    Column::text("WHY", Worth::Shrink(20)),
+    Column::number("CHECK", Worth::Drop(4)),
+    Column::number("SESSIONS", Worth::Always),
+    Column::number("MAX", Worth::Drop(5)),
+    Column::number("TOTAL", Worth::Drop(7)),
+    Column::number("ERRORS", Worth::Drop(8)),
+    Column::number("IN", Worth::Drop(2)),
+    Column::number("OUT", Worth::Drop(3)),
+    Column::number("WEIGHT", Worth::Drop(6)),
+    Column::text("ADDRESS", Worth::Drop(1)),
+];
+
+/// Daemon, frontends, backends.
+pub(crate) fn everything(status: &Status, canvas: &Canvas) -> String {
+    [
+        daemon(&status.daemon),
+        frontends(&status.frontends, canvas),
+        backends(status, canvas),
+    ]
+    .join("\n")
+}
+
+/// A table for each backend, their columns in line.
+pub(crate) fn backends(status: &Status, canvas: &Canvas) -> String {
+    let tables: Vec<Vec<Vec<Field>>> = status
+        .backends
+        .iter()
+        .map(|backend| backend.servers.iter().map(row).collect())
+        .collect();
+    let layout = Layout::new(&SERVER, tables.iter().flatten(), canvas);
+    let each: Vec<String> = status
+        .backends
+        .iter()
+        .zip(&tables)
+        .map(|(backend, rows)| heading(backend, canvas) + &layout.render(rows))
+        .collect();
+    each.join("\n")
+}
+
+/// The server of a status that was asked for one: everything known, one fact a line.
+pub(crate) fn server(status: &Status, canvas: &Canvas) -> String {
+    let mut text = String::new();
+    for backend in &status.backends {
+        for server in &backend.servers {
+            text.push_str(&details(backend, server, canvas));
+        }
+    }
+    text
+}
+
+fn daemon(daemon: &Daemon) -> String {
+    format!(
+        "lbd {}, pid {}, up {}, {} of {} connections\n\
+         {}, generation {}, loaded {}\n",
+        daemon.version,
+        daemon.pid,
+        seconds(daemon.uptime_s),
+        daemon.connections,
+        daemon.connections_limit,
+        daemon.config.path,
+        daemon.config.generation,
+        words::time(&daemon.config.loaded_at),
+    )
+}
+
+fn frontends(frontends: &[FrontendStatus], canvas: &Canvas) -> String {
+    let rows: Vec<Vec<Field>> = frontends
+        .iter()
+        .map(|frontend| {
+            vec![
+                frontend.name.as_str().into(),
+                frontend.mode.as_str().into(),
+                frontend.binds.join(" ").into(),
+                frontend.connections.into(),
+                frontend.sessions.into(),
+                frontend.requests_total.into(),
+                words::bytes(frontend.bytes_in).into(),
+                words::bytes(frontend.bytes_out).into(),
+            ]
+        })
+        .collect();
+    grid::render(&FRONTEND, &rows, canvas)
+}
+
+fn heading(backend: &BackendStatus, canvas: &Canvas) -> String {
+    let bold = if canvas.color {
+        Style::new().bold()
+    } else {
+        Style::new()
+    };
+    let up = backend
+        .servers
+        .iter()
+        .filter(|server| server.state.takes_new_sessions())
+        .count();
+    let mut text = format!(
+        "{bold}backend {}{bold:#}: {}, {up} of {} up",
+        backend.name,
+        backend.balance,
+        match backend.servers.len() {
+            1 => "1 server".to_owned(),
+            many => format!("{many} servers"),
+        }
+    );
+    if backend.queued > 0 {
+        let _ = write!(text, ", {} requests queued", backend.queued);
+    }
+    text.push('\n');
+    text
+}
+
+fn row(server: &ServerStatus) -> Vec<Field> {
+    vec![
+        server.name.as_str().into(),
+        state(server),
+        seconds(server.changed_s).into(),
+        words::why(server).into(),
+        latency(server).into(),
+        server.sessions.into(),
+        server.sessions_max.into(),
+        server.sessions_total.into(),
+        errors(server),
+        words::bytes(server.bytes_in).into(),
+        words::bytes(server.bytes_out).into(),
+        server.weight.into(),
+        server.address.as_str().into(),
+    ]
+}
+
+fn state(server: &ServerStatus) -> Field {
+    Field {
+        text: words::state(server),
+        color: Some(words::color(server.state)),
+    }
+}
+
+fn errors(server: &ServerStatus) -> Field {
+    let count = server.errors.connect + server.errors.response;
+    Field {
+        text: count.to_string(),
+        color: (count > 0).then_some(AnsiColor::Red),
+    }
+}
+
+fn latency(server: &ServerStatus) -> String {
+    server
+        .last_check
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |check| words::latency(check.latency_ms))
+}
+
+fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> String {
+    let style = match canvas.color {
+        true => words::color(server.state).on_default(),
+        false => Style::new(),
+    };
+    let state = words::state(server);
+    let mut text = String::new();
+    let mut fact = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<12}{value}");
+    };
+    fact("server", format!("{}/{}", backend.name, server.name));
+    fact("address", server.address.clone());
+    fact(
+        "state",
+        format!("{style}{state}{style:#} for {}", seconds(server.changed_s)),
+    );
+    fact("admin", server.admin.to_string());
+    fact("health", health(server));
+    if let Some(check) = &server.last_check {
+        fact("last check", words::check(check));
+        fact(
+            "checked at",
+            format!(
+                "{}, took {}",
+                words::time(&check.at),
+                words::latency(check.latency_ms)
+            ),
+        );
+    }
+    fact(
+        "sessions",
+        format!(
+            "{} now, {} at most, {} in total",
+            server.sessions, server.sessions_max, server.sessions_total
+        ),
+    );
+    fact(
+        "errors",
+        format!(
+            "{} connecting, {} responding",
+            server.errors.connect, server.errors.response
+        ),
+    );
+    fact(
+        "bytes",
+        format!(
+            "{} in, {} out",
+            words::bytes(server.bytes_in),
+            words::bytes(server.bytes_out)
+        ),
+    );
+    fact("weight", server.weight.to_string());
+    text
+}
+
+fn health(server: &ServerStatus) -> String {
+    match server.check {
+        true => server.health.to_string(),
+        false => format!("{}: no health checks are configured", server.health),
+    }
+}
+
+fn seconds(count: u64) -> String {
+    duration::words(Duration::from_secs(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::sample;
+
+    fn plain(width: usize) -> Canvas {
+        Canvas {
+            width: Some(width),
+            color: false,
+        }
+    }
+
+    #[test]
+    fn eighty_columns_hold_what_matters() {
+        let text = everything(&sample::status(), &plain(80));
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert_eq!(
+            text,
+            "\
+lbd 0.1.0, pid 4242, up 3h12m, 12 of 20000 connections
+/etc/lbd/lbd.toml, generation 3, loaded 2026-11-23 20:31:11 UTC
+
+FRONTEND  MODE  BINDS                 CONNS  SESSIONS  REQUESTS       IN     OUT
+web       http  0.0.0.0:80 0.0.0.0:…     12         3   1234567  300 MiB  50 GiB
+
+backend app: roundrobin, 2 of 3 servers up
+SERVER  STATE  FOR    WHY                       SESSIONS   TOTAL  ERRORS  WEIGHT
+web01   up     3m12s  L7OK 200                         3  123456       3       1
+web02   down   2h05m  L4CON: connection refus…         0  123456       3       1
+spare   up     3m12s  no checks                        0  123456       3       1
+
+backend api: roundrobin, 0 of 1 server up, 2 requests queued
+SERVER  STATE  FOR    WHY                       SESSIONS   TOTAL  ERRORS  WEIGHT
+one     drain  3m12s  L7OK 200                         3  123456       3       1
+"
+        );
+    }
+
+    #[test]
+    fn no_window_no_limit() {
+        let canvas = Canvas {
+            width: None,
+            color: false,
+        };
+        assert_eq!(backends(&sample::status(), &canvas), "\
+backend app: roundrobin, 2 of 3 servers up
+SERVER  STATE  FOR    WHY                                          CHECK  SESSIONS  MAX   TOTAL  ERRORS       IN      OUT  WEIGHT  ADDRESS
+web01   up     3m12s  L7OK 200                                     1.2ms         3   40  123456       3  100 MiB  5.0 GiB       1  10.0.0.11:8080
+web02   down   2h05m  L4CON: connection refused by 10.0.0.12:8080  0.3ms         0   40  123456       3  100 MiB  5.0 GiB       1  10.0.0.12:8080
+spare   up     3m12s  no checks                                        -         0   40  123456       3  100 MiB  5.0 GiB       1  10.0.0.11:8080
+
+backend api: roundrobin, 0 of 1 server up, 2 requests queued
+SERVER  STATE  FOR    WHY                                          CHECK  SESSIONS  MAX   TOTAL  ERRORS       IN      OUT  WEIGHT  ADDRESS
+one     drain  3m12s  L7OK 200                                     1.2ms         3   40  123456       3  100 MiB  5.0 GiB       1  10.0.0.11:8080
+"
+        );
+    }
+
+    #[test]
+    fn one_server_is_told_line_by_line() {
+        let mut status = sample::status();
+        status.backends.truncate(1);
+        status.backends[0].servers = vec![sample::down("web02")];
+        assert_eq!(
+            server(&status, &plain(80)),
+            "\
+server      app/web02
+address     10.0.0.12:8080
+state       down for 2h05m
+admin       ready
+health      down
+last check  L4CON: connection refused by 10.0.0.12:8080
+checked at  2026-11-23 20:31:11 UTC, took 0.3ms
+sessions    0 now, 40 at most, 123456 in total
+errors      1 connecting, 2 responding
+bytes       100 MiB in, 5.0 GiB out
+weight      1
+"
+        );
+    }
+
+    #[test]
+    fn colour_only_adds_to_the_words() {
+        let mut status = sample::status();
+        status.backends.truncate(1);
+        let canvas = Canvas {
+            width: Some(80),
+            color: true,
+        };
+        let text = backends(&status, &canvas);
+        assert!(text.contains("\x1b[1mbackend app\x1b[0m"), "{text:?}");
+        assert!(text.contains("down"), "{text:?}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Numbers and codes in the words of an operator.
+
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use lb_proto::state::{Admin, Health, State};
+use lb_proto::status::{CheckStatus, ServerStatus};
+
+use crate::duration;
+
+/// `1 session`, `3 sessions`
+pub(crate) fn sessions(count: u64) -> String {
+    match count {
+        1 => "1 session".to_owned(),
+        _ => format!("{count} sessions"),
+    }
+}
+
+/// `L4CON: connection refused`
+pub(crate) fn check(check: &CheckStatus) -> String {
+    match check.detail.as_str() {
+        "" => match check.status {
+            Some(status) => format!("{} {status}", check.result.as_str()),
+            None => check.result.as_str().to_owned(),
+        },
+        detail => format!("{}: {detail}", check.result.as_str()),
+    }
+}
+
+/// Three digits and a binary unit: `0`, `812 B`, `1.2 MiB`, `34 GiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would round to "1024.0" of a unit that has a bigger sibling.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match value {
+        small if small < 9.95 => format!("{small:.1} {}", UNITS[unit]),
+        large => format!("{large:.0} {}", UNITS[unit]),
+    }
+}
+
+/// `2026-11-23 20:31:11 UTC`, from the RFC 3339 of the wire; anything else as it came.
+pub(crate) fn time(rfc3339: &str) -> String {
+    let Some((date, rest)) = rfc3339.split_once('T') else {
+        return rfc3339.to_owned();
+    };
+    let Some(clock) = rest.strip_suffix('Z') else {
+        return rfc3339.to_owned();
+    };
+    let clock = clock.split('.').next().unwrap_or(clock);
+    format!("{date} {clock} UTC")
+}
+
+pub(crate) fn latency(millis: f64) -> String {
+    if millis < 10.0 {
+        return format!("{millis:.1}ms");
+    }
+    if millis < 1_000.0 {
+        return format!("{millis:.0}ms");
+    }
+    duration::words(Duration::from_millis(millis.min(1e12) as u64))
+}
+
+/// The state, and what hides behind it: a server that is down may be drained as well.
+pub(crate) fn state(server: &ServerStatus) -> String {
+    match (server.state, server.admin) {
+        (State::Down, Admin::Drain) => "down, drain".to_owned(),
+        (state, _) => state.to_string(),
+    }
+}
+
+pub(crate) fn color(state: State) -> AnsiColor {
+    match state {
+        State::Up => AnsiColor::Green,
+        State::Down => AnsiColor::Red,
+        State::Drain => AnsiColor::Yellow,
+        State::Maint => AnsiColor::Blue,
+    }
+}
+
+/// Why a server is in its state, as far as its last check tells. What a successful check said in
+/// full is of no interest here.
+pub(crate) fn why(server: &ServerStatus) -> String {
+    if !server.check {
+        return "no checks".to_owned();
+    }
+    match (&server.last_check, server.health) {
+        (_, _) if server.admin == Admin::Maint => "checks stopped".to_owned(),
+        (None, Health::Unchecked | Health::Up) => "not checked yet".to_owned(),
+        (None, Health::Down) => "no check since maint".to_owned(),
+        (Some(last), _) if last.result.is_ok() => match last.status {
+            Some(status) => format!("{} {status}", last.result.as_str()),
+            None => last.result.as_str().to_owned(),
+        },
+        (Some(last), _) => check(last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::sample;
+
+    #[test]
+    fn bytes_have_three_digits_at_most() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1024), "1.0 KiB");
+        assert_eq!(bytes(15 * 1024), "15 KiB");
+        assert_eq!(bytes(1023 * 1024), "1.0 MiB");
+        assert_eq!(bytes(u64::MAX), "16 EiB");
+    }
+
+    #[test]
+    fn a_time_loses_its_letters_and_its_fraction() {
+        assert_eq!(time("2026-11-23T20:31:11Z"), "2026-11-23 20:31:11 UTC");
+        assert_eq!(time("2026-11-23T20:31:11.123Z"), "2026-11-23 20:31:11 UTC");
+        assert_eq!(time("yesterday"), "yesterday");
+    }
+
+    #[test]
+    fn what_a_check_said_is_told_when_it_failed() {
+        assert_eq!(why(&sample::server("web01")), "L7OK 200");
+        assert_eq!(
+            why(&sample::down("web02")),
+            "L4CON: connection refused by 10.0.0.12:8080"
+        );
+    }
+
+    #[test]
+    fn a_drained_server_that_is_down_says_both() {
+        let server = ServerStatus {
+            admin: Admin::Drain,
+            ..sample::down("web02")
+        };
+        assert_eq!(state(&server), "down, drain");
+    }
+}
