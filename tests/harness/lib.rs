@@ -1,1 +1,25 @@
-//! harness
+//! What the tests stand on: the built programs, real origins, a raw wire, load, and waiting.
+//!
+//! Everything here is real: origins are HTTP servers on sockets, the daemon and `lbctl` are the
+//! programs that users run. Ports are free ones, and nothing is synchronised by sleeping: tests wait
+//! for conditions ([`eventually`]) or hold requests on gates ([`origin::Origin::hold`]).
+
+pub mod daemon;
+pub mod eventually;
+pub mod lbctl;
+pub mod load;
+pub mod origin;
+pub mod pattern;
+pub mod port;
+pub mod process;
+pub mod programs;
+pub mod raw_origin;
+pub mod wire;
+
+pub use daemon::{Lbd, Setup};
+pub use eventually::{eventually, is};
+pub use load::Load;
+pub use origin::Origin;
+pub use process::Process;
+pub use raw_origin::RawOrigin;
+pub use wire::Wire;

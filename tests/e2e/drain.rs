@@ -1,0 +1,173 @@
+//! Drain: nothing new goes there, what runs finishes, and the command ends when it has.
+
+use std::time::{Duration, Instant};
+
+use lb_proto::state::{Admin, State};
+use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
+use lb_tests::wire::request;
+use lb_tests::{Lbd, Load, Origin, Wire, eventually, is, wire};
+
+/// Puts one request in flight to each of the origins, which hold it until they are told otherwise.
+fn one_in_flight_each(lbd: &Lbd, origins: &[Origin]) -> Vec<Wire> {
+    for origin in origins {
+        origin.hold("/held");
+    }
+    let wires = origins
+        .iter()
+        .map(|_| {
+            let mut wire = Wire::connect(lbd.addr());
+            wire.send(request("GET", "/held"));
+            wire
+        })
+        .collect();
+    for origin in origins {
+        let name = format!("a request is in flight to {}", origin.name());
+        eventually(&name, || is(origin.in_flight(), 1));
+    }
+    wires
+}
+
+#[test]
+fn the_slow_request_finishes_and_the_command_ends_after_it() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let lbd = Lbd::start(app(QUICK_CHECK, &origins));
+    let held = one_in_flight_each(&lbd, &origins);
+    origins[0].release();
+    origins[2].release();
+
+    let load = Load::on(lbd.addr()).start();
+    load.go_on_for(200);
+    let mut drain = lbd.lbctl_in_background(["drain", "app/b", "--timeout", "5m"]);
+    eventually("only the slow request is left on b", || {
+        let b = lbd.server("app/b");
+        is((b.state, b.sessions), (State::Drain, 1))
+    });
+    let before = origins[1].requests();
+    let started = Instant::now();
+    load.go_on_for(500);
+    eventually("three seconds of the slow request", || {
+        if started.elapsed() < Duration::from_secs(3) {
+            return Err(format!("{:?}", started.elapsed()));
+        }
+        Ok(())
+    });
+    assert_eq!(origins[1].requests(), before, "a new session went to b");
+    assert_eq!(lbd.server("app/b").sessions, 1);
+    assert!(drain.is_running(), "the command ended before the request");
+
+    origins[1].release();
+    drain.wait().exits(0).says("app/b");
+    let b = lbd.server("app/b");
+    assert_eq!(
+        (b.state, b.admin, b.sessions),
+        (State::Drain, Admin::Drain, 0)
+    );
+    load.stop().assert_clean();
+    let mut answered: Vec<_> = held
+        .into_iter()
+        .map(|mut wire| wire.response())
+        .map(|response| (response.status, response.text()))
+        .collect();
+    answered.sort();
+    assert_eq!(answered, ["a", "b", "c"].map(|name| (200, name.to_owned())));
+}
+
+#[test]
+fn after_its_timeout_it_exits_7_and_the_server_stays_drained() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let _held = one_in_flight_each(&lbd, &origins);
+    let output = lbd.lbctl(["drain", "app/a", "--timeout", "200ms"]);
+    output.exits(7).says("app/a");
+    let a = lbd.server("app/a");
+    assert_eq!((a.state, a.sessions), (State::Drain, 1));
+}
+
+#[test]
+fn after_its_timeout_it_can_go_on_to_maint() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let mut held = one_in_flight_each(&lbd, &origins);
+    lbd.lbctl([
+        "drain",
+        "app/a",
+        "--timeout",
+        "200ms",
+        "--on-timeout",
+        "maint",
+    ]);
+    let a = lbd.server("app/a");
+    assert_eq!((a.state, a.sessions), (State::Maint, 1));
+    origins.iter().for_each(Origin::release);
+    for wire in &mut held {
+        assert_eq!(wire.response().status, 200, "maint cut a running session");
+    }
+}
+
+#[test]
+fn no_wait_returns_while_a_request_is_in_flight() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let _held = one_in_flight_each(&lbd, &origins);
+    lbd.lbctl(["drain", "app/a", "--no-wait"]).exits(0);
+    let a = lbd.server("app/a");
+    assert_eq!((a.state, a.sessions), (State::Drain, 1));
+}
+
+#[test]
+fn several_servers_drain_together() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let _held = one_in_flight_each(&lbd, &origins);
+    let mut drain = lbd.lbctl_in_background(["drain", "app/a", "app/b"]);
+    for server in ["app/a", "app/b"] {
+        lbd.wait_for_state(server, State::Drain);
+    }
+    origins[0].release();
+    eventually("a is empty", || is(lbd.server("app/a").sessions, 0));
+    assert!(drain.is_running(), "b has a session and the command ended");
+    assert_eq!(wire::get(lbd.addr(), "/").origin(), Some("c"));
+    origins[1].release();
+    drain.wait().exits(0);
+}
+
+#[test]
+fn a_second_drain_of_the_same_server_waits_too() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let _held = one_in_flight_each(&lbd, &origins);
+    lbd.lbctl(["drain", "app/a", "--no-wait"]).exits(0);
+    let drain = lbd.lbctl_in_background(["drain", "app/a"]);
+    origins[0].release();
+    drain.wait().exits(0);
+    assert_eq!(lbd.server("app/a").sessions, 0);
+}
+
+#[test]
+fn with_every_server_drained_the_answer_is_503() {
+    let origins = Origin::start_all(["a"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    lbd.lbctl(["drain", "app/a"]).exits(0);
+    assert_eq!(wire::get(lbd.addr(), "/").status, 503);
+    assert_eq!(origins[0].requests(), 0);
+    lbd.lbctl(["ready", "app/a"]).exits(0);
+    assert_eq!(wire::get(lbd.addr(), "/").status, 200);
+}
+
+#[test]
+fn checks_go_on_while_a_server_is_drained() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(QUICK_CHECK, &origins));
+    lbd.wait_until_healthy("app/a");
+    lbd.lbctl(["drain", "app/a"]).exits(0);
+    let before = origins[0].probes();
+    eventually("a is probed while drained", || {
+        let probes = origins[0].probes();
+        if probes > before + 2 {
+            Ok(())
+        } else {
+            Err(format!("{probes} probes"))
+        }
+    });
+    assert_eq!(lbd.server("app/a").state, State::Drain);
+}

@@ -1,0 +1,24 @@
+//! lbd and lbctl as built programs, against real origins on free ports. Needs nothing but cargo.
+
+mod accounting;
+mod admin;
+mod answers;
+mod demo;
+mod drain;
+mod exit_codes;
+mod failover;
+mod forwarded;
+mod framing;
+mod health;
+mod hop_by_hop;
+mod limits;
+mod reload;
+mod retries;
+mod routes;
+mod scale;
+mod service;
+mod socket;
+mod spread;
+mod stop;
+mod streaming;
+mod versions;

@@ -1,0 +1,167 @@
+//! A program that runs: what it says, how it ends, and that it does not outlive its test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::eventually::eventually;
+
+/// A program that was started; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    pub stdout: Transcript,
+    pub stderr: Transcript,
+}
+
+/// What a program left when it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// `None`: a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Process {
+    /// Starts a program, without a terminal and with nothing to read.
+    #[track_caller]
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+        Self {
+            stdout: Transcript::of(child.stdout.take()),
+            stderr: Transcript::of(child.stderr.take()),
+            child,
+        }
+    }
+
+    /// Runs a program to its end.
+    #[track_caller]
+    pub fn run(command: Command) -> Output {
+        Self::spawn(command).wait()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.ended().is_none()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        // It fails where the program has ended, and then there is nobody to tell.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn wait(mut self) -> Output {
+        self.wait_in_place()
+    }
+
+    /// [`Self::wait`], for an owner that lives on.
+    #[track_caller]
+    pub fn wait_in_place(&mut self) -> Output {
+        let status = eventually("the program ends", || {
+            self.ended().ok_or_else(|| {
+                let said = self.stderr.so_far();
+                format!("process {} runs; it says:\n{said}", self.child.id())
+            })
+        });
+        Output {
+            code: status.code(),
+            stdout: self.stdout.whole(),
+            stderr: self.stderr.whole(),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Output {
+    /// Panics, showing everything, unless it ended with `code`.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "exit code of {self:#?}");
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not JSON: {e}\n{self:#?}"))
+    }
+
+    /// Panics, showing everything, unless one of the streams says `what`.
+    #[track_caller]
+    pub fn says(self, what: &str) -> Self {
+        let said = self.stdout.contains(what) || self.stderr.contains(what);
+        assert!(said, "{what:?} is not in {self:#?}");
+        self
+    }
+}
+
+/// What a program says, collected while it runs, so that no stream fills up.
+#[derive(Debug)]
+pub struct Transcript {
+    text: Arc<Mutex<String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Transcript {
+    fn of(from: Option<impl Read + Send + 'static>) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&text);
+        let thread = from.map(|from| {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(from);
+                let mut line = Vec::new();
+                while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                    into.lock()
+                        .expect("nobody panics while appending")
+                        .push_str(&String::from_utf8_lossy(&line));
+                    line.clear();
+                }
+            })
+        });
+        Self { text, thread }
+    }
+
+    pub fn so_far(&self) -> String {
+        self.text
+            .lock()
+            .expect("nobody panics while appending")
+            .clone()
+    }
+
+    /// Everything; waits for the end of the stream, which is the program's.
+    pub fn whole(&mut self) -> String {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.so_far()
+    }
+}

@@ -1,0 +1,282 @@
+//! The proxies under comparison, configured to do the same work.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use lb_tests::port::Port;
+use lb_tests::{Process, Wire, programs, wire};
+use tempfile::TempDir;
+
+use crate::machine::{Cpus, pinned};
+use crate::origin::Origin;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Lbd,
+    Haproxy,
+    Nginx,
+}
+
+/// How many backends of how many servers a configuration has; the first one takes the requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) backends: usize,
+    pub(crate) servers: usize,
+}
+
+pub(crate) const USUAL: Size = Size {
+    backends: 1,
+    servers: 3,
+};
+
+/// One that runs, pinned; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    process: Process,
+    port: Port,
+    folder: TempDir,
+    /// From the start of the process to its first answer.
+    pub(crate) started_in: Duration,
+}
+
+impl Proxy {
+    pub(crate) fn start(kind: Kind, origin: &Origin, cpus: Cpus) -> Result<Self, String> {
+        Self::start_sized(kind, origin, cpus, USUAL)
+    }
+
+    pub(crate) fn start_sized(
+        kind: Kind,
+        origin: &Origin,
+        cpus: Cpus,
+        size: Size,
+    ) -> Result<Self, String> {
+        let folder = TempDir::with_prefix("perf-proxy-").map_err(|e| e.to_string())?;
+        let port = Port::new();
+        let config = folder.path().join("config");
+        fs::write(&config, kind.configuration(&port, origin, &folder, size))
+            .map_err(|e| e.to_string())?;
+        let mut command = pinned(cpus.proxy, &kind.program());
+        match kind {
+            Kind::Lbd => command.arg("--config").arg(&config),
+            Kind::Haproxy => command.args(["-db", "-f"]).arg(&config),
+            Kind::Nginx => command
+                .args(["-e", "stderr", "-c"])
+                .arg(&config)
+                .arg("-p")
+                .arg(folder.path()),
+        };
+        let started = Instant::now();
+        let mut process = Process::spawn(command);
+        wait_until_it_answers(&mut process, port.addr())?;
+        Ok(Self {
+            process,
+            port,
+            folder,
+            started_in: started.elapsed(),
+        })
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.port.addr()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub(crate) fn folder(&self) -> &TempDir {
+        &self.folder
+    }
+}
+
+/// Waits until a request through `addr` succeeds.
+pub(crate) fn wait_until_it_answers(process: &mut Process, addr: SocketAddr) -> Result<(), String> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let started = Instant::now();
+    loop {
+        let answer = Wire::try_connect(addr)
+            .map_err(|e| e.to_string())
+            .and_then(|mut wire| {
+                wire.send(wire::request("GET", "/healthz"))
+                    .try_response("GET")
+                    .map_err(|e| e.to_string())
+            });
+        let seen = match answer {
+            Ok(response) if response.status == 200 => return Ok(()),
+            Ok(response) => format!("status {}", response.status),
+            Err(e) => e,
+        };
+        if !process.is_running() {
+            return Err(format!("it does not start: {:#?}", process.wait_in_place()));
+        }
+        if started.elapsed() > LIMIT {
+            return Err(format!("{addr} does not answer: {seen}"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Kind {
+    fn program(self) -> String {
+        match self {
+            Self::Lbd => programs::lbd().display().to_string(),
+            Self::Haproxy => "haproxy".into(),
+            Self::Nginx => "nginx".into(),
+        }
+    }
+
+    /// What it says of itself.
+    pub(crate) fn version(self) -> Result<String, String> {
+        let flag = if self == Self::Lbd { "--version" } else { "-v" };
+        let output = Command::new(self.program())
+            .arg(flag)
+            .output()
+            .map_err(|e| format!("cannot run {self}: {e}"))?;
+        // nginx says it on standard error.
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        Ok(said.lines().next().unwrap_or_default().to_owned())
+    }
+
+    fn configuration(self, port: &Port, origin: &Origin, folder: &TempDir, size: Size) -> String {
+        let (addr, folder) = (port.addr(), folder.path().display());
+        let origins = origin.addrs();
+        let servers = |line: &dyn Fn(usize, SocketAddr) -> String| -> String {
+            (0..size.servers)
+                .map(|n| line(n, origins[n % origins.len()]))
+                .collect()
+        };
+        let backends = |backend: &dyn Fn(usize) -> String| -> String {
+            (0..size.backends).map(backend).collect()
+        };
+        match self {
+            Self::Lbd => {
+                let servers =
+                    servers(&|n, to| format!("  {{ name = \"o{n}\", address = \"{to}\" }},\n"));
+                let backends = backends(&|n| {
+                    format!(
+                        "[backend.app{n}]\nhealth = {{ type = \"http\", path = \"/healthz\", \
+                         expect = \"200\", interval = \"2s\" }}\nservers = [\n{servers}]\n"
+                    )
+                });
+                format!(
+                    r#"
+[global]
+threads = 1
+max_connections = 11000
+socket = "{folder}/lbd.sock"
+state_dir = "{folder}/state"
+[defaults.timeouts]
+keep_alive = "10m"
+[frontend.web]
+bind = ["{addr}"]
+default_backend = "app0"
+{backends}"#
+                )
+            }
+            Self::Haproxy => {
+                let servers = servers(&|n, to| format!("  server o{n} {to} check inter 2s\n"));
+                let backends = backends(&|n| {
+                    format!(
+                        "backend app{n}\n  balance roundrobin\n  option httpchk GET /healthz\n  \
+                         http-check expect status 200\n{servers}"
+                    )
+                });
+                format!(
+                    r#"
+global
+  nbthread 1
+  maxconn 11000
+  no strict-limits
+  stats socket {folder}/haproxy.sock
+defaults
+  mode http
+  option forwardfor
+  http-reuse always
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+  timeout http-request 10s
+  timeout http-keep-alive 10m
+frontend web
+  bind {addr}
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %[dst_port]
+  default_backend app0
+{backends}"#
+                )
+            }
+            Self::Nginx => {
+                let servers = servers(&|_, to| format!("    server {to};\n"));
+                let backends = backends(&|n| {
+                    format!(
+                        "  upstream app{n} {{\n{servers}    keepalive 1024;\n    \
+                         keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n"
+                    )
+                });
+                format!(
+                    r#"
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log stderr crit;
+worker_rlimit_nofile 32768;
+events {{ worker_connections 30000; }}
+http {{
+  access_log off;
+  keepalive_timeout 600s;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+{backends}
+  server {{
+    listen {addr} backlog=4096;
+    location / {{
+      proxy_pass http://app0;
+      proxy_http_version 1.1;
+      proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Forwarded-Port $server_port;
+    }}
+  }}
+}}
+"#
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Lbd => "lbd",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Lbd, Self::Haproxy, Self::Nginx]
+            .into_iter()
+            .find(|kind| kind.to_string() == text)
+            .ok_or(format!("there is no proxy {text:?}: lbd, haproxy or nginx"))
+    }
+}
