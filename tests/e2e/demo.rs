@@ -69,7 +69,7 @@ fn it_balances_drains_fails_over_and_stops() {
     let name = servers[1].name.as_str();
     let origin = servers[1].address.parse().expect("an address");
     Wire::connect(origin)
-        .send(request("POST", "/fail?for=2"))
+        .send(request("POST", "/fail?for=15"))
         .try_response("POST")
         .ok();
     eventually("the failed one is down", || {

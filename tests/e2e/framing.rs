@@ -384,12 +384,12 @@ fn what_is_odd_but_clear_goes_on_normalised() {
         let lengths: Vec<_> = headers
             .iter()
             .filter(|header| header[0] == "content-length")
-            .map(|header| header[1].as_str().expect("a text").to_owned())
+            .map(|header| header[1].as_str().and_then(|length| length.parse().ok()))
             .collect();
         let wanted = if body.is_empty() {
             vec![]
         } else {
-            vec![body.len().to_string()]
+            vec![Some(body.len())]
         };
         assert_eq!(lengths, wanted, "{what}: {seen}");
         let next = wire.send(request("GET", "/next")).response();

@@ -3,6 +3,10 @@
 use lb_tests::wire::{Response, ask, request};
 use lb_tests::{Lbd, Origin, Wire};
 
+/// Nothing that the tests ask for.
+const NOTHING: &str =
+    "[[frontend.web.routes]]\npath_exact = \"/never\"\nrespond = { status = 403 }\n";
+
 fn start(routes: &str, origins: &[Origin]) -> Lbd {
     let backends: String = origins
         .iter()
@@ -157,7 +161,7 @@ respond = { status = 204 }
 
 #[test]
 fn error_bodies_follow_accept() {
-    let lbd = start("", &[]);
+    let lbd = start(NOTHING, &[]);
     for (accept, begins) in [
         (
             "accept: text/html,application/xhtml+xml;q=0.9\r\n",
@@ -177,7 +181,7 @@ fn error_bodies_follow_accept() {
 
 #[test]
 fn a_body_sent_to_an_answer_of_lbds_own_does_not_disturb_the_next_request() {
-    let lbd = start("", &[]);
+    let lbd = start(NOTHING, &[]);
     let mut wire = Wire::connect(lbd.addr());
     wire.send("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 44\r\n\r\n");
     wire.send("GET /smuggled HTTP/1.1\r\nhost: smuggled.t\r\n\r\n");

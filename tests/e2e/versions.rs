@@ -254,15 +254,3 @@ fn a_request_in_single_bytes_is_one_request() {
     assert_eq!(wire.response().json()["body_hash"], hash(b"hello"));
     assert_eq!(origin.requests(), 1);
 }
-
-#[test]
-fn a_client_that_ends_its_direction_still_gets_its_answer() {
-    let (origin, lbd) = one_origin();
-    origin.hold("/held");
-    let mut wire = Wire::connect(lbd.addr());
-    wire.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
-    wire.finish();
-    origin.release();
-    assert_eq!(wire.response().text(), "a");
-}

@@ -264,7 +264,6 @@ async fn accept(listener: std::net::TcpListener, shared: &Arc<Shared>) {
             let service = service_fn(|request| answer(Arc::clone(&shared), request));
             // A client that breaks off is no matter of the origin's.
             let _ = hyper::server::conn::http1::Builder::new()
-                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
