@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use lb_proto::name::FrontendName;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,7 +23,8 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// Whose bind it was when it was bound; tells two binds on port 0 apart.
     pub(crate) first_frontend: FrontendName,
-    sockets: Vec<TcpListener>,
+    /// Until a data thread takes its own: once that closes it, nothing listens here any more.
+    sockets: Mutex<Vec<Option<TcpListener>>>,
 }
 
 /// A bind that failed, and nothing was left behind.
@@ -35,9 +37,10 @@ pub(crate) struct BindError {
 }
 
 impl Listener {
-    /// The socket of one data thread, as a descriptor of its own.
-    pub(crate) fn socket(&self, thread: ThreadId) -> io::Result<TcpListener> {
-        self.sockets[thread.0].try_clone()
+    /// Hands a data thread its socket, once.
+    pub(crate) fn take_socket(&self, thread: ThreadId) -> Option<TcpListener> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.get_mut(thread.0)?.take()
     }
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn bind(
         .map(|_| {
             let socket = socket(bound, true)?;
             socket.listen(BACKLOG)?;
-            Ok(socket.into())
+            Ok(Some(socket.into()))
         })
         .collect::<io::Result<_>>()
         .map_err(error)?;
@@ -71,7 +74,7 @@ pub(crate) fn bind(
         configured: address,
         address: bound,
         first_frontend: frontend.clone(),
-        sockets,
+        sockets: Mutex::new(sockets),
     })
 }
 
