@@ -7,6 +7,9 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::error::Problem;
 
+/// In characters: longer than anything said here by itself, a few lines of a terminal.
+const LONGEST_PHRASE: usize = 400;
+
 /// What is wrong with a text and what to do about it, before anybody asks where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}; {remedy}")]
@@ -41,16 +44,25 @@ fn show(problem: &Problem, renderer: &Renderer) -> String {
     let source = harmless(&problem.source);
     let marked = marked(&source, problem.column);
     let snippet = Snippet::source(source)
-        .path(harmless(&problem.file))
+        .path(phrase(&problem.file))
         .line_start(problem.line.max(1))
         .annotation(AnnotationKind::Primary.span(marked));
     let group = Level::ERROR
-        .primary_title(harmless(&problem.message))
+        .primary_title(phrase(&problem.message))
         .element(snippet)
-        .element(Level::HELP.message(harmless(&problem.remedy)));
+        .element(Level::HELP.message(phrase(&problem.remedy)));
     let mut text = renderer.render(&[group]);
     text.push('\n');
     text
+}
+
+/// What is said about the line, cut where it quotes something endless.
+fn phrase(text: &str) -> String {
+    let whole = harmless(text).replace('\t', " ");
+    match whole.char_indices().nth(LONGEST_PHRASE) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    }
 }
 
 /// The text with every character that could move the cursor, recolour the terminal or reorder the
