@@ -75,3 +75,14 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::config;
+
+    #[test]
+    fn the_example_configuration_is_valid() {
+        let problems = config::read("lbd.toml", include_str!("../dist/lbd.toml")).err();
+        assert_eq!(problems, None);
+    }
+}
