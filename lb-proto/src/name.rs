@@ -145,6 +145,13 @@ impl fmt::Display for ServerId {
 /// A name that ends in `/wanted` counts as near: `web01` means `app/web01`.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const NEAR_ENOUGH: f64 = 0.75;
+    // One slip in a name of three letters, which no share of its length lets pass otherwise.
+    const SHORT: usize = 3;
+    const NEAR_ENOUGH_IF_SHORT: f64 = 0.66;
+    let enough = |name: &str| match name.len().max(wanted.len()) {
+        ..=SHORT => NEAR_ENOUGH_IF_SHORT,
+        _ => NEAR_ENOUGH,
+    };
     known
         .into_iter()
         .map(|name| {
@@ -152,7 +159,7 @@ pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
             let whole = strsim::normalized_damerau_levenshtein(wanted, name);
             (if tail == wanted { 1.0 } else { whole }, name)
         })
-        .filter(|(score, _)| *score >= NEAR_ENOUGH)
+        .filter(|(score, name)| *score >= enough(name))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
@@ -176,5 +183,7 @@ mod tests {
         assert_eq!(nearest("app/web1", known), Some("app/web01"));
         assert_eq!(nearest("web02", known), Some("app/web02"));
         assert_eq!(nearest("zzz/qqq", known), None);
+        assert_eq!(nearest("ap", ["app", "web"]), Some("app"));
+        assert_eq!(nearest("db", ["app", "web"]), None);
     }
 }

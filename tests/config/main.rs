@@ -3,6 +3,7 @@
 
 mod damage;
 mod speed;
+mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -79,18 +79,19 @@ fn split<'a>(text: &'a str, how: &str) -> Result<(&'a str, u16), Fault> {
         ));
     }
     let port_missing = || {
-        let example = if text.is_empty() { "*" } else { text };
-        Fault::new(
-            format!("`{text}` has no port"),
-            format!("add the port, as in \"{example}:80\""),
-        )
+        let is_address = text.ends_with(']') || text == "*" || text.parse::<Ipv4Addr>().is_ok();
+        let remedy = match is_address {
+            true => format!("add the port, as in \"{text}:80\""),
+            false => how.to_owned(),
+        };
+        Fault::new(format!("`{text}` has no port"), remedy)
     };
     if text.ends_with(']') {
         return Err(port_missing());
     }
     let (host, port) = text.rsplit_once(':').ok_or_else(port_missing)?;
     if port.is_empty() {
-        return Err(Fault::new(format!("`{text}` has no port"), how));
+        return Err(port_missing());
     }
     match port.parse() {
         Ok(number) if port.bytes().all(|b| b.is_ascii_digit()) => Ok((host, number)),

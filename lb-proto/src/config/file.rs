@@ -29,6 +29,7 @@ use crate::error::Problem;
 
 const ROOT: Shape = Shape {
     what: "the file",
+    example: "a file of sections",
     keys: &["global", "defaults", "frontend", "backend"],
     later: &[(
         "admin",
@@ -65,8 +66,14 @@ pub fn load(path: &Path) -> Result<(Config, String), LoadError> {
 pub fn read(file: &str, text: &str) -> Result<Config, Vec<Problem>> {
     // Editors on Windows put a byte order mark first; it is no part of the first line.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (document, errors) = DeTable::parse_recoverable(text);
     let report = Report::new(file, text);
+    let (mut document, mut errors) = DeTable::parse_recoverable(text);
+    let mended = syntax::without_lone_keys(&errors, text);
+    if let Some(mended) = &mended {
+        let (rest, more) = DeTable::parse_recoverable(mended);
+        document = rest;
+        errors.extend(more);
+    }
     syntax::tell(&errors, &report);
 
     let config = sections(Table::root(document.get_ref(), &ROOT, &report));

@@ -63,7 +63,7 @@ pub(super) fn host_value(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// A request target in origin form without its query; `what` names the key for the message.
+/// A request target in origin form without its query (RFC 9112, 3.2.1).
 pub(super) fn path(text: &str) -> Result<String, Fault> {
     if text.contains(['?', '#']) {
         return Err(Fault::new(
@@ -106,6 +106,9 @@ pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Fault> {
             Ok(address) => Ok(HostPattern::Exact(format!("[{address}]"))),
             Err(_) => Err(not_a_host(text)),
         };
+    }
+    if name.contains('/') {
+        return Err(not_a_host(text));
     }
     if let Some((host, port)) = name.rsplit_once(':')
         && (!host.contains(':') || host.ends_with(']'))
@@ -151,7 +154,13 @@ fn is_host_name(text: &str) -> bool {
 /// The target of a redirect: text and the placeholders `{host}`, `{path}` and `{query}`.
 pub(super) fn redirect_target(text: &str) -> Result<Vec<Piece>, Fault> {
     const HOW: &str = "the placeholders are {host}, {path} and {query}; write %7B and %7D for braces that are none";
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+    if text.is_empty() {
+        return Err(Fault::new(
+            "a redirect needs a target",
+            "write one, as in \"https://new.example{path}{query}\"",
+        ));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Fault::new(
             "a redirect needs a target without blanks, control characters or letters outside ASCII",
             "percent-encode them, as in \"/a%20b\"",
@@ -197,7 +206,10 @@ fn statuses(part: &str) -> Result<RangeInclusive<u16>, Fault> {
     match (status(first), status(last)) {
         (Some(first), Some(last)) if first <= last => Ok(first..=last),
         _ => Err(Fault::new(
-            format!("`{part}` is not a status or a range of statuses"),
+            match part {
+                "" => "a status is missing".to_owned(),
+                _ => format!("`{part}` is not a status or a range of statuses"),
+            },
             "write statuses from 100 to 599, as in \"200\", \"200,204\" or \"200-399\"",
         )),
     }

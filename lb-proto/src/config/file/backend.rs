@@ -8,6 +8,7 @@ use crate::config::{Backend, Balance, Server, ServerTimeouts};
 
 const BACKEND: Shape = Shape {
     what: "a backend",
+    example: "a section: [backend.app]",
     keys: &[
         "mode",
         "balance",
@@ -55,13 +56,14 @@ pub(super) fn read<'a>(
     let retries = table.get("retries").and_then(|v| v.number(0, u32::MAX));
     let redispatch = table.get("redispatch").and_then(|v| v.flag());
     let backend = Backend {
-        name: name?,
         balance: balance(table),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
         timeouts: timeouts::of_backend(table, defaults),
         servers: servers(value.key, table),
+        // Last, so that a bad name does not keep the rest from being read.
+        name: name?,
     };
     Some(backend)
 }

@@ -9,6 +9,7 @@ use crate::config::{Bind, ClientTimeouts, Frontend, address};
 
 const FRONTEND: Shape = Shape {
     what: "a frontend",
+    example: "a section: [frontend.web]",
     keys: &[
         "mode",
         "bind",
@@ -40,6 +41,7 @@ const FRONTEND: Shape = Shape {
 
 const BIND: Shape = Shape {
     what: "a bind",
+    example: "{ address = \"*:80\" }",
     keys: &["address"],
     later: &[
         ("tls", "frontends do not speak TLS in this version"),
@@ -47,7 +49,7 @@ const BIND: Shape = Shape {
             "proxy_protocol",
             "PROXY headers are not read in this version",
         ),
-        ("h2c", "clients are not spoken to in HTTP/2 in this version"),
+        ("h2c", "HTTP/2 is not spoken to clients in this version"),
     ],
 };
 
@@ -64,17 +66,15 @@ pub(super) fn read<'a>(
     let binds = binds(table, facts);
     let default_backend = table.get("default_backend");
     let routes = table.get("routes");
-    if default_backend.is_none() && routes.is_none() {
+    let routes = routes.map_or_else(|| Some(Vec::new()), |value| value.list());
+    if default_backend.is_none() && routes.as_ref().is_some_and(Vec::is_empty) {
         table.absent(Fault::new(
             format!("frontend `{}` leads nowhere", value.key),
-            "add `default_backend = \"…\"`, or routes under [[frontend.…routes]]"
-                .replace('…', value.key),
+            "add `default_backend = \"app\"` with the name of a backend, or routes",
         ));
     }
-    let routes = routes.map(|value| value.list().unwrap_or_default());
     let limit = table.get("max_connections");
     let frontend = Frontend {
-        name: name?,
         binds,
         timeouts: timeouts::of_frontend(table, defaults),
         trusted_proxies: networks(table),
@@ -85,6 +85,8 @@ pub(super) fn read<'a>(
             .flatten()
             .filter_map(|value| route::read(value, facts))
             .collect(),
+        // Last, so that a bad name does not keep the rest from being read.
+        name: name?,
     };
     Some(frontend)
 }

@@ -10,6 +10,7 @@ use crate::config::{Global, Log, LogFormat, LogLevel, units};
 
 const GLOBAL: Shape = Shape {
     what: "[global]",
+    example: "a section: [global]",
     keys: &[
         "threads",
         "max_connections",
@@ -25,6 +26,7 @@ const GLOBAL: Shape = Shape {
 
 const LOG: Shape = Shape {
     what: "a log",
+    example: "{ level = \"info\" }",
     keys: &["level", "format"],
     later: &[],
 };

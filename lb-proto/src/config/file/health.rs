@@ -9,6 +9,7 @@ use crate::config::{Check, CheckKind, http, units};
 
 const HEALTH: Shape = Shape {
     what: "a health check",
+    example: "{ type = \"http\", path = \"/healthz\" }",
     keys: &[
         "type", "method", "path", "host", "expect", "interval", "timeout", "rise", "fall",
     ],

@@ -1,6 +1,6 @@
 //! Where problems are gathered while a file is read, and how an offset becomes a line and a column.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use crate::config::problem::Fault;
@@ -14,6 +14,8 @@ pub(in crate::config) struct Report<'a> {
     /// Where each line begins, so that a place costs a binary search and not a walk.
     lines: Vec<usize>,
     found: RefCell<Vec<Found>>,
+    /// From here on the text was taken for something that it is not.
+    lost: Cell<usize>,
 }
 
 struct Found {
@@ -41,6 +43,7 @@ impl<'a> Report<'a> {
             text,
             lines: std::iter::once(0).chain(after_each_newline).collect(),
             found: RefCell::default(),
+            lost: Cell::new(usize::MAX),
         }
     }
 
@@ -58,6 +61,11 @@ impl<'a> Report<'a> {
 
     pub(in crate::config) fn absent(&self, at: usize, fault: Fault) {
         self.add(at, Kind::Absence, fault);
+    }
+
+    /// Nothing after this place is worth telling.
+    pub(in crate::config) fn lost_after(&self, at: usize) {
+        self.lost.set(at);
     }
 
     /// Counted from 1.
@@ -105,6 +113,7 @@ impl<'a> Report<'a> {
     /// next run if they are real.
     pub(in crate::config) fn finish(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
+        found.retain(|one| one.at <= self.lost.get());
         found.sort_by_key(|one| (one.at, one.kind != Kind::Syntax));
         let broken: BTreeSet<usize> = found
             .iter()

@@ -10,6 +10,7 @@ use crate::name::BackendName;
 
 const ROUTE: Shape = Shape {
     what: "a route",
+    example: "{ path = \"/v1/\", backend = \"app\" }",
     keys: &[
         "host",
         "path",
@@ -28,12 +29,14 @@ const ROUTE: Shape = Shape {
 
 const REDIRECT: Shape = Shape {
     what: "a redirect",
+    example: "{ to = \"https://new.example{path}{query}\" }",
     keys: &["to", "status"],
     later: &[],
 };
 
 const RESPOND: Shape = Shape {
     what: "a response",
+    example: "{ status = 403 }",
     keys: &["status"],
     later: &[],
 };

@@ -5,6 +5,7 @@ use crate::config::{Server, address};
 
 const SERVER: Shape = Shape {
     what: "a server",
+    example: "{ name = \"web01\", address = \"10.0.0.11:8080\" }",
     keys: &["name", "address", "weight", "check"],
     later: &[
         (

@@ -8,13 +8,62 @@ use crate::config::problem::Fault;
 /// The parser's words for a key given twice. Nothing of the rest is lost or guessed then.
 const DUPLICATE: &str = "duplicate key";
 
+/// The beginning of its words for a section that is a value elsewhere.
+const CONFLICT: &str = "cannot extend value";
+
+/// Its words for text without quotes, and for nothing at all.
+const UNQUOTED: &str = "string values must be quoted";
+const NO_VALUE: &str = "missing value";
+
+/// Its words for a line that is a key alone. It gives up on the rest of the file then.
+const KEY_ALONE: &str = "key with no value";
+
+/// The text with every line that is a key alone blanked out, if there is one, so that what follows
+/// can be read after all. Every place stays where it is.
+pub(super) fn without_lone_keys(errors: &[Error], text: &str) -> Option<String> {
+    let lone = errors
+        .iter()
+        .filter(|error| error.message().starts_with(KEY_ALONE));
+    let mut mended = None;
+    for error in lone {
+        let end = error.span()?.start;
+        let start = text
+            .get(..end)?
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let blank = " ".repeat(end - start);
+        mended
+            .get_or_insert_with(|| text.to_owned())
+            .replace_range(start..end, &blank);
+    }
+    mended
+}
+
 pub(super) fn tell(errors: &[Error], report: &Report<'_>) {
+    let mut errors: Vec<_> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map(|span| span.start));
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         if error.message() == DUPLICATE {
             report.wrong(span.start, duplicate(span, report));
+        } else if !error.message().starts_with(CONFLICT)
+            && is_header(report.line(report.line_of(span.start)))
+        {
+            // A whole header cannot be wrong by itself: the parser takes it for a value.
+            let fault = Fault::new(
+                "a list or table above this header is not closed",
+                "close it with ']' or '}' before this line",
+            );
+            report.syntax(span.start, fault);
+            report.lost_after(span.start);
+            return;
         } else {
-            report.syntax(span.start, broken(error.message()));
+            let message = match error.message() {
+                // What is not there has no quotes.
+                message if message.starts_with(UNQUOTED) && span.is_empty() => NO_VALUE,
+                message => message,
+            };
+            report.syntax(span.start, broken(message));
         }
     }
 }
@@ -41,15 +90,29 @@ fn duplicate(span: std::ops::Range<usize>, report: &Report<'_>) -> Fault {
     )
 }
 
+/// A line such as `[backend.app]` or `[[backend.app.servers]]`.
+fn is_header(line: &str) -> bool {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let line = line.trim();
+    let inside = line.trim_start_matches('[').trim_end_matches(']');
+    let bracketed = line.starts_with('[') && line.ends_with(']');
+    bracketed && inside.contains('.') && inside.chars().all(in_name)
+}
+
 /// The remedies go by the beginning of the parser's message; whatever it may say one day that is
 /// not listed gets the general one.
 fn broken(message: &str) -> Fault {
     const REMEDIES: &[(&str, &str)] = &[
-        ("string values must be quoted", "put the value in quotes"),
-        ("missing value", "write a value after the '='"),
-        ("key with no value", "write `key = value`, or `[section]`"),
+        (UNQUOTED, "put the value in quotes"),
+        (NO_VALUE, "write a value after the '='"),
+        (KEY_ALONE, "write `key = value`, or `[section]`"),
         ("missing comma", "put a comma between the two"),
         ("extra comma", "remove the comma"),
+        ("extra `=`", "remove one '='"),
+        (
+            "invalid inline table element",
+            "put a comma between two entries, and '}' after the last",
+        ),
         ("unclosed array table", "close the header with ']]'"),
         ("unclosed table", "close the header with ']'"),
         ("unclosed array", "close the list with ']'"),
@@ -67,10 +130,7 @@ fn broken(message: &str) -> Fault {
             "missing escaped value",
             "write a backslash as '\\\\', or put the text in single quotes",
         ),
-        (
-            "cannot extend value",
-            "define the section in one place, in one way",
-        ),
+        (CONFLICT, "define the section in one place, in one way"),
         (
             "cannot recurse further",
             "nothing in this file needs brackets nested so deep",
@@ -87,9 +147,15 @@ fn broken(message: &str) -> Fault {
     let known = REMEDIES
         .iter()
         .find(|(start, _)| message.starts_with(start));
-    let general = "a line is `key = value`, `[section]` or `# comment`";
-    Fault::new(
-        format!("this is not TOML: {message}"),
-        known.map_or(general, |(_, remedy)| remedy),
-    )
+    match known {
+        // The remedy says what the parser expected, and says it better.
+        Some((_, remedy)) => {
+            let what = message.split(", expected").next().unwrap_or(message);
+            Fault::new(format!("this is not TOML: {what}"), *remedy)
+        }
+        None => Fault::new(
+            format!("this is not TOML: {message}"),
+            "a line is `key = value`, `[section]` or `# comment`",
+        ),
+    }
 }

@@ -15,6 +15,8 @@ use crate::name::{NameError, nearest};
 pub(super) struct Shape {
     /// "a frontend", as in "the keys of a frontend are …".
     pub(super) what: &'static str,
+    /// How such a table is written, for those who wrote something else.
+    pub(super) example: &'static str,
     pub(super) keys: &'static [&'static str],
     /// Keys that are part of the language but that nothing obeys yet, each with what that means.
     /// Ignoring one would leave the operator believing in a protection that is not there.
@@ -36,6 +38,8 @@ pub(super) struct Value<'a> {
     pub(super) key: &'a str,
     pub(super) key_at: usize,
     pub(super) at: usize,
+    /// An entry of the list that the key has.
+    in_list: bool,
     report: &'a Report<'a>,
     value: &'a DeValue<'a>,
 }
@@ -70,7 +74,9 @@ impl<'a> Table<'a> {
     }
 
     fn check_key(&self, key: &str, at: usize) {
-        let Shape { what, keys, later } = self.shape;
+        let Shape {
+            what, keys, later, ..
+        } = self.shape;
         if keys.contains(&key) {
             return;
         }
@@ -84,7 +90,10 @@ impl<'a> Table<'a> {
                     Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
                     None => format!("unknown key `{key}`"),
                 },
-                format!("the keys of {what} are {}", keys.join(", ")),
+                match keys {
+                    [one] => format!("the only key of {what} is {one}"),
+                    _ => format!("the keys of {what} are {}", keys.join(", ")),
+                },
             ),
         };
         self.report.wrong(at, fault);
@@ -146,8 +155,17 @@ impl<'a> Value<'a> {
             key_at,
             // A value that the parser made up after broken syntax has no place of its own.
             at: if span.is_empty() { key_at } else { span.start },
+            in_list: false,
             report,
             value: value.get_ref(),
+        }
+    }
+
+    /// As it is spoken of.
+    fn called(&self) -> String {
+        match self.in_list {
+            true => format!("an entry of `{}`", self.key),
+            false => format!("`{}`", self.key),
         }
     }
 
@@ -189,7 +207,7 @@ impl<'a> Value<'a> {
         let text = self.text()?;
         if text.is_empty() || text.contains(char::is_control) {
             self.wrong(Fault::new(
-                format!("`{}` is empty or has control characters", self.key),
+                format!("{} is empty or has control characters", self.called()),
                 "write a plain, visible text",
             ));
             return None;
@@ -198,8 +216,21 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn parse<T>(&self, parser: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
-        let parsed = parser(self.text()?);
-        parsed.map_err(|fault| self.wrong(fault)).ok()
+        if let DeValue::Integer(number) = self.value {
+            // Quotes alone may not be enough: `30` wants a unit, too.
+            match parser(&number.to_string()) {
+                Ok(_) => drop(self.text()),
+                Err(fault) => self.wrong(fault),
+            }
+            return None;
+        }
+        let text = self.text()?;
+        let named = |fault: Fault| match text {
+            "" => Fault::new(format!("{} is empty", self.called()), fault.remedy),
+            _ => fault,
+        };
+        let parsed = parser(text);
+        parsed.map_err(|fault| self.wrong(named(fault))).ok()
     }
 
     pub(super) fn parse_key<T>(&self, parser: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
@@ -221,22 +252,28 @@ impl<'a> Value<'a> {
             self.mistyped("a whole number", "write it in digits, without quotes");
             return None;
         };
-        // What does not fit is far outside every bound, so any value outside does for it.
-        let fitting = i128::from_str_radix(number.as_str(), number.radix());
-        let fitting = fitting.unwrap_or(i128::from(i64::MAX));
-        let allowed = u32::try_from(fitting).ok();
-        let allowed = allowed.filter(|number| (least..=most).contains(number));
-        if allowed.is_none() {
-            let bounds = match most {
-                u32::MAX => format!("{least} or more"),
-                _ => format!("from {least} to {most}"),
+        // What does not even fit here is far above every bound, or far below.
+        let far = if number.as_str().starts_with('-') {
+            i128::MIN
+        } else {
+            i128::MAX
+        };
+        let number = i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(far);
+        let fault = |how: &str, bound: String| {
+            let remedy = match most {
+                u32::MAX => bound,
+                _ => format!("write a number from {least} to {most}"),
             };
-            self.wrong(Fault::new(
-                format!("`{}` is out of bounds", self.key),
-                format!("write a number {bounds}"),
-            ));
+            Fault::new(format!("{} is too {how}", self.called()), remedy)
+        };
+        if number < i128::from(least) {
+            self.wrong(fault("small", format!("write {least} or more")));
+        } else if number > i128::from(most) {
+            self.wrong(fault("large", format!("write {most} or less")));
         }
-        allowed
+        u32::try_from(number)
+            .ok()
+            .filter(|number| (least..=most).contains(number))
     }
 
     /// One of a few words. `later` says which others are part of the language but not supported.
@@ -268,9 +305,7 @@ impl<'a> Value<'a> {
 
     pub(super) fn table(&self, shape: &'static Shape) -> Option<Table<'a>> {
         let Some(entries) = self.value.as_table() else {
-            let example = shape.keys.first().copied().unwrap_or("key");
-            let remedy = format!("write {{ {example} = … }}");
-            self.mistyped("a table", &remedy);
+            self.mistyped("a table", &format!("write it as {}", shape.example));
             return None;
         };
         Some(Table::new(entries, self.at, shape, self.report))
@@ -311,11 +346,18 @@ impl<'a> Value<'a> {
 
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         let Some(elements) = self.value.as_array() else {
-            self.mistyped("a list", "write it in brackets: [ … ]");
+            self.mistyped(
+                "a list",
+                match self.value {
+                    DeValue::Table(_) => "write it in brackets, [ … ], or a header in two: [[ … ]]",
+                    _ => "write it in brackets: [ … ]",
+                },
+            );
             return None;
         };
         let element = |element: &'a Spanned<DeValue<'a>>| Value {
             at: element.span().start,
+            in_list: true,
             value: element.get_ref(),
             ..*self
         };
@@ -333,7 +375,7 @@ impl<'a> Value<'a> {
             DeValue::Table(_) => "a table",
         };
         self.wrong(Fault::new(
-            format!("`{}` must be {wanted}, but this is {found}", self.key),
+            format!("{} must be {wanted}, but this is {found}", self.called()),
             remedy,
         ));
     }
@@ -341,7 +383,11 @@ impl<'a> Value<'a> {
 
 /// The name of a frontend, backend or server.
 pub(super) fn name<T: FromStr<Err = NameError>>(text: &str) -> Result<T, Fault> {
-    text.parse().map_err(|error: NameError| {
-        Fault::new(format!("`{text}` cannot be a name"), error.to_string())
+    text.parse().map_err(|error| {
+        let remedy = match error {
+            NameError::Empty => "write one such as \"web01\"".to_owned(),
+            _ => error.to_string(),
+        };
+        Fault::new(format!("`{text}` cannot be a name"), remedy)
     })
 }

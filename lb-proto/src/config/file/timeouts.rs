@@ -7,6 +7,7 @@ use crate::config::{ClientTimeouts, ServerTimeouts, units};
 
 const DEFAULTS: Shape = Shape {
     what: "[defaults]",
+    example: "a section: [defaults]",
     keys: &["timeouts"],
     later: &[],
 };
@@ -17,6 +18,7 @@ const NO_TUNNEL: &str = "upgraded and TCP-mode connections are not carried in th
 
 const ALL: Shape = Shape {
     what: "[defaults.timeouts]",
+    example: "{ client = \"30s\" }",
     keys: &["request", "client", "keep_alive", "connect", "server"],
     later: &[
         ("tls_handshake", NO_TLS),
@@ -27,12 +29,14 @@ const ALL: Shape = Shape {
 
 const OF_FRONTEND: Shape = Shape {
     what: "a frontend's timeouts",
+    example: "{ client = \"30s\" }",
     keys: &["request", "client", "keep_alive"],
     later: &[("tls_handshake", NO_TLS), ("tunnel", NO_TUNNEL)],
 };
 
 const OF_BACKEND: Shape = Shape {
     what: "a backend's timeouts",
+    example: "{ server = \"30s\" }",
     keys: &["connect", "server"],
     later: &[("queue", NO_QUEUE), ("tunnel", NO_TUNNEL)],
 };

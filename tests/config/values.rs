@@ -1,0 +1,184 @@
+//! What a valid file says is what the program gets, defaults included.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lb_proto::config::{
+    self, Action, CheckKind, Config, HostPattern, LogFormat, LogLevel, PathPattern, Piece,
+};
+
+fn read(text: &str) -> Config {
+    match config::read("valid.toml", text) {
+        Ok(config) => config,
+        Err(problems) => panic!("{}", config::render(&problems, false)),
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn what_is_not_given_has_its_default() {
+    let config = read(include_str!("cases/valid_smallest.toml"));
+    let global = &config.global;
+    assert_eq!((global.threads, global.max_connections), (None, None));
+    assert_eq!(global.socket, Path::new("/run/lbd/lbd.sock"));
+    assert_eq!((global.socket_mode, &global.socket_group), (0o660, &None));
+    assert_eq!(global.state_dir, Path::new("/var/lib/lbd"));
+    assert_eq!(global.shutdown_timeout, seconds(30));
+    assert_eq!(global.log.level, LogLevel::Info);
+    assert_eq!(global.log.format, LogFormat::Text);
+
+    let frontend = &config.frontends[0];
+    let waits = frontend.timeouts;
+    let expected = (seconds(10), seconds(30), seconds(60));
+    assert_eq!((waits.request, waits.client, waits.keep_alive), expected);
+    assert!(frontend.trusted_proxies.is_empty() && frontend.routes.is_empty());
+    assert_eq!(frontend.max_connections, None);
+
+    let backend = &config.backends[0];
+    assert_eq!((backend.retries, backend.redispatch), (3, true));
+    assert_eq!(backend.timeouts.connect, seconds(5));
+    assert_eq!(backend.timeouts.server, seconds(30));
+    let check = backend.health.as_ref().expect("checks are on");
+    assert_eq!(check.kind, CheckKind::Tcp);
+    assert_eq!((check.interval, check.timeout), (seconds(2), seconds(2)));
+    assert_eq!((check.rise, check.fall), (2, 3));
+    assert_eq!(
+        (backend.servers[0].weight, backend.servers[0].check),
+        (1, true)
+    );
+}
+
+#[test]
+fn what_is_given_is_kept() {
+    let config = read(include_str!("cases/valid_contract.toml"));
+    assert_eq!(config.global.threads, Some(2));
+    assert_eq!(config.global.max_connections, Some(20_000));
+    assert_eq!(config.global.socket_group.as_deref(), Some("lbd"));
+
+    let frontend = &config.frontends[0];
+    let binds: Vec<_> = frontend
+        .binds
+        .iter()
+        .map(|b| b.address.to_string())
+        .collect();
+    assert_eq!(binds, ["0.0.0.0:80", "0.0.0.0:8443", "[::]:80"]);
+    let trusted: Vec<_> = frontend
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    // One overridden, the others as in [defaults].
+    assert_eq!(frontend.timeouts.request, seconds(5));
+    assert_eq!(frontend.timeouts.keep_alive, seconds(60));
+
+    let backend = &config.backends[0];
+    assert_eq!(backend.timeouts.server, seconds(60));
+    let weights: Vec<_> = backend.servers.iter().map(|s| s.weight).collect();
+    assert_eq!(weights, [1, 2, 1]);
+    assert!(!backend.servers[2].check);
+    let check = backend.health.as_ref().expect("checks are on");
+    let kind = CheckKind::Http {
+        method: "GET".to_owned(),
+        path: "/healthz".to_owned(),
+        host: Some("app.local".to_owned()),
+        expect: vec![200..=200],
+    };
+    assert_eq!(check.kind, kind);
+    assert!(config.backends[1].health.is_none());
+}
+
+#[test]
+fn routes_say_which_requests_and_what_becomes_of_them() {
+    let config = read(include_str!("cases/valid_contract.toml"));
+    let [api, old, secret] = &config.frontends[0].routes[..] else {
+        panic!("three routes");
+    };
+    assert_eq!(
+        api.host,
+        Some(HostPattern::Exact("api.example.com".to_owned()))
+    );
+    assert_eq!(api.path, Some(PathPattern::Prefix("/v1/".to_owned())));
+    assert_eq!(api.methods, ["GET"]);
+    assert_eq!(api.headers, [("x-canary".to_owned(), "1".to_owned())]);
+    assert!(matches!(&api.action, Action::Backend(name) if name.as_str() == "api"));
+    assert_eq!(
+        old.host,
+        Some(HostPattern::Under(".old.example".to_owned()))
+    );
+    let to = vec![
+        Piece::Text("https://new.example".to_owned()),
+        Piece::Path,
+        Piece::Query,
+    ];
+    assert_eq!(old.action, Action::Redirect { to, status: 301 });
+    assert_eq!(secret.path, Some(PathPattern::Exact("/secret".to_owned())));
+    assert_eq!(secret.action, Action::Respond { status: 403 });
+}
+
+#[test]
+fn the_order_is_that_of_the_file() {
+    let config = read(
+        "[backend.zebra]\nservers = [{ name = 'b', address = '10.0.0.1:1' }, { name = 'a', address = '10.0.0.2:1' }]\n\
+         [frontend.second]\nbind = ':0'\ndefault_backend = 'zebra'\n\
+         [frontend.first]\nbind = ':0'\ndefault_backend = 'ape'\n\
+         [[backend.ape.servers]]\nname = 'c'\naddress = '10.0.0.3:1'\n",
+    );
+    let backends: Vec<_> = config.backends.iter().map(|b| b.name.as_str()).collect();
+    let frontends: Vec<_> = config.frontends.iter().map(|f| f.name.as_str()).collect();
+    let servers: Vec<_> = config.backends[0]
+        .servers
+        .iter()
+        .map(|s| s.name.as_str())
+        .collect();
+    assert_eq!(backends, ["zebra", "ape"]);
+    assert_eq!(frontends, ["second", "first"]);
+    assert_eq!(servers, ["b", "a"]);
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
+    let text = include_str!("cases/valid_contract.toml");
+    let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert_eq!(read(&windows), read(text));
+    let problems = config::read("f", "\u{feff}[globl]\r\n").expect_err("a misspelt section");
+    assert_eq!((problems[0].line, problems[0].column), (1, 2));
+    assert_eq!(problems[0].source, "[globl]");
+}
+
+fn written(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lbd.toml");
+    std::fs::write(&path, bytes).expect("the file can be written");
+    (folder, path)
+}
+
+#[test]
+fn a_file_is_loaded_with_its_text() {
+    let text = include_str!("cases/valid_smallest.toml");
+    let (_folder, path) = written(text.as_bytes());
+    let (config, loaded) = config::load(&path).expect("a valid file");
+    assert_eq!((config, loaded.as_str()), (read(text), text));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = config::load(Path::new("/nonexistent/lbd.toml")).expect_err("no such file");
+    assert_eq!(error.to_string(), "cannot read /nonexistent/lbd.toml");
+    let cause = std::error::Error::source(&error).expect("a cause");
+    assert!(cause.to_string().contains("No such file"), "{cause}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_where() {
+    let (_folder, path) = written(b"[global]\nstate_dir = \"\xff\"\n");
+    let config::LoadError::Invalid(problems) = config::load(&path).expect_err("no text") else {
+        panic!("the file can be read");
+    };
+    assert_eq!(problems.len(), 1);
+    assert_eq!((problems[0].line, problems[0].column), (2, 14));
+    assert_eq!(problems[0].message, "the file is not UTF-8 text");
+}
