@@ -241,7 +241,7 @@ mod tests {
         prepare_request(
             headers,
             &HeaderValue::from_static("a.example:8080"),
-            false,
+            Length::None,
             origin,
         );
     }
