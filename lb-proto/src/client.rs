@@ -159,13 +159,7 @@ impl Client {
                 None => {}
             }
             match self.stream.read(&mut buffer) {
-                Ok(0) => {
-                    return Err(ErrorReply::new(
-                        ErrorCode::NoDaemon,
-                        "the daemon closed the control connection",
-                    )
-                    .hint("it may be stopping; see its log"));
-                }
+                Ok(0) => return Err(gone()),
                 Ok(n) => self.lines.push(&buffer[..n]),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(broken(&e)),
@@ -233,9 +227,18 @@ fn broken(error: &io::Error) -> ErrorReply {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             ErrorReply::new(ErrorCode::TimedOut, "the daemon did not answer in time")
         }
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => gone(),
         _ => ErrorReply::new(
             ErrorCode::NoDaemon,
             format!("the control connection broke: {error}"),
         ),
     }
+}
+
+fn gone() -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::NoDaemon,
+        "the daemon closed the control connection",
+    )
+    .hint("it may be stopping; see its log")
 }

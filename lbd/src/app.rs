@@ -162,9 +162,9 @@ impl Daemon {
         let shared = self.control.shared.clone();
         self.say_ready(&shared.snapshot());
         self.until_stop(&mut signals).await?;
-        service::stopping("finishing sessions");
-        shared.stop();
         let patience = shared.snapshot().global.shutdown_timeout;
+        service::stopping(patience);
+        shared.stop();
         info!(sessions = sessions(&shared), timeout = ?patience, "stopping");
         tokio::select! {
             () = self.data_threads_end() => info!("stopped"),

@@ -16,6 +16,11 @@ const PER_CONNECTION: u64 = 2;
 pub(crate) struct OpenFiles(u64);
 
 impl OpenFiles {
+    #[cfg(test)]
+    pub(crate) fn of(limit: u64) -> Self {
+        Self(limit)
+    }
+
     /// Raises the soft limit to the hard one, as HAProxy does.
     pub(crate) fn raise() -> Self {
         let before = getrlimit(Resource::Nofile);

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use app::AppError;
 use clap::Parser;
 use cli::{Cli, Command};
+use demo::DemoError;
 use lb_proto::config;
 use lb_proto::exit::Exit;
 
@@ -52,7 +53,7 @@ enum Failure {
     #[error(transparent)]
     App(#[from] AppError),
     #[error(transparent)]
-    Demo(#[from] demo::DemoError),
+    Demo(#[from] DemoError),
 }
 
 impl Failure {
@@ -63,7 +64,7 @@ impl Failure {
                 print::problems(problems);
                 Exit::InvalidConfig
             }
-            Self::App(error) => {
+            Self::App(error) | Self::Demo(DemoError::App(error)) => {
                 print::error(error, error.hint());
                 Exit::Failed
             }
@@ -72,5 +73,16 @@ impl Failure {
                 Exit::Failed
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::config;
+
+    #[test]
+    fn the_example_configuration_is_valid() {
+        let problems = config::read("lbd.toml", include_str!("../dist/lbd.toml")).err();
+        assert_eq!(problems, None);
     }
 }

@@ -1,9 +1,14 @@
 //! Tells systemd how the daemon is, where systemd started it (sd_notify(3)).
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 use tracing::warn;
 
 use crate::state::Snapshot;
+
+/// Between the end of our patience and systemd's.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Ready, for the first time or again after a reload; `status` is shown by `systemctl status`.
 pub(crate) fn ready(status: &str) {
@@ -18,8 +23,14 @@ pub(crate) fn reloading() {
     }
 }
 
-pub(crate) fn stopping(status: &str) {
-    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+/// A stop began that takes up to `patience`.
+pub(crate) fn stopping(patience: Duration) {
+    let micros = u32::try_from((patience + GRACE).as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing sessions"),
+        NotifyState::ExtendTimeoutUsec(micros),
+    ]);
 }
 
 /// What runs, in one line.

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     if args.on_timeout == OnTimeout::Maint {
         maint_the_expired(ui, daemon, &mut awaited)?;
     }
-    match failure(&awaited, &interrupt) {
+    match failure(&awaited, interrupt.pressed()) {
         Some(error) => Err(Error::Wait {
             error,
             servers: report(&awaited),
@@ -122,7 +122,7 @@ fn maint_the_expired(
 }
 
 /// Why the drain as a whole failed, if it did: what somebody else did outweighs what took long.
-fn failure(awaited: &[Awaited], interrupt: &Interrupt) -> Option<ErrorReply> {
+fn failure(awaited: &[Awaited], interrupted: bool) -> Option<ErrorReply> {
     let overruled = awaited
         .iter()
         .find(|server| matches!(server.verdict, Verdict::Overruled(_)));
@@ -168,7 +168,7 @@ fn failure(awaited: &[Awaited], interrupt: &Interrupt) -> Option<ErrorReply> {
             )),
         );
     }
-    if interrupt.pressed() && !of(awaited, Verdict::Waiting).is_empty() {
+    if interrupted && !of(awaited, Verdict::Waiting).is_empty() {
         return Some(
             ErrorReply::new(
                 ErrorCode::Interrupted,
@@ -198,7 +198,7 @@ fn still_waiting(awaited: &[Awaited]) -> String {
     each.join(", ")
 }
 
-/// A daemon that went away keeps the operator's word in its state folder, or may not.
+/// Says what was being waited for when the daemon went away.
 fn lost(mut error: ErrorReply, awaited: &[Awaited]) -> ErrorReply {
     let waiting: Vec<ServerId> = of(awaited, Verdict::Waiting)
         .iter()
@@ -238,4 +238,99 @@ fn report(awaited: &[Awaited]) -> Value {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::sample;
+    use lb_proto::status::ServerStatus;
+
+    fn awaited(id: &str, admin: Admin, sessions: u64, verdict: Verdict) -> Awaited {
+        Awaited {
+            id: id.parse().unwrap(),
+            was: Admin::Ready,
+            now: ServerStatus {
+                admin,
+                sessions,
+                ..sample::server("web01")
+            },
+            waited: Duration::from_secs(90),
+            verdict,
+        }
+    }
+
+    fn failed(servers: &[Awaited], interrupted: bool) -> (ErrorCode, String) {
+        let error = failure(servers, interrupted).expect("it failed");
+        (error.code, error.message)
+    }
+
+    #[test]
+    fn a_drain_that_ended_did_not_fail_though_ctrl_c_came_late() {
+        let servers = [awaited("app/web01", Admin::Drain, 0, Verdict::Done)];
+        assert_eq!(failure(&servers, true), None);
+    }
+
+    #[test]
+    fn a_timeout_says_what_is_left_and_that_the_drain_holds() {
+        let servers = [
+            awaited("app/web01", Admin::Drain, 3, Verdict::Expired),
+            awaited("app/web02", Admin::Drain, 1, Verdict::Expired),
+            awaited("app/web03", Admin::Drain, 0, Verdict::Done),
+        ];
+        assert_eq!(
+            failed(&servers[..1], false),
+            (
+                ErrorCode::TimedOut,
+                "app/web01 still has 3 sessions after 1m30s; it stays drained".to_owned()
+            )
+        );
+        assert_eq!(
+            failed(&servers, false).1,
+            "app/web01 still has 3 sessions, app/web02 still has 1 session after 1m30s; \
+             they stay drained"
+        );
+    }
+
+    #[test]
+    fn what_somebody_else_did_outweighs_a_timeout() {
+        let servers = [
+            awaited("app/web01", Admin::Drain, 3, Verdict::Expired),
+            awaited(
+                "app/web02",
+                Admin::Ready,
+                5,
+                Verdict::Overruled(Admin::Ready),
+            ),
+        ];
+        assert_eq!(
+            failed(&servers, false),
+            (
+                ErrorCode::Failed,
+                "app/web02 was set ready by someone else while it drained".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn ctrl_c_leaves_the_server_drained_and_says_so() {
+        let servers = [awaited("app/web01", Admin::Drain, 3, Verdict::Waiting)];
+        assert_eq!(
+            failed(&servers, true),
+            (
+                ErrorCode::Interrupted,
+                "stopped waiting; app/web01 stays drained with 3 sessions left".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn the_report_is_what_scripts_know() {
+        let servers = [awaited("app/web01", Admin::Drain, 0, Verdict::Done)];
+        let expected = json!([{
+            "server": "app/web01", "was": "ready", "admin": "drain",
+            "sessions": 0, "waited_s": 90.0, "drained": true,
+        }]);
+        assert_eq!(report(&servers), expected);
+    }
 }

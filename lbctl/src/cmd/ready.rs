@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Ready, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     }
 
     wait_for_all(args, ui, daemon, &mut awaited, &interrupt)?;
-    match failure(&awaited, &interrupt) {
+    match failure(&awaited, interrupt.pressed()) {
         Some(error) => Err(Error::Wait {
             error,
             servers: report(&awaited),
@@ -105,7 +105,7 @@ fn health(server: &Awaited) -> String {
     }
 }
 
-fn failure(awaited: &[Awaited], interrupt: &Interrupt) -> Option<ErrorReply> {
+fn failure(awaited: &[Awaited], interrupted: bool) -> Option<ErrorReply> {
     let overruled = awaited
         .iter()
         .find(|server| matches!(server.verdict, Verdict::Overruled(_)));
@@ -129,7 +129,7 @@ fn failure(awaited: &[Awaited], interrupt: &Interrupt) -> Option<ErrorReply> {
         );
     }
     let waiting = each_with(awaited, Verdict::Waiting);
-    if interrupt.pressed() && !waiting.is_empty() {
+    if interrupted && !waiting.is_empty() {
         return Some(
             ErrorReply::new(
                 ErrorCode::Interrupted,
@@ -172,4 +172,30 @@ fn report(awaited: &[Awaited]) -> Value {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ui::sample;
+
+    #[test]
+    fn a_timeout_says_what_the_last_check_saw() {
+        let servers = [Awaited {
+            id: "app/web02".parse().unwrap(),
+            was: Admin::Maint,
+            now: sample::down("web02"),
+            waited: Duration::from_secs(120),
+            verdict: Verdict::Expired,
+        }];
+        let error = failure(&servers, false).expect("it failed");
+        assert_eq!(error.code, ErrorCode::TimedOut);
+        assert_eq!(
+            error.message,
+            "not healthy in time: app/web02 is down \
+             (L4CON: connection refused by 10.0.0.12:8080) after 2m"
+        );
+    }
 }

@@ -39,6 +39,9 @@ pub(crate) fn run(
 
 fn watch(ui: &Ui, question: &Status, daemon: &mut Client, mut events: Events) -> Result<(), Error> {
     let redraws = ui.redraws();
+    if redraws {
+        ui.make_room()?;
+    }
     let mut shown: Option<StatusReply> = None;
     loop {
         let status = ask(daemon, question)?;

@@ -204,6 +204,16 @@ impl Ui {
         }
     }
 
+    /// Scrolls what is on the screen out of the way of [`Self::redraw`], so that it can be read
+    /// again afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(crate) fn make_room(&self) -> Result<(), Error> {
+        let rows = window().map_or(0, |(_, rows)| rows);
+        self.data(&"\n".repeat(rows))
+    }
+
     /// Paints a report over the last one, cut to the window, without the flicker of clearing it.
     ///
     /// # Errors
@@ -213,7 +223,7 @@ impl Ui {
         const CLEAR_TO_LINE_END: &str = "\x1b[K";
         const CLEAR_BELOW: &str = "\x1b[J";
 
-        let rows = window().map_or(usize::MAX, |(_, rows)| rows.max(2));
+        let rows = window().map_or(2, |(_, rows)| rows.max(2));
         let lines: Vec<&str> = report.lines().collect();
         let shown = if lines.len() < rows {
             lines.len()
@@ -267,5 +277,5 @@ fn window() -> Option<(usize, usize)> {
         return Some((size.ws_col.into(), size.ws_row.into()));
     }
     let columns = std::env::var("COLUMNS").ok()?.parse().ok()?;
-    Some((columns, usize::MAX))
+    Some((columns, 0))
 }

@@ -107,11 +107,8 @@ impl<'a> Progress<'a> {
 /// Bars that are left behind (a lost daemon, Ctrl-C) would stand above the error and lie.
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        for bar in self.lines.iter().filter_map(|line| line.bar.as_ref()) {
-            if !bar.is_finished() {
-                bar.finish_and_clear();
-            }
-        }
+        // A terminal that takes no more output has nothing to clear either.
+        let _ = self.bars.clear();
     }
 }
 

@@ -260,3 +260,7 @@ pub(super) fn line(message: &impl Serialize) -> Vec<u8> {
     bytes.push(b'\n');
     bytes
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

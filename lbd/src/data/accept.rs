@@ -33,8 +33,12 @@ pub(super) struct Acceptor {
 type Places = [Permit; 2];
 
 impl Acceptor {
-    pub(super) fn start(thread: Rc<Thread>, listener: Arc<Listener>) -> io::Result<Self> {
-        let socket = TcpListener::from_std(listener.socket(thread.id)?)?;
+    pub(super) fn start(
+        thread: Rc<Thread>,
+        listener: Arc<Listener>,
+        socket: std::net::TcpListener,
+    ) -> io::Result<Self> {
+        let socket = TcpListener::from_std(socket)?;
         let (stop, stopped) = watch::channel(false);
         let task = spawn_local(accept(thread, listener, socket, stopped));
         Ok(Self { stop, task })

@@ -59,6 +59,7 @@ impl Body for Upload {
         let polled = Pin::new(incoming).poll_frame(cx);
         match &polled {
             Poll::Pending => this.client.await_client(),
+            Poll::Ready(Some(Err(_))) => this.client.upload_broke(),
             Poll::Ready(_) => this
                 .client
                 .watch
@@ -225,8 +226,9 @@ impl Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // hyper drops a body that has nothing to send without asking it.
-        if self.is_end_stream() {
+        // hyper drops a body that has nothing to send without asking it, and ours also where the
+        // request was HEAD.
+        if self.is_end_stream() || matches!(self.source, Source::Own(_)) {
             self.end();
         }
     }

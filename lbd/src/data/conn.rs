@@ -51,6 +51,8 @@ pub(super) struct Client {
     /// The account of an answer that is complete but not out yet.
     answered: RefCell<Option<Account>>,
     refused: Cell<Option<Fault>>,
+    /// The body of the request broke off or does not parse.
+    upload_broken: Cell<bool>,
     /// The answer's end is the connection's end (RFC 9112, 6.3): only a reset shows that it is cut.
     unframed: Cell<bool>,
     /// It has asked for something.
@@ -91,6 +93,7 @@ impl Client {
             exchange: Cell::new(false),
             answered: RefCell::new(None),
             refused: Cell::new(None),
+            upload_broken: Cell::new(false),
             unframed: Cell::new(false),
             served: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
@@ -131,6 +134,14 @@ impl Client {
         if self.watch.awaiting() == Awaiting::Client {
             self.watch.moved();
         }
+    }
+
+    pub(super) fn upload_broke(&self) {
+        self.upload_broken.set(true);
+    }
+
+    pub(super) fn upload_is_broken(&self) -> bool {
+        self.upload_broken.get()
     }
 
     /// The answer has no length of its own.

@@ -11,6 +11,8 @@ pub(super) enum Fault {
     /// The head does not parse, or its Host is missing, repeated or malformed (RFC 9112, 3.2).
     Malformed,
     BothFramings,
+    /// The body's framing broke, or the client went away in the middle of it.
+    BadBody,
     HeadTooLarge,
     TargetTooLong,
     /// `CONNECT`: lbd is no forward proxy.
@@ -31,7 +33,7 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::Malformed | Self::BothFramings => StatusCode::BAD_REQUEST,
+            Self::Malformed | Self::BothFramings | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
@@ -50,6 +52,7 @@ impl Fault {
         match self {
             Self::Malformed => "The request could not be understood.",
             Self::BothFramings => "The request has both Content-Length and Transfer-Encoding.",
+            Self::BadBody => "The request's body was invalid or incomplete.",
             Self::HeadTooLarge => "The request's header fields are too large.",
             Self::TargetTooLong => "The request's target is too long.",
             Self::Connect => "CONNECT is not offered here.",
@@ -68,6 +71,7 @@ impl Fault {
         match self {
             Self::Malformed
             | Self::BothFramings
+            | Self::BadBody
             | Self::HeadTooLarge
             | Self::TargetTooLong
             | Self::Connect
@@ -86,6 +90,7 @@ impl Fault {
 impl From<BadHead> for Fault {
     fn from(bad: BadHead) -> Self {
         match bad {
+            BadHead::BadEncoding => Self::Malformed,
             BadHead::BothFramings => Self::BothFramings,
             BadHead::HeadTooLarge => Self::HeadTooLarge,
             BadHead::TargetTooLong => Self::TargetTooLong,

@@ -198,6 +198,13 @@ async fn attempt(
             });
         }
     };
+    if client.upload_is_broken() {
+        return Err(Failure {
+            fault: Fault::BadBody,
+            again: None,
+            stale: false,
+        });
+    }
     let unsent = error.take_message().map(|request| {
         let (parts, upload) = request.into_parts();
         Outgoing {

@@ -15,6 +15,8 @@ pub(super) const MAX_TARGET: usize = 12 * 1024;
 /// Why a head is refused before hyper sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadHead {
+    /// A `Transfer-Encoding` other than `chunked` alone: what is under it could not be passed on.
+    BadEncoding,
     /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112, 6.1).
     BothFramings,
     HeadTooLarge,
@@ -193,7 +195,8 @@ impl Framing {
             (Length::None | Length::Bytes(0), Encoding::None) => State::Between,
             (Length::Bytes(n), Encoding::None) => State::Sized(n),
             (Length::None, Encoding::Chunked) => State::Chunked(Chunk::Size(0)),
-            (Length::None, Encoding::Other) | (Length::Bad, Encoding::None) => State::Opaque,
+            (Length::Bad, Encoding::None) => State::Opaque,
+            (Length::None, Encoding::Other) => return Err(BadHead::BadEncoding),
             (_, Encoding::Chunked | Encoding::Other) => return Err(BadHead::BothFramings),
         };
         Ok(())
@@ -309,11 +312,22 @@ mod tests {
     }
 
     #[test]
+    fn codings_beside_chunked_are_refused() {
+        for coding in [
+            "gzip",
+            "gzip, chunked",
+            "chunked\r\ntransfer-encoding: chunked",
+        ] {
+            let head = format!("POST / HTTP/1.1\r\ntransfer-encoding: {coding}\r\n\r\n");
+            assert_eq!(ends(head.as_bytes(), 7), Err(BadHead::BadEncoding));
+        }
+    }
+
+    #[test]
     fn what_hyper_refuses_is_left_to_it() {
         for head in [
             "POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: +5\r\n\r\n",
-            "POST / HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1ffffffffffffffff\r\n",
         ] {

@@ -22,7 +22,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     UPGRADE,
 ];
 
-/// The Host of a request is missing, repeated, malformed, or at odds with its version.
+/// The Host of a request is missing, repeated or malformed, or its target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadHost;
 
@@ -39,6 +39,10 @@ pub(super) fn authority(
         return Err(BadHost);
     }
     if !host.is_none_or(|host| is_host(host.as_bytes())) {
+        return Err(BadHost);
+    }
+    // A lone authority is the target of CONNECT only.
+    if uri.scheme().is_none() && uri.authority().is_some() {
         return Err(BadHost);
     }
     match uri.authority() {
@@ -93,19 +97,37 @@ pub(super) struct Origin<'a> {
     pub(super) trusted: &'a [IpNet],
 }
 
+/// The length of a request's body, which is announced to the server as it was understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    None,
+    Bytes(u64),
+    /// Chunked; hyper alone would not say so for GET.
+    Unknown,
+}
+
 /// Turns a client's header fields into those for a server.
-///
-/// `chunked`: the request had a body of unknown length, which hyper would not announce for GET.
 pub(super) fn prepare_request(
     headers: &mut HeaderMap,
     host: &HeaderValue,
-    chunked: bool,
+    length: Length,
     origin: Origin<'_>,
 ) {
     strip_hop_by_hop(headers);
-    if chunked {
-        headers.remove(CONTENT_LENGTH);
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    match length {
+        Length::None => {}
+        Length::Unknown => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Length::Bytes(n) => {
+            // "05" is read as 5 here; a server may think otherwise.
+            if headers
+                .get(CONTENT_LENGTH)
+                .is_some_and(|said| said.as_bytes().starts_with(b"0"))
+            {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(n));
+            }
+        }
     }
     headers.insert(HOST, host.clone());
     forward(headers, host, origin);
@@ -219,7 +241,7 @@ mod tests {
         prepare_request(
             headers,
             &HeaderValue::from_static("a.example:8080"),
-            false,
+            Length::None,
             origin,
         );
     }

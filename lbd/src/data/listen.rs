@@ -20,10 +20,10 @@ impl Listening {
         let view = thread.view();
         let listeners = || view.snapshot.frontends.iter().flat_map(|f| &f.listeners);
         for listener in listeners() {
-            if self.acceptors.contains_key(&listener.uid) {
+            let Some(socket) = listener.take_socket(thread.id) else {
                 continue;
-            }
-            match Acceptor::start(thread.clone(), listener.clone()) {
+            };
+            match Acceptor::start(thread.clone(), listener.clone(), socket) {
                 Ok(acceptor) => {
                     self.acceptors.insert(listener.uid, acceptor);
                 }

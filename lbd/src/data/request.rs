@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 
@@ -12,7 +12,7 @@ use super::body::Answer;
 use super::conn::Client;
 use super::fault::Fault;
 use super::forward::{Arrived, forward};
-use super::headers::{self, Origin};
+use super::headers::{self, Length, Origin};
 use super::reply;
 use super::route::{Subject, Target, redirect_target};
 use super::thread::Place;
@@ -49,7 +49,7 @@ async fn answer(
     mut account: Account,
 ) -> Response<Answer> {
     let version = request.version();
-    let accept = request.headers().get(http::header::ACCEPT).cloned();
+    let accept = request.headers().get(ACCEPT).cloned();
     let mut response = match route(client, place, request) {
         Ok(Way::Answer(response)) => own(response, client, account),
         Ok(Way::Forward { backend, request }) => {
@@ -84,6 +84,9 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
     }
     let authority = headers::authority(request.version(), request.uri(), request.headers())
         .map_err(|_| Fault::Malformed)?;
+    if request.uri().path() == "*" && request.method() != Method::OPTIONS {
+        return Err(Fault::Malformed);
+    }
     let host = match authority {
         Some(host) => host,
         None => HeaderValue::try_from(client.local.to_string()).map_err(|_| Fault::Malformed)?,
@@ -106,7 +109,7 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
             return answer.map(Way::Answer).ok_or(Fault::Malformed);
         }
         Target::Respond { status } => {
-            let accept = request.headers().get(http::header::ACCEPT);
+            let accept = request.headers().get(ACCEPT);
             return Ok(Way::Answer(reply::respond(status_code(status), accept)));
         }
     };
@@ -116,8 +119,12 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
 
 /// Turns the client's request into the one for a server.
 fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host: &HeaderValue) {
-    let chunked =
-        !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH);
+    let body = request.body();
+    let length = match body.size_hint().exact() {
+        _ if body.is_end_stream() => Length::None,
+        Some(n) => Length::Bytes(n),
+        None => Length::Unknown,
+    };
     let origin = Origin {
         ip: client.peer.ip().to_canonical(),
         address: &client.address,
@@ -126,7 +133,7 @@ fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host
             .config
             .trusted_proxies,
     };
-    headers::prepare_request(request.headers_mut(), host, chunked, origin);
+    headers::prepare_request(request.headers_mut(), host, length, origin);
     if request.uri().authority().is_some() {
         *request.uri_mut() = headers::origin_form(request.uri());
     }
@@ -153,7 +160,8 @@ fn pass_on(
         return own(reply::fault(Fault::BadResponse, None), client, account);
     }
     headers::prepare_response(&mut parts.headers);
-    parts.version = version;
+    // hyper says it to a client of HTTP/1.0 in its own words.
+    parts.version = Version::HTTP_11;
     parts.extensions.clear();
     if version == Version::HTTP_10 && incoming.size_hint().exact().is_none() {
         client.answer_is_unframed();

@@ -208,8 +208,13 @@ fn reason(change: Change, seen: &Seen) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use lb_proto::event::Event;
     use lb_proto::state::Health;
     use lb_proto::status::CheckResult;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -245,5 +250,111 @@ mod tests {
             reason(change(1), &seen),
             "check failed: L7STS, GET /healthz answered 404, expected 200"
         );
+    }
+
+    /// A server that answers 200 or 503 as it is told, and counts its probes.
+    async fn origin() -> (SocketAddr, Arc<AtomicBool>, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let well = Arc::new(AtomicBool::new(true));
+        let probes = Arc::new(AtomicUsize::new(0));
+        let (answer, count) = (well.clone(), probes.clone());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = [0; 1024];
+                let _ = stream.read(&mut head).await;
+                count.fetch_add(1, Ordering::Relaxed);
+                let status = match answer.load(Ordering::Relaxed) {
+                    true => "200 OK",
+                    false => "503 Sick",
+                };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (address, well, probes)
+    }
+
+    fn config(servers: &[SocketAddr]) -> String {
+        let servers: Vec<String> = servers
+            .iter()
+            .enumerate()
+            .map(|(i, a)| format!("{{ name = \"s{i}\", address = \"{a}\" }}"))
+            .collect();
+        format!(
+            "[frontend.web]\nbind = [\"127.0.0.1:0\"]\ndefault_backend = \"app\"\n\
+             [backend.app]\n\
+             health = {{ type = \"http\", path = \"/\", interval = \"50ms\", timeout = \"40ms\", rise = 2, fall = 3 }}\n\
+             servers = [{}]\n",
+            servers.join(", ")
+        )
+    }
+
+    async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !holds() {
+            assert!(Instant::now() < patience, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn health_follows_the_server_and_maint_starts_it_over() {
+        let (first, well, probes) = origin().await;
+        let (second, _, _) = origin().await;
+        let shared = Shared::of(&config(&[first, second]));
+        let mut events = shared.events();
+        tokio::spawn(run(shared.clone()));
+        let (server, other) = (shared.server("app/s0"), shared.server("app/s1"));
+        until("both are up", || {
+            [&server, &other].iter().all(|s| s.health() == Health::Up)
+        })
+        .await;
+        let Ok(Event::Server { reason, .. }) = events.try_recv() else {
+            panic!("no event of a server");
+        };
+        assert_eq!(reason, "check succeeded: L7OK, GET / answered 200");
+
+        well.store(false, Ordering::Relaxed);
+        until("it is down", || server.health() == Health::Down).await;
+        let seen = server.last_check().unwrap();
+        assert_eq!((seen.result, seen.status), (CheckResult::L7STS, Some(503)));
+
+        shared.set_admin(&server, Admin::Maint, "by a test");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let before = probes.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(probes.load(Ordering::Relaxed), before, "no probe in maint");
+
+        well.store(true, Ordering::Relaxed);
+        shared.set_admin(&server, Admin::Ready, "by a test");
+        assert_eq!(server.health(), Health::Down);
+        until("it is up again", || server.health() == Health::Up).await;
+        let fresh = probes.load(Ordering::Relaxed) - before;
+        assert!(fresh >= 2, "up after {fresh} fresh successes");
+    }
+
+    #[tokio::test]
+    async fn a_reload_stops_the_checks_of_what_it_removes() {
+        let (kept, _, kept_probes) = origin().await;
+        let (removed, _, removed_probes) = origin().await;
+        let shared = Shared::of(&config(&[kept, removed]));
+        tokio::spawn(run(shared.clone()));
+        until("both are probed", || {
+            [&kept_probes, &removed_probes]
+                .iter()
+                .all(|p| p.load(Ordering::Relaxed) > 1)
+        })
+        .await;
+        shared.load(&config(&[kept]));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let before = removed_probes.load(Ordering::Relaxed);
+        let kept_before = kept_probes.load(Ordering::Relaxed);
+        until("the other goes on", || {
+            kept_probes.load(Ordering::Relaxed) > kept_before + 3
+        })
+        .await;
+        assert_eq!(removed_probes.load(Ordering::Relaxed), before);
+        assert_eq!(shared.server("app/s0").health(), Health::Up);
     }
 }

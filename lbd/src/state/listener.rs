@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use lb_proto::name::FrontendName;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,7 +23,8 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// Whose bind it was when it was bound; tells two binds on port 0 apart.
     pub(crate) first_frontend: FrontendName,
-    sockets: Vec<TcpListener>,
+    /// Until a data thread takes its own: once that closes it, nothing listens here any more.
+    sockets: Mutex<Vec<Option<TcpListener>>>,
 }
 
 /// A bind that failed, and nothing was left behind.
@@ -35,34 +37,34 @@ pub(crate) struct BindError {
 }
 
 impl Listener {
-    /// The socket of one data thread, as a descriptor of its own.
-    pub(crate) fn socket(&self, thread: ThreadId) -> io::Result<TcpListener> {
-        self.sockets[thread.0].try_clone()
+    /// Hands a data thread its socket, once.
+    pub(crate) fn take_socket(&self, thread: ThreadId) -> Option<TcpListener> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.get_mut(thread.0)?.take()
     }
 }
 
-/// Binds an address for `threads` data threads.
+/// Binds an address for `threads` data threads. `ours` are the addresses that this process listens
+/// on already.
 pub(crate) fn bind(
     address: SocketAddr,
     frontend: &FrontendName,
     threads: usize,
+    ours: &[SocketAddr],
 ) -> Result<Listener, BindError> {
     static UIDS: AtomicU64 = AtomicU64::new(1);
     let error = |source| BindError { address, source };
-    // Sockets that share a port by SO_REUSEPORT would share it with a second lbd as well; one
-    // bound without it finds out whether the port is free, and which port 0 stands for.
-    let probe = socket(address, false).map_err(error)?;
-    let bound = probe
-        .local_addr()
-        .map_err(error)?
-        .as_socket()
-        .unwrap_or(address);
-    drop(probe);
+    // A reload from 127.0.0.1:80 to *:80 must not fail for our own sockets, which SO_REUSEPORT
+    // lets share the port until they close.
+    let bound = match ours.iter().any(|one| covers(*one, address)) {
+        true => address,
+        false => free_address(address).map_err(error)?,
+    };
     let sockets = (0..threads)
         .map(|_| {
             let socket = socket(bound, true)?;
             socket.listen(BACKLOG)?;
-            Ok(socket.into())
+            Ok(Some(socket.into()))
         })
         .collect::<io::Result<_>>()
         .map_err(error)?;
@@ -71,8 +73,25 @@ pub(crate) fn bind(
         configured: address,
         address: bound,
         first_frontend: frontend.clone(),
-        sockets,
+        sockets: Mutex::new(sockets),
     })
+}
+
+/// The address with its port chosen, if nobody listens there.
+///
+/// Sockets that share a port by SO_REUSEPORT would share it with a second lbd as well; one bound
+/// without it finds out whether the port is free, and which port 0 stands for.
+fn free_address(address: SocketAddr) -> io::Result<SocketAddr> {
+    let probe = socket(address, false)?;
+    Ok(probe.local_addr()?.as_socket().unwrap_or(address))
+}
+
+/// Whether two addresses stand in each other's way.
+fn covers(one: SocketAddr, other: SocketAddr) -> bool {
+    let unspecified = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (unspecified || one.ip() == other.ip())
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -100,9 +119,18 @@ mod tests {
     #[test]
     fn a_second_listener_on_the_port_is_refused() {
         let frontend = "web".parse().unwrap();
-        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2).unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2, &[]).unwrap();
         assert_ne!(first.address.port(), 0);
-        let second = bind(first.address, &frontend, 2).unwrap_err();
+        let second = bind(first.address, &frontend, 2, &[]).unwrap_err();
         assert_eq!(second.source.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn our_own_listener_is_not_in_the_way_of_a_wider_one() {
+        let frontend = "web".parse().unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2, &[]).unwrap();
+        let wider = SocketAddr::new([0, 0, 0, 0].into(), first.address.port());
+        let second = bind(wider, &frontend, 2, &[first.address]).unwrap();
+        assert_eq!(second.address, wider);
     }
 }

@@ -11,6 +11,8 @@ mod quota;
 mod server;
 mod snapshot;
 mod tally;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 use std::time::Instant;

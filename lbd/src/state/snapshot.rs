@@ -201,6 +201,11 @@ fn build_frontend(
             tallies: PerThread::new(threads),
         }),
     };
+    let ours: Vec<SocketAddr> = before
+        .into_iter()
+        .flat_map(Snapshot::listeners)
+        .map(|listener| listener.address)
+        .collect();
     let mut listeners = Vec::with_capacity(config.binds.len());
     for wanted in &config.binds {
         let same = |l: &Arc<Listener>| {
@@ -209,7 +214,7 @@ fn build_frontend(
         };
         listeners.push(match bound.iter().position(same) {
             Some(i) => bound.remove(i),
-            None => Arc::new(bind(wanted.address, &config.name, threads)?),
+            None => Arc::new(bind(wanted.address, &config.name, threads, &ours)?),
         });
     }
     Ok(Frontend {

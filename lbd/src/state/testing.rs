@@ -1,0 +1,45 @@
+//! State for unit tests, from a configuration's text.
+
+use std::sync::Arc;
+
+use lb_proto::config;
+use lb_proto::name::ServerId;
+
+use super::{Loaded, Server, Shared, Snapshot};
+
+impl Shared {
+    /// Runs `text`, as at process start.
+    pub(crate) fn of(text: &str) -> Arc<Self> {
+        let snapshot = snapshot(text, None);
+        Self::new(snapshot, 1, 100)
+    }
+
+    /// Swaps `text` in, as a reload does.
+    pub(crate) fn load(&self, text: &str) {
+        let before = self.snapshot();
+        let next = snapshot(text, Some(&before));
+        next.settle(&before);
+        self.publish(next);
+    }
+
+    pub(crate) fn server(&self, id: &str) -> Arc<Server> {
+        let id: ServerId = id.parse().unwrap();
+        let snapshot = self.snapshot();
+        snapshot
+            .backend(&id.backend)
+            .and_then(|backend| backend.server(&id.server))
+            .unwrap()
+            .clone()
+    }
+}
+
+fn snapshot(text: &str, before: Option<&Snapshot>) -> Snapshot {
+    let config = config::read("test.toml", text).unwrap();
+    let loaded = Loaded {
+        path: "/test.toml".to_owned(),
+        generation: before.map_or(1, |b| b.loaded.generation + 1),
+        at: super::now(),
+        sha256: String::new(),
+    };
+    Snapshot::build(config, loaded, before, 1).unwrap()
+}
