@@ -19,6 +19,7 @@ mod routes;
 mod scale;
 mod service;
 mod socket;
+mod socket_file;
 mod spread;
 mod stop;
 mod streaming;

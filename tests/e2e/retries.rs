@@ -84,13 +84,13 @@ fn a_response_that_has_begun_is_never_asked_for_again() {
 #[test]
 fn without_redispatch_a_retry_stays_with_its_server() {
     let (dead, good) = (Port::new(), Origin::start("good"));
-    let lbd = bad_and_good(dead.addr(), &good, "redispatch = false\nretries = 2");
-    let responses = repeat(&lbd, 20, request("GET", "/"));
+    let lbd = bad_and_good(dead.addr(), &good, "redispatch = false\nretries = 1");
+    let responses = repeat(&lbd, 6, request("GET", "/"));
     assert_eq!(
         (with_status(&responses, 200), with_status(&responses, 503)),
-        (10, 10)
+        (3, 3)
     );
-    assert_eq!(lbd.server("app/bad").errors.connect, 30);
+    assert_eq!(lbd.server("app/bad").errors.connect, 6);
 }
 
 #[test]
