@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::conn::Client;
 use super::framing::Framing;
 use super::linger::Unread;
+use super::write;
 use crate::state::add;
 
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl AsyncWrite for ClientIo {
         if !this.client.in_exchange() {
             return Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
         }
-        let n = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
         add(&this.client.tally().bytes_out, n as u64);
         this.client.answer_moved();
         Poll::Ready(Ok(n))

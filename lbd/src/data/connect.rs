@@ -19,6 +19,7 @@ use tokio::task::spawn_local;
 
 use super::body::Upload;
 use super::lease::Lease;
+use super::write;
 use crate::state::{Server, ThreadId, add};
 
 /// The longest response head taken, in bytes.
@@ -138,7 +139,7 @@ impl AsyncWrite for ServerIo {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let n = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
         add(&this.server.tally(this.thread).bytes_in, n as u64);
         Poll::Ready(Ok(n))
     }

@@ -21,20 +21,67 @@ use super::watch::{Awaiting, Expired};
 /// How long to wait before asking the same server again, as HAProxy does (manual, `retries`).
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
-/// A request ready to be sent, and what is needed to send it once more.
-struct Outgoing {
-    parts: Parts,
+/// A request ready to be sent to a server, and to be sent again while that is safe.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Gone once it was sent with no way to send it again.
+    head: Option<Parts>,
     /// `None`: the request has no body.
     body: Option<Incoming>,
     idempotent: bool,
 }
 
-/// Why an attempt failed, and the request where it can be sent again.
+impl Outgoing {
+    pub(super) fn new(request: Request<Incoming>) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            idempotent: headers::is_idempotent(&head.method),
+            head: Some(head),
+            body: Some(body).filter(|body| !body.is_end_stream()),
+        }
+    }
+
+    /// The request to send now. Only one without a body can be sent again after it was sent; the
+    /// copy that is kept for that is cheap, for header values are shared.
+    fn take(&mut self, client: &Rc<Client>, silence: Duration) -> Option<Request<Upload>> {
+        let upload = Upload::new(self.body.take(), client.clone(), silence);
+        let head = match self.idempotent && upload.is_end_stream() {
+            true => self.head.clone(),
+            false => self.head.take(),
+        };
+        head.map(|head| Request::from_parts(head, upload))
+    }
+
+    /// Takes back a request that was never sent.
+    fn put_back(&mut self, request: Request<Upload>) {
+        let (head, upload) = request.into_parts();
+        self.head = Some(head);
+        self.body = upload.into_incoming();
+    }
+
+    fn can_be_sent(&self) -> bool {
+        self.head.is_some()
+    }
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy)]
 struct Failure {
     fault: Fault,
-    again: Option<Outgoing>,
+    /// The request can be sent again.
+    again: bool,
     /// The server closed a connection that it had kept: says nothing about the server.
     stale: bool,
+}
+
+impl Failure {
+    fn last(fault: Fault) -> Self {
+        Self {
+            fault,
+            again: false,
+            stale: false,
+        }
+    }
 }
 
 /// A response whose head has arrived.
@@ -45,53 +92,48 @@ pub(super) struct Arrived {
     pub(super) timeout: Duration,
 }
 
-/// Sends a request, prepared for the server, to a server of the backend. The account holds the
-/// session meanwhile, and on success keeps it.
+/// Sends a request to a server of the backend. The account holds the session meanwhile, and on
+/// success keeps it.
 pub(super) async fn forward(
     client: &Rc<Client>,
     view: &Rc<View>,
     backend: usize,
-    request: Request<Incoming>,
+    mut outgoing: Box<Outgoing>,
     account: &mut Account,
 ) -> Result<Arrived, Fault> {
     let config = &view.snapshot.backends[backend].config;
-    let (parts, body) = request.into_parts();
-    let idempotent = headers::is_idempotent(&parts.method);
-    let body = Some(body).filter(|body| !body.is_end_stream());
-    let mut outgoing = Outgoing {
-        parts,
-        body,
-        idempotent,
-    };
     let mut tried: Vec<usize> = Vec::new();
     let mut last = Fault::NoServer;
+    let mut connections = Use::Kept;
     loop {
-        account.lease = None;
-        account.lease = lease(client, view, backend, &tried, config.redispatch);
-        let Some(server) = account.lease.as_ref().map(Lease::position) else {
+        if connections == Use::Kept {
+            account.lease = None;
+            account.lease = lease(client, view, backend, &tried, config.redispatch);
+        }
+        let Some(lease) = &account.lease else {
             return Err(last);
         };
-        if tried.contains(&server) {
+        let server = lease.position();
+        if connections == Use::Kept && tried.contains(&server) {
             pause(client, config.timeouts.connect).await;
         }
-        let mut attempted = attempt(client, account, outgoing, config.timeouts, Use::Kept).await;
-        if let Err(Failure {
-            again: Some(again),
-            stale: true,
-            ..
-        }) = attempted
+        match attempt(
+            client,
+            account,
+            lease,
+            &mut outgoing,
+            config.timeouts,
+            connections,
+        )
+        .await
         {
-            attempted = attempt(client, account, again, config.timeouts, Use::Fresh).await;
-        }
-        match attempted {
             Ok(arrived) => return Ok(arrived),
+            Err(Failure { stale: true, .. }) => connections = Use::Fresh,
             Err(Failure {
-                again: Some(again),
-                fault,
-                ..
+                fault, again: true, ..
             }) if tried.len() < config.retries as usize => {
+                connections = Use::Kept;
                 last = fault;
-                outgoing = again;
                 tried.push(server);
             }
             Err(failure) => return Err(failure.fault),
@@ -131,17 +173,11 @@ async fn pause(client: &Client, connect_timeout: Duration) {
 async fn attempt(
     client: &Rc<Client>,
     account: &Account,
-    outgoing: Outgoing,
+    lease: &Lease,
+    outgoing: &mut Outgoing,
     timeouts: config::ServerTimeouts,
     connections: Use,
 ) -> Result<Arrived, Failure> {
-    let Some(lease) = &account.lease else {
-        return Err(Failure {
-            fault: Fault::NoServer,
-            again: None,
-            stale: false,
-        });
-    };
     let kept = match connections {
         Use::Kept => client
             .thread
@@ -151,34 +187,23 @@ async fn attempt(
     let was_kept = kept.is_some();
     let mut upstream = match kept {
         Some(upstream) => upstream,
-        None => match connect(client, lease, timeouts.connect).await {
-            Ok(upstream) => upstream,
-            Err(fault) => {
+        None => connect(client, lease, timeouts.connect)
+            .await
+            .map_err(|fault| {
                 account.connect_error();
-                return Err(Failure {
+                Failure {
                     fault,
-                    again: Some(outgoing),
+                    again: true,
                     stale: false,
-                });
-            }
-        },
+                }
+            })?,
     };
-    let Outgoing {
-        parts,
-        body,
-        idempotent,
-    } = outgoing;
-    // Only a request without a body can be sent again after it was sent; the copy is cheap, for
-    // header values are shared.
-    let copy = (idempotent && body.is_none()).then(|| parts.clone());
+    let Some(request) = outgoing.take(client, timeouts.server) else {
+        return Err(Failure::last(Fault::BadResponse));
+    };
     let received = upstream.received();
-    let upload = Upload::new(body, client.clone(), timeouts.server);
     client.watch.expect(Awaiting::Server, timeouts.server);
-    let sent = client
-        .watch
-        .bound(upstream.send(Request::from_parts(parts, upload)))
-        .await;
-    let mut error = match sent {
+    let mut error = match client.watch.bound(upstream.send(request)).await {
         Ok(Ok(response)) => {
             return Ok(Arrived {
                 response,
@@ -191,36 +216,19 @@ async fn attempt(
             if awaiting != Awaiting::Client {
                 account.response_error();
             }
-            return Err(Failure {
-                fault: expired.into(),
-                again: None,
-                stale: false,
-            });
+            return Err(Failure::last(expired.into()));
         }
     };
     if client.upload_is_broken() {
-        return Err(Failure {
-            fault: Fault::BadBody,
-            again: None,
-            stale: false,
-        });
+        return Err(Failure::last(Fault::BadBody));
     }
-    let unsent = error.take_message().map(|request| {
-        let (parts, upload) = request.into_parts();
-        Outgoing {
-            parts,
-            body: upload.into_incoming(),
-            idempotent,
-        }
-    });
-    let silent = upstream.received() == received;
-    let resend = copy.filter(|_| silent).map(|parts| Outgoing {
-        parts,
-        body: None,
-        idempotent,
-    });
-    let again = unsent.or(resend);
-    let stale = was_kept && again.is_some();
+    let unsent = error.take_message();
+    let silent = unsent.is_some() || upstream.received() == received;
+    if let Some(request) = unsent {
+        outgoing.put_back(request);
+    }
+    let again = silent && outgoing.can_be_sent();
+    let stale = was_kept && again;
     if !stale {
         account.response_error();
     }

@@ -6,25 +6,26 @@
 mod thread;
 mod view;
 
-mod accept;
-mod account;
-mod balance;
-mod body;
-mod client_io;
-mod conn;
-mod connect;
-mod fault;
-mod forward;
-mod framing;
-mod headers;
-mod lease;
-mod linger;
 mod listen;
-mod pool;
-mod reply;
-mod request;
-mod route;
+mod accept;
+mod conn;
 mod watch;
+mod client_io;
+mod framing;
+mod request;
+mod account;
+mod route;
+mod headers;
+mod balance;
+mod lease;
+mod forward;
+mod pool;
+mod connect;
+mod write;
+mod body;
+mod fault;
+mod reply;
+mod linger;
 
 use std::io;
 use std::rc::Rc;
@@ -38,6 +39,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::listen::Listening;
 use self::thread::Thread;
 use crate::state::{Phase, Shared, ThreadId};
+
+/// Task polls between two looks at the sockets. A request takes about four, so this is a look every
+/// fifty requests or so under load, a millisecond at most; measured, it saves 3 % of CPU.
+const EVENT_INTERVAL: u32 = 200;
 
 /// Starts the data threads. Each ends by itself when the phase is [`Phase::Stopping`] and its last
 /// connection has closed.
@@ -53,6 +58,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
                 .spawn(move || {
                     let runtime = Builder::new_current_thread()
                         .enable_all()
+                        .event_interval(EVENT_INTERVAL)
                         .build_local(LocalOptions::default())
                         .expect("the system grants an event queue");
                     runtime.block_on(run(Thread::new(ThreadId(i), shared)));

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
@@ -11,70 +12,82 @@ use super::account::Account;
 use super::body::Answer;
 use super::conn::Client;
 use super::fault::Fault;
-use super::forward::{Arrived, forward};
+use super::forward::{Arrived, Outgoing, forward};
 use super::headers::{self, Length, Origin};
 use super::reply;
 use super::route::{Subject, Target, redirect_target};
 use super::thread::Place;
-use bytes::Bytes;
-
-/// Answers one request. Opens its account at once, before anything is awaited.
-pub(super) fn serve(
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Answer>, Gone>> {
-    let opened = client.thread.place(client.listener).map(|place| {
-        let timeouts = place.view.snapshot.frontends[place.frontend]
-            .config
-            .timeouts;
-        client.begin_exchange(timeouts);
-        let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
-        (place, account)
-    });
-    async move {
-        let (place, account) = opened.ok_or(Gone)?;
-        Ok(answer(&client, &place, request, account).await)
-    }
-}
+use super::view::View;
 
 /// The connection's frontend is gone: it is closed.
 #[derive(Debug, thiserror::Error)]
 #[error("the frontend of this connection is gone")]
 pub(super) struct Gone;
 
-async fn answer(
-    client: &Rc<Client>,
-    place: &Place,
+/// Answers one request. The account is opened, and the way found, before anything is awaited.
+pub(super) fn serve(
+    client: Rc<Client>,
     request: Request<Incoming>,
-    mut account: Account,
-) -> Response<Answer> {
-    let version = request.version();
-    let accept = request.headers().get(ACCEPT).cloned();
-    let mut response = match route(client, place, request) {
-        Ok(Way::Answer(response)) => own(response, client, account),
-        Ok(Way::Forward { backend, request }) => {
-            match forward(client, &place.view, backend, request, &mut account).await {
-                Ok(arrived) => pass_on(arrived, version, client, account),
-                Err(fault) => own(reply::fault(fault, accept.as_ref()), client, account),
-            }
-        }
-        Err(fault) => own(reply::fault(fault, accept.as_ref()), client, account),
-    };
-    if place.leaving {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+) -> impl Future<Output = Result<Response<Answer>, Gone>> {
+    let asked = client.thread.place(client.listener).map(|place| {
+        let frontend = &place.view.snapshot.frontends[place.frontend];
+        client.begin_exchange(frontend.config.timeouts);
+        let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
+        let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
+        let way = route(&client, &place, request);
+        (
+            Asked {
+                version,
+                accept,
+                leaving: place.leaving,
+                view: place.view,
+                way,
+            },
+            account,
+        )
+    });
+    async move {
+        let (asked, account) = asked.ok_or(Gone)?;
+        Ok(answer(&client, asked, account).await)
     }
-    response
+}
+
+/// A request whose way is known.
+struct Asked {
+    version: Version,
+    accept: Option<HeaderValue>,
+    leaving: bool,
+    view: Rc<View>,
+    way: Result<Way, Fault>,
 }
 
 /// Where a request goes.
 enum Way {
     Forward {
         backend: usize,
-        request: Request<Incoming>,
+        outgoing: Box<Outgoing>,
     },
-    Answer(Response<Bytes>),
+    Answer(Box<Response<Bytes>>),
+}
+
+async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Response<Answer> {
+    let accept = asked.accept.as_ref();
+    let mut response = match asked.way {
+        Ok(Way::Answer(response)) => own(*response, client, account),
+        Ok(Way::Forward { backend, outgoing }) => {
+            match forward(client, &asked.view, backend, outgoing, &mut account).await {
+                Ok(arrived) => pass_on(arrived, asked.version, client, account),
+                Err(fault) => own(reply::fault(fault, accept), client, account),
+            }
+        }
+        Err(fault) => own(reply::fault(fault, accept), client, account),
+    };
+    if asked.leaving {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Finds the route, and prepares the request for a server where it leads to one.
@@ -106,15 +119,22 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
         Target::Redirect { to, status } => {
             let to = redirect_target(&to, host_text, uri.path(), uri.query());
             let answer = reply::redirect(status_code(status), &to);
-            return answer.map(Way::Answer).ok_or(Fault::Malformed);
+            return answer
+                .map(|answer| Way::Answer(answer.into()))
+                .ok_or(Fault::Malformed);
         }
         Target::Respond { status } => {
             let accept = request.headers().get(ACCEPT);
-            return Ok(Way::Answer(reply::respond(status_code(status), accept)));
+            return Ok(Way::Answer(
+                reply::respond(status_code(status), accept).into(),
+            ));
         }
     };
     prepare(client, place, &mut request, &host);
-    Ok(Way::Forward { backend, request })
+    Ok(Way::Forward {
+        backend,
+        outgoing: Box::new(Outgoing::new(request)),
+    })
 }
 
 /// Turns the client's request into the one for a server.

@@ -1,0 +1,189 @@
+//! What `lbctl` says, word for word, against a real daemon with real origins. Changes are read in
+//! review: `UPDATE=1 cargo test -p lb-tests --test cli` writes what is said now.
+
+mod normal;
+mod transcript;
+
+use std::sync::Arc;
+
+use lb_proto::state::State;
+use lb_tests::daemon::{QUICK_CHECK, app};
+use lb_tests::origin::Health;
+use lb_tests::port::Port;
+use lb_tests::wire::request;
+use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is, lbctl};
+use transcript::Transcript;
+
+/// A daemon with the servers web01 and web02, both checked and up.
+fn two_servers() -> ([Origin; 2], Lbd) {
+    let origins = Origin::start_all(["web01", "web02"]);
+    let lbd = Setup::new(app(QUICK_CHECK, &origins))
+        .global("threads = 2\nmax_connections = 1000")
+        .start();
+    for server in ["app/web01", "app/web02"] {
+        lbd.wait_until_healthy(server);
+    }
+    (origins, lbd)
+}
+
+/// Puts a request in flight to each of the servers.
+fn in_flight(lbd: &Lbd, origins: &[Origin]) -> Vec<Wire> {
+    origins.iter().for_each(|origin| origin.hold("/held"));
+    let held = origins.iter().map(|_| {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send(request("GET", "/held"));
+        wire
+    });
+    let held = held.collect();
+    for origin in origins {
+        eventually("a request is in flight to each", || {
+            is(origin.in_flight(), 1)
+        });
+    }
+    held
+}
+
+#[test]
+fn status() {
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("status");
+    said.lbctl("status app");
+    said.lbctl("status app/web01");
+    said.lbctl("status app/web01 --json");
+    said.lbctl("status app/web1");
+    said.lbctl("status api");
+    origins[1].set_health(Health::Status(500));
+    lbd.wait_for_state("app/web02", State::Down);
+    said.lbctl("status app");
+    said.lbctl("status app/web02");
+    said.matches("status");
+}
+
+#[test]
+fn drain() {
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("drain app/web01");
+    said.lbctl("drain app/web01 --json");
+    said.lbctl("drain app/web01 --quiet");
+    said.lbctl("ready app/web01");
+    let held = in_flight(&lbd, &origins);
+    said.lbctl("drain app/web01 --timeout 300ms");
+    said.lbctl("drain app/web01 --timeout 300ms --json");
+    said.lbctl("drain app/web01 --no-wait");
+    said.lbctl("drain app/web01 app/web02 --no-wait --json");
+    said.lbctl("drain app/web01 --timeout 300ms --on-timeout maint");
+    drop(held);
+    said.matches("drain");
+}
+
+#[test]
+fn ready_and_maint() {
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("maint app/web01");
+    said.lbctl("maint app/web01 --json");
+    said.lbctl("status app");
+    origins[0].set_health(Health::Hang);
+    said.lbctl("ready app/web01");
+    said.lbctl("ready app/web01 --json");
+    origins[0].set_health(Health::Status(200));
+    lbd.wait_for_state("app/web01", State::Up);
+    said.lbctl("ready app/web01 --wait");
+    said.lbctl("ready app/web01 --wait --json");
+    let held = in_flight(&lbd, &origins);
+    said.lbctl("maint app/web02");
+    drop(held);
+    said.matches("ready_and_maint");
+}
+
+#[test]
+fn reload() {
+    let (origins, mut lbd) = two_servers();
+    let taken = Port::new();
+    let holder = taken.listen().expect("it is free");
+    let mut said = Transcript::of(&lbd, &origins);
+    said.name(&taken.addr().to_string(), "TAKEN");
+    let ours = std::fs::read_to_string("/proc/self/comm").expect("every process has a name");
+    said.name(ours.trim(), "TEST");
+    said.lbctl("reload");
+    let good = app(QUICK_CHECK, &origins);
+    lbd.rewrite(good.replace("health = ", "retries = 2\nhealth = "));
+    said.lbctl("reload");
+    lbd.rewrite(good.clone());
+    said.lbctl("reload --json");
+    lbd.rewrite(format!(
+        "{good}\n[frontend.web]\nbind = 7\nblance = \"roundrobin\"\n"
+    ));
+    said.lbctl("reload");
+    lbd.rewrite(
+        good.replace("rise = 2", "rise = 0")
+            .replace("\"app\"", "\"ap\""),
+    );
+    said.lbctl("reload");
+    said.lbctl("reload --json");
+    let bind = format!("bind = [\"{}\"]", taken.addr());
+    lbd.rewrite(good.replace("bind = [\"127.0.0.1:0\"]", &bind));
+    said.lbctl("reload");
+    said.lbctl("reload --json");
+    drop(holder);
+    said.matches("reload");
+}
+
+#[test]
+fn validate() {
+    let (origins, mut lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("validate FILE");
+    said.lbctl("validate FILE --json");
+    let good = app(QUICK_CHECK, &origins);
+    lbd.rewrite(
+        good.replace("rise = 2", "rize = 2")
+            .replace("\"app\"", "\"ap\""),
+    );
+    said.lbctl("validate FILE");
+    said.lbctl("validate FILE --json");
+    said.lbctl("validate /nowhere/lbd.toml");
+    said.matches("validate");
+}
+
+#[test]
+fn errors() {
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("");
+    said.lbctl("drian app/web01");
+    said.lbctl("drain");
+    said.lbctl("drain app/web1");
+    said.lbctl("drain app/web1 --json");
+    said.lbctl("drain web01");
+    said.lbctl("maint nothing/like");
+    said.lbctl("drain app/web01 --timeout soon");
+    said.lbctl("drain app/web01 --on-timeout cry");
+    said.lbctl("status --socket /nowhere/lbd.sock");
+    said.lbctl("status --socket /nowhere/lbd.sock --json");
+    said.matches("errors");
+}
+
+/// The reference of the command line: every word of it is a promise to somebody's script.
+#[test]
+fn help() {
+    let mut said = Transcript::without_daemon(Arc::new(lbctl::bare));
+    for command in [
+        "--help",
+        "-h",
+        "--version",
+        "help drain",
+        "status --help",
+        "drain --help",
+        "ready --help",
+        "maint --help",
+        "reload --help",
+        "validate --help",
+        "completions --help",
+    ] {
+        said.lbctl(command);
+    }
+    said.matches("help");
+}
