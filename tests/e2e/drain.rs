@@ -95,7 +95,8 @@ fn after_its_timeout_it_can_go_on_to_maint() {
         "200ms",
         "--on-timeout",
         "maint",
-    ]);
+    ])
+    .exits(0);
     let a = lbd.server("app/a");
     assert_eq!((a.state, a.sessions), (State::Maint, 1));
     origins.iter().for_each(Origin::release);

@@ -22,4 +22,5 @@ mod socket;
 mod spread;
 mod stop;
 mod streaming;
+mod terminal;
 mod versions;

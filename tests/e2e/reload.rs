@@ -197,6 +197,10 @@ fn a_removed_listener_lets_its_request_finish() {
     origins[0].release();
     let response = held.response();
     assert_eq!((response.status, response.cut), (200, None));
+    assert!(
+        !response.keeps_alive(),
+        "it does not say that the connection ends"
+    );
     assert_eq!(
         held.rest().1,
         End::Eof,

@@ -130,3 +130,23 @@ fn each_change_is_logged_with_who_made_it() {
         if named { Ok(()) } else { Err(log) }
     });
 }
+
+#[test]
+fn a_json_log_is_json_line_by_line() {
+    let origin = Origin::start("a");
+    let mut lbd = Setup::new(app(NO_CHECK, [&origin]))
+        .global("threads = 1\nlog = { level = \"debug\", format = \"json\" }")
+        .start();
+    lbd.lbctl(["drain", "app/a"]).exits(0);
+    assert_eq!(lbd.stop(), Some(0));
+    let log = lbd.log();
+    assert!(log.lines().count() > 2, "{log}");
+    for line in log.lines() {
+        let line: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(
+            line["level"].is_string() && line["timestamp"].is_string(),
+            "{line}"
+        );
+    }
+}

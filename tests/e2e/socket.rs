@@ -355,6 +355,32 @@ fn the_socket_has_its_mode() {
 }
 
 #[test]
+fn the_socket_belongs_to_its_group_and_the_state_folder_is_made() {
+    use std::os::unix::fs::MetadataExt;
+    // Another group where we may give it away, our own where we are nobody special.
+    let root = rustix::process::geteuid().is_root();
+    let own = rustix::process::getegid().as_raw();
+    let groups = std::fs::read_to_string("/etc/group").expect("every system has it");
+    let (name, gid) = groups
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':');
+            Some((fields.next()?, fields.nth(1)?.parse::<u32>().ok()?))
+        })
+        .find(|(_, gid)| (*gid == own) != root)
+        .expect("there is such a group");
+    let origins = Origin::start_all(["a"]);
+    let lbd = Setup::new(app(NO_CHECK, &origins))
+        .global(&format!(
+            "threads = 1\nsocket_mode = \"0660\"\nsocket_group = \"{name}\""
+        ))
+        .start();
+    let socket = std::fs::metadata(lbd.socket()).expect("it is there");
+    assert_eq!((socket.gid(), socket.mode() & 0o777), (gid, 0o660));
+    assert!(lbd.folder().join("state").is_dir());
+}
+
+#[test]
 fn a_second_daemon_refuses_the_socket_of_a_living_one() {
     let origins = Origin::start_all(["a"]);
     let mut lbd = Lbd::start(app(NO_CHECK, &origins));

@@ -43,6 +43,10 @@ fn a_stop_lets_the_request_in_flight_finish_and_takes_no_more() {
         origin.release();
         let response = held.response();
         assert_eq!((response.status, response.text()), (200, "a".into()));
+        assert!(
+            !response.keeps_alive(),
+            "it does not say that the connection ends"
+        );
         assert_eq!(held.rest().1, End::Eof);
         assert_eq!(lbd.stop(), Some(0), "after {signal:?}");
     }

@@ -15,6 +15,7 @@ pub mod port;
 pub mod process;
 pub mod programs;
 pub mod raw_origin;
+pub mod terminal;
 pub mod wire;
 
 pub use daemon::{Lbd, Setup};

@@ -39,7 +39,6 @@ pub(super) fn serve(
             Asked {
                 version,
                 accept,
-                leaving: place.leaving,
                 view: place.view,
                 way,
             },
@@ -56,7 +55,6 @@ pub(super) fn serve(
 struct Asked {
     version: Version,
     accept: Option<HeaderValue>,
-    leaving: bool,
     view: Rc<View>,
     way: Result<Way, Fault>,
 }
@@ -82,7 +80,8 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
         }
         Err(fault) => own(reply::fault(fault, accept), client, account),
     };
-    if asked.leaving {
+    // Asked only now: a stop or a reload may have come while the server worked.
+    if client.thread.is_leaving(client.listener, &asked.view) {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -56,8 +56,6 @@ impl Drop for Entry {
 pub(super) struct Place {
     pub(super) view: Rc<View>,
     pub(super) frontend: usize,
-    /// Its listener is gone: the connection closes after this request.
-    pub(super) leaving: bool,
 }
 
 impl Thread {
@@ -95,19 +93,22 @@ impl Thread {
     pub(super) fn place(&self, listener: u64) -> Option<Place> {
         let view = self.view();
         if let Some(frontend) = view.frontend_of(listener) {
-            return Some(Place {
-                view,
-                frontend,
-                leaving: self.stopping.get(),
-            });
+            return Some(Place { view, frontend });
         }
         let departed = self.departed.borrow();
         let (view, frontend) = departed.get(&listener)?;
         Some(Place {
             view: view.clone(),
             frontend: *frontend,
-            leaving: true,
         })
+    }
+
+    /// Whether the connections of a listener close after the request that they are at, which began
+    /// under `view`: the listener is gone, or everything is about to be.
+    pub(super) fn is_leaving(&self, listener: u64, view: &Rc<View>) -> bool {
+        let current = self.view.borrow();
+        self.stopping.get()
+            || !Rc::ptr_eq(view, &current) && current.frontend_of(listener).is_none()
     }
 
     fn remember_departed(&self, old: &Rc<View>, new: &View) {
