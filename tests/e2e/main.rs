@@ -12,6 +12,7 @@ mod framing;
 mod health;
 mod hop_by_hop;
 mod limits;
+mod malformed;
 mod reload;
 mod retries;
 mod routes;

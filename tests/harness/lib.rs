@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod eventually;
 pub mod lbctl;
 pub mod load;
+pub mod nginx;
 pub mod origin;
 pub mod pattern;
 pub mod port;

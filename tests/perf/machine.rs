@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -85,6 +85,23 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration, String> {
             .ok_or(format!("{}: {text:?}", path.display()))?;
     }
     Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// Waits until a process that has no requests takes next to no CPU time, or has had a minute.
+pub(crate) fn until_quiet(pid: u32) -> Result<(), String> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    const LOOK: Duration = Duration::from_millis(500);
+    const QUIET: Duration = Duration::from_millis(10);
+    let started = Instant::now();
+    let mut before = cpu_time(pid)?;
+    loop {
+        std::thread::sleep(LOOK);
+        let now = cpu_time(pid)?;
+        if now - before < QUIET || started.elapsed() > LIMIT {
+            return Ok(());
+        }
+        before = now;
+    }
 }
 
 /// The most memory a process has had, in bytes.

@@ -3,12 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use lb_tests::Process;
 use lb_tests::port::Port;
+use lb_tests::{Process, nginx};
 use tempfile::TempDir;
 
 use crate::machine::{Cpus, pinned};
-use crate::proxy::wait_until_it_answers;
 
 #[derive(Debug)]
 pub(crate) struct Origin {
@@ -24,18 +23,17 @@ impl Origin {
             fs::write(folder.path().join(name), vec![b'x'; size]).map_err(|e| e.to_string())?;
         }
         let ports = [Port::new(), Port::new(), Port::new()];
-        let config = folder.path().join("nginx.conf");
-        fs::write(&config, configuration(&folder, &ports)).map_err(|e| e.to_string())?;
+        nginx::configure(folder.path(), &configuration(&folder, &ports))
+            .map_err(|e| e.to_string())?;
         let mut command = pinned(cpus.load, "nginx");
-        command.arg("-c").arg(&config).arg("-p").arg(folder.path());
-        command.args(["-e", "stderr"]);
+        nginx::arguments(&mut command, folder.path());
         let mut origin = Self {
             _process: Process::spawn(command),
             ports,
             _folder: folder,
         };
         let addr = origin.addrs()[0];
-        wait_until_it_answers(&mut origin._process, addr)?;
+        nginx::wait_until_it_answers(&mut origin._process, addr)?;
         Ok(origin)
     }
 
@@ -52,27 +50,10 @@ fn configuration(folder: &TempDir, ports: &[Port]) -> String {
     let small = "x".repeat(128);
     let folder = folder.path().display();
     format!(
-        r#"
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log stderr crit;
-worker_rlimit_nofile 32768;
-events {{ worker_connections 16384; }}
-http {{
-  access_log off;
-  sendfile on;
+        r#"  sendfile on;
   tcp_nopush on;
-  keepalive_timeout 600s;
-  keepalive_requests 1000000000;
   open_file_cache max=16;
-  client_body_temp_path {folder}/body;
-  client_max_body_size 0;
   client_body_buffer_size 2m;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
   server {{
 {listens}
     root {folder};
@@ -83,7 +64,6 @@ http {{
     location = /read {{ internal; return 204; }}
     location @read {{ return 200 "ok"; }}
   }}
-}}
 "#
     )
 }

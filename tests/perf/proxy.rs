@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use lb_tests::port::Port;
-use lb_tests::{Process, Wire, programs, wire};
+use lb_tests::{Process, nginx, programs};
 use tempfile::TempDir;
 
 use crate::machine::{Cpus, pinned};
@@ -26,11 +26,14 @@ pub(crate) enum Kind {
 pub(crate) struct Size {
     pub(crate) backends: usize,
     pub(crate) servers: usize,
+    /// Between two checks of a server, in seconds.
+    pub(crate) interval: u64,
 }
 
 pub(crate) const USUAL: Size = Size {
     backends: 1,
     servers: 3,
+    interval: 2,
 };
 
 /// One that runs, pinned; killed when dropped.
@@ -56,22 +59,22 @@ impl Proxy {
     ) -> Result<Self, String> {
         let folder = TempDir::with_prefix("perf-proxy-").map_err(|e| e.to_string())?;
         let port = Port::new();
+        let text = kind.configuration(&port, origin, &folder, size);
         let config = folder.path().join("config");
-        fs::write(&config, kind.configuration(&port, origin, &folder, size))
-            .map_err(|e| e.to_string())?;
+        if kind == Kind::Nginx {
+            nginx::configure(folder.path(), &text).map_err(|e| e.to_string())?;
+        } else {
+            fs::write(&config, text).map_err(|e| e.to_string())?;
+        }
         let mut command = pinned(cpus.proxy, &kind.program());
         match kind {
             Kind::Lbd => command.arg("--config").arg(&config),
             Kind::Haproxy => command.args(["-db", "-f"]).arg(&config),
-            Kind::Nginx => command
-                .args(["-e", "stderr", "-c"])
-                .arg(&config)
-                .arg("-p")
-                .arg(folder.path()),
+            Kind::Nginx => nginx::arguments(&mut command, folder.path()),
         };
         let started = Instant::now();
         let mut process = Process::spawn(command);
-        wait_until_it_answers(&mut process, port.addr())?;
+        nginx::wait_until_it_answers(&mut process, port.addr())?;
         Ok(Self {
             process,
             port,
@@ -90,33 +93,6 @@ impl Proxy {
 
     pub(crate) fn folder(&self) -> &TempDir {
         &self.folder
-    }
-}
-
-/// Waits until a request through `addr` succeeds.
-pub(crate) fn wait_until_it_answers(process: &mut Process, addr: SocketAddr) -> Result<(), String> {
-    const LIMIT: Duration = Duration::from_secs(60);
-    let started = Instant::now();
-    loop {
-        let answer = Wire::try_connect(addr)
-            .map_err(|e| e.to_string())
-            .and_then(|mut wire| {
-                wire.send(wire::request("GET", "/healthz"))
-                    .try_response("GET")
-                    .map_err(|e| e.to_string())
-            });
-        let seen = match answer {
-            Ok(response) if response.status == 200 => return Ok(()),
-            Ok(response) => format!("status {}", response.status),
-            Err(e) => e,
-        };
-        if !process.is_running() {
-            return Err(format!("it does not start: {:#?}", process.wait_in_place()));
-        }
-        if started.elapsed() > LIMIT {
-            return Err(format!("{addr} does not answer: {seen}"));
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -145,6 +121,7 @@ impl Kind {
     fn configuration(self, port: &Port, origin: &Origin, folder: &TempDir, size: Size) -> String {
         let (addr, folder) = (port.addr(), folder.path().display());
         let origins = origin.addrs();
+        let interval = size.interval;
         let servers = |line: &dyn Fn(usize, SocketAddr) -> String| -> String {
             (0..size.servers)
                 .map(|n| line(n, origins[n % origins.len()]))
@@ -160,7 +137,7 @@ impl Kind {
                 let backends = backends(&|n| {
                     format!(
                         "[backend.app{n}]\nhealth = {{ type = \"http\", path = \"/healthz\", \
-                         expect = \"200\", interval = \"2s\" }}\nservers = [\n{servers}]\n"
+                         expect = \"200\", interval = \"{interval}s\" }}\nservers = [\n{servers}]\n"
                     )
                 });
                 format!(
@@ -179,7 +156,8 @@ default_backend = "app0"
                 )
             }
             Self::Haproxy => {
-                let servers = servers(&|n, to| format!("  server o{n} {to} check inter 2s\n"));
+                let servers =
+                    servers(&|n, to| format!("  server o{n} {to} check inter {interval}s\n"));
                 let backends = backends(&|n| {
                     format!(
                         "backend app{n}\n  balance roundrobin\n  option httpchk GET /healthz\n  \
@@ -220,24 +198,7 @@ frontend web
                     )
                 });
                 format!(
-                    r#"
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log stderr crit;
-worker_rlimit_nofile 32768;
-events {{ worker_connections 30000; }}
-http {{
-  access_log off;
-  keepalive_timeout 600s;
-  keepalive_requests 1000000000;
-  client_max_body_size 0;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-{backends}
+                    r#"{backends}
   server {{
     listen {addr} backlog=4096;
     location / {{
@@ -253,7 +214,6 @@ http {{
       proxy_set_header X-Forwarded-Port $server_port;
     }}
   }}
-}}
 "#
                 )
             }

@@ -244,7 +244,7 @@ async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
     let io = TokioIo::new(ClientIo::new(stream, client.clone()));
     let service = service_fn(|request| request::serve(client.clone(), request));
     let mut conn = client.thread.http.serve_connection(io, service);
-    let mut timer = pin!(sleep_until(Instant::now()));
+    let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));
     let end = poll_fn(|cx| {
         client.set_waker(cx);
         loop {
