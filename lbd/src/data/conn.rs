@@ -199,7 +199,10 @@ impl Drop for Client {
 pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
     while readable(&stream, &client).await {
         stream = match Box::pin(busy(stream, client.clone())).await {
-            Next::Park(stream) => stream,
+            Next::Park(stream) => {
+                client.thread.parked();
+                stream
+            }
             Next::Refuse(stream, fault) => {
                 linger::refuse(stream, &client, fault).await;
                 break;
