@@ -8,6 +8,7 @@ mod demo;
 mod health;
 mod limits;
 mod log;
+mod memory;
 mod print;
 mod service;
 mod signals;
@@ -22,10 +23,6 @@ use cli::{Cli, Command};
 use demo::DemoError;
 use lb_proto::config;
 use lb_proto::exit::Exit;
-
-/// Measured faster than the system's on the way of a request: short-lived buffers of few sizes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

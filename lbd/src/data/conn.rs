@@ -199,7 +199,10 @@ impl Drop for Client {
 pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
     while readable(&stream, &client).await {
         stream = match Box::pin(busy(stream, client.clone())).await {
-            Next::Park(stream) => stream,
+            Next::Park(stream) => {
+                client.thread.parked();
+                stream
+            }
             Next::Refuse(stream, fault) => {
                 linger::refuse(stream, &client, fault).await;
                 break;
@@ -244,7 +247,7 @@ async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
     let io = TokioIo::new(ClientIo::new(stream, client.clone()));
     let service = service_fn(|request| request::serve(client.clone(), request));
     let mut conn = client.thread.http.serve_connection(io, service);
-    let mut timer = pin!(sleep_until(Instant::now()));
+    let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));
     let end = poll_fn(|cx| {
         client.set_waker(cx);
         loop {

@@ -15,7 +15,11 @@ use super::connect::Upstream;
 use super::framing::MAX_HEAD;
 use super::pool::Pools;
 use super::view::View;
+use crate::memory;
 use crate::state::{Server, Shared, ThreadId};
+
+/// From so many connections parked in a second on, their buffers are worth a system call or two.
+const MANY_PARKED: u32 = 100;
 
 #[derive(Debug)]
 pub(super) struct Thread {
@@ -30,6 +34,8 @@ pub(super) struct Thread {
     clients: RefCell<Slab<Rc<Client>>>,
     /// Seconds since the thread started: a clock that costs nothing to read.
     tick: Cell<u32>,
+    /// Connections that gave their buffers back since the last tick.
+    parked: Cell<u32>,
     stopping: Cell<bool>,
     empty: Notify,
 }
@@ -73,6 +79,7 @@ impl Thread {
             pools: RefCell::default(),
             clients: RefCell::default(),
             tick: Cell::new(0),
+            parked: Cell::new(0),
             stopping: Cell::new(false),
             empty: Notify::new(),
         })
@@ -171,10 +178,18 @@ impl Thread {
         }
     }
 
+    /// A connection gave its buffers back.
+    pub(super) fn parked(&self) {
+        self.parked.set(self.parked.get() + 1);
+    }
+
     /// A second has passed.
     pub(super) fn tick(&self) {
         self.tick.set(self.tick.get().wrapping_add(1));
         self.sweep();
+        if self.parked.take() >= MANY_PARKED {
+            memory::give_back();
+        }
         if !self.departed.borrow().is_empty() {
             let clients = self.clients.borrow();
             let open = |listener| {

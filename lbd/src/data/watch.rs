@@ -14,7 +14,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often a busy connection looks at its deadline, and how long an idle one keeps its buffers.
-pub(super) const LOOK: Duration = Duration::from_millis(500);
+///
+/// Not shorter than a data thread's tick: the runtime then always has an earlier timer, and need not
+/// be woken (a system call) to learn of this one.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Whose silence is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +99,17 @@ impl Watch {
         if now >= deadline {
             return Look::Expired(self.awaiting.get());
         }
-        let next = deadline.min(now + LOOK);
+        let next = self.next_look(now);
         if moved {
             Look::Moving(next)
         } else {
             Look::Quiet(next)
         }
+    }
+
+    /// When to look, seen from `now`.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        self.deadline.get().min(now + LOOK)
     }
 
     /// Marks the deadline as passed, for whoever waits to see at its next poll.
@@ -136,11 +144,11 @@ mod tests {
     fn silence_counts_from_the_first_look_after_the_last_move() {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
-        let watch = Watch::new(Awaiting::Request, Duration::from_millis(800), start);
-        assert_eq!(watch.look(after(100)), Look::Quiet(after(600)));
+        let watch = Watch::new(Awaiting::Request, Duration::from_millis(1500), start);
+        assert_eq!(watch.look(after(100)), Look::Quiet(after(1100)));
         watch.expect(Awaiting::Server, Duration::from_secs(2));
-        assert_eq!(watch.look(after(900)), Look::Moving(after(1400)));
-        assert_eq!(watch.look(after(2600)), Look::Quiet(after(2900)));
-        assert_eq!(watch.look(after(2900)), Look::Expired(Awaiting::Server));
+        assert_eq!(watch.look(after(1600)), Look::Moving(after(2600)));
+        assert_eq!(watch.look(after(2700)), Look::Quiet(after(3600)));
+        assert_eq!(watch.look(after(3600)), Look::Expired(Awaiting::Server));
     }
 }
