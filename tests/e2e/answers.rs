@@ -67,6 +67,14 @@ fn a_response_that_breaks_before_its_head_is_502() {
             "a header without colon",
             "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
         ),
+        (
+            "a list of lengths",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\nhello",
+        ),
+        (
+            "a coding beside chunked",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
         ("only an interim response", "HTTP/1.1 100 Continue\r\n\r\n"),
         ("a huge head", &huge),
     ] {
@@ -77,6 +85,39 @@ fn a_response_that_breaks_before_its_head_is_502() {
         assert!(response.text().contains("502"), "{what}: {response:?}");
         assert_eq!(errors(&lbd), (0, 1), "{what}");
         eventually("the session is over", || {
+            is(lbd.server("app/s").sessions, 0)
+        });
+    }
+}
+
+#[test]
+fn the_connection_goes_on_after_trailers_and_both_framings() {
+    for (what, bytes) in [
+        (
+            "trailers",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-t: 1\r\n\r\n",
+        ),
+        (
+            "both framings",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+    ] {
+        let origin = RawOrigin::start(move |peer| {
+            while !peer.head().is_empty() {
+                peer.send(bytes);
+            }
+        });
+        let lbd = one_server(origin.addr(), "");
+        let mut wire = Wire::connect(lbd.addr());
+        for _ in 0..3 {
+            let response = wire.send(request("GET", "/")).response();
+            assert_eq!(
+                (response.status, response.text().as_str()),
+                (200, "hello"),
+                "{what}"
+            );
+        }
+        eventually("the sessions are over", || {
             is(lbd.server("app/s").sessions, 0)
         });
     }

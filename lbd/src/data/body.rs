@@ -201,7 +201,13 @@ impl Body for Answer {
             Source::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Source::Server { .. } => ready!(this.poll_server(cx)),
         };
-        if !matches!(frame, Some(Err(_))) && (frame.is_none() || this.is_end_stream()) {
+        let ends = match &frame {
+            // hyper asks for nothing after trailers.
+            Some(Ok(frame)) => frame.is_trailers() || this.is_end_stream(),
+            Some(Err(_)) => false,
+            None => true,
+        };
+        if ends {
             this.end();
         }
         Poll::Ready(frame)
@@ -230,6 +236,8 @@ impl Drop for Answer {
         // request was HEAD.
         if self.is_end_stream() || matches!(self.source, Source::Own(_)) {
             self.end();
+        } else if self.account.is_some() {
+            self.client.answer_abandoned();
         }
     }
 }

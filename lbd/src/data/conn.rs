@@ -55,6 +55,8 @@ pub(super) struct Client {
     upload_broken: Cell<bool>,
     /// The answer's end is the connection's end (RFC 9112, 6.3): only a reset shows that it is cut.
     unframed: Cell<bool>,
+    /// The answer's body was given up before its end.
+    abandoned: Cell<bool>,
     /// It has asked for something.
     served: Cell<bool>,
     waker: RefCell<Waker>,
@@ -95,6 +97,7 @@ impl Client {
             refused: Cell::new(None),
             upload_broken: Cell::new(false),
             unframed: Cell::new(false),
+            abandoned: Cell::new(false),
             served: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
         });
@@ -153,6 +156,11 @@ impl Client {
     pub(super) fn answered(&self, account: Account) {
         self.await_client();
         self.answered.replace(Some(account));
+    }
+
+    /// The answer's body was given up before its end: nothing can follow it.
+    pub(super) fn answer_abandoned(&self) {
+        self.abandoned.set(true);
     }
 
     /// All that was to be written is written: if the answer was complete, it is out now.
@@ -258,7 +266,7 @@ async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
                 return Poll::Ready(End::Refused(fault));
             }
             // hyper had its turn to notice; whoever did not leaves nothing to go on with.
-            if client.watch.take_expired().is_some() {
+            if client.abandoned.get() || client.watch.take_expired().is_some() {
                 return Poll::Ready(End::Cut);
             }
             if client.is_leaving() {

@@ -90,7 +90,7 @@ impl Fault {
 impl From<BadHead> for Fault {
     fn from(bad: BadHead) -> Self {
         match bad {
-            BadHead::BadEncoding => Self::Malformed,
+            BadHead::BadFraming => Self::Malformed,
             BadHead::BothFramings => Self::BothFramings,
             BadHead::HeadTooLarge => Self::HeadTooLarge,
             BadHead::TargetTooLong => Self::TargetTooLong,

@@ -15,8 +15,9 @@ pub(super) const MAX_TARGET: usize = 12 * 1024;
 /// Why a head is refused before hyper sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadHead {
-    /// A `Transfer-Encoding` other than `chunked` alone: what is under it could not be passed on.
-    BadEncoding,
+    /// A length that is none, or a `Transfer-Encoding` other than `chunked` alone: what is under it
+    /// could not be passed on.
+    BadFraming,
     /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112, 6.1).
     BothFramings,
     HeadTooLarge,
@@ -183,6 +184,7 @@ impl Framing {
             .ok()
             .filter(|_| digits)
             .and_then(|v| v.parse().ok());
+        let parsed = parsed.filter(|n: &u64| *n <= i64::MAX as u64);
         self.length = match (parsed, self.length) {
             (Some(n), Length::None) => Length::Bytes(n),
             (Some(n), Length::Bytes(before)) if n == before => Length::Bytes(n),
@@ -195,8 +197,9 @@ impl Framing {
             (Length::None | Length::Bytes(0), Encoding::None) => State::Between,
             (Length::Bytes(n), Encoding::None) => State::Sized(n),
             (Length::None, Encoding::Chunked) => State::Chunked(Chunk::Size(0)),
-            (Length::Bad, Encoding::None) => State::Opaque,
-            (Length::None, Encoding::Other) => return Err(BadHead::BadEncoding),
+            (Length::Bad, Encoding::None) | (Length::None, Encoding::Other) => {
+                return Err(BadHead::BadFraming);
+            }
             (_, Encoding::Chunked | Encoding::Other) => return Err(BadHead::BothFramings),
         };
         Ok(())
@@ -319,15 +322,31 @@ mod tests {
             "chunked\r\ntransfer-encoding: chunked",
         ] {
             let head = format!("POST / HTTP/1.1\r\ntransfer-encoding: {coding}\r\n\r\n");
-            assert_eq!(ends(head.as_bytes(), 7), Err(BadHead::BadEncoding));
+            assert_eq!(ends(head.as_bytes(), 7), Err(BadHead::BadFraming));
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_none_are_refused() {
+        for length in [
+            "+5",
+            "5, 5",
+            "5\r\ncontent-length: 6",
+            "18446744073709551615",
+            "",
+        ] {
+            let head = format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n");
+            assert_eq!(
+                ends(head.as_bytes(), 7),
+                Err(BadHead::BadFraming),
+                "{length}"
+            );
         }
     }
 
     #[test]
     fn what_hyper_refuses_is_left_to_it() {
         for head in [
-            "POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
-            "POST / HTTP/1.1\r\ncontent-length: +5\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1ffffffffffffffff\r\n",
         ] {

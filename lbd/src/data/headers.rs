@@ -41,6 +41,12 @@ pub(super) fn authority(
     if !host.is_none_or(|host| is_host(host.as_bytes())) {
         return Err(BadHost);
     }
+    if uri
+        .scheme_str()
+        .is_some_and(|scheme| scheme != "http" && scheme != "https")
+    {
+        return Err(BadHost);
+    }
     // A lone authority is the target of CONNECT only.
     if uri.scheme().is_none() && uri.authority().is_some() {
         return Err(BadHost);
@@ -165,9 +171,32 @@ fn keep_or(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> He
     }
 }
 
+/// The framing of a response is not to be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BadFraming;
+
 /// Turns a server's header fields into those for a client.
-pub(super) fn prepare_response(headers: &mut HeaderMap) {
+///
+/// `Transfer-Encoding` overrides `Content-Length`, which then goes (RFC 9112, 6.3). A coding beside
+/// `chunked` would be lost on the way, and a length that is no plain number is read differently by
+/// others: neither is passed on.
+pub(super) fn prepare_response(headers: &mut HeaderMap) -> Result<(), BadFraming> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {
+            let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+            let plain = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+            if !lengths.next().is_none_or(plain) || lengths.next().is_some() {
+                return Err(BadFraming);
+            }
+        }
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        _ => return Err(BadFraming),
+    }
     strip_hop_by_hop(headers);
+    Ok(())
 }
 
 /// Removes what belongs to one connection, the fields that `Connection` names included.
@@ -265,6 +294,29 @@ mod tests {
             ("x-forwarded-port", "80"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_response_has_one_framing_that_all_read_alike() {
+        let mut both = map(&[("content-length", "2"), ("transfer-encoding", "Chunked")]);
+        assert_eq!(prepare_response(&mut both), Ok(()));
+        assert_eq!(both, map(&[]));
+        assert_eq!(
+            prepare_response(&mut map(&[("content-length", "2")])),
+            Ok(())
+        );
+        for bad in [
+            [("content-length", "2, 2"), ("x", "y")],
+            [("content-length", "2"), ("content-length", "2")],
+            [("content-length", "2"), ("transfer-encoding", "identity")],
+            [("transfer-encoding", "gzip, chunked"), ("x", "y")],
+            [
+                ("transfer-encoding", "gzip"),
+                ("transfer-encoding", "chunked"),
+            ],
+        ] {
+            assert_eq!(prepare_response(&mut map(&bad)), Err(BadFraming), "{bad:?}");
+        }
     }
 
     #[test]

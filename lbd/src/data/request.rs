@@ -174,14 +174,13 @@ fn pass_on(
         timeout,
     } = arrived;
     let (mut parts, incoming) = response.into_parts();
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+    let unasked = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    if unasked || headers::prepare_response(&mut parts.headers).is_err() {
         account.response_error();
         return own(reply::fault(Fault::BadResponse, None), client, account);
     }
-    headers::prepare_response(&mut parts.headers);
     // hyper says it to a client of HTTP/1.0 in its own words.
     parts.version = Version::HTTP_11;
-    parts.extensions.clear();
     if version == Version::HTTP_10 && incoming.size_hint().exact().is_none() {
         client.answer_is_unframed();
     }
