@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lb_proto::client::Client;
-use lb_proto::error::ErrorReply;
+use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
 use lb_proto::reply::SetState as WasSet;
 use lb_proto::state::{Admin, Health, State};
@@ -114,7 +114,7 @@ pub(crate) fn until(
             if server.verdict != Verdict::Waiting {
                 continue;
             }
-            server.now = servers::look(daemon, &server.id)?;
+            server.now = servers::look(daemon, &server.id).map_err(|e| removed(server, e))?;
             server.waited = started.elapsed();
             server.verdict = judge(&server.now, server.waited);
             seen(at, server);
@@ -131,6 +131,24 @@ pub(crate) fn until(
         thread::sleep(BETWEEN_LOOKS);
     }
     Ok(())
+}
+
+/// A server that was there when the wait began and is unknown now was no slip of the operator's.
+fn removed(server: &Awaited, error: ErrorReply) -> ErrorReply {
+    if !matches!(
+        error.code,
+        ErrorCode::NoSuchServer | ErrorCode::NoSuchBackend
+    ) {
+        return error;
+    }
+    let message = format!(
+        "{} was removed from the configuration while it was waited for",
+        server.id
+    );
+    ErrorReply::new(error.code, message).hint(format!(
+        "sessions that it still had go on until they end; {} at the last look",
+        server.now.sessions
+    ))
 }
 
 #[cfg(test)]

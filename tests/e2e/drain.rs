@@ -145,6 +145,24 @@ fn a_second_drain_of_the_same_server_waits_too() {
 }
 
 #[test]
+fn a_server_that_a_reload_takes_away_meanwhile_is_said_to_be_removed() {
+    let origins = Origin::start_all(["a", "b"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    let held = one_in_flight_each(&lbd, &origins);
+    let drain = lbd.lbctl_in_background(["drain", "app/b"]);
+    eventually("b is drained", || {
+        is(lbd.server("app/b").state, State::Drain)
+    });
+    lbd.rewrite(app(NO_CHECK, &origins[..1]));
+    lbd.reload().exits(0);
+    drain.wait().exits(6).says("app/b was removed");
+    origins.iter().for_each(Origin::release);
+    for mut wire in held {
+        assert_eq!(wire.response().status, 200);
+    }
+}
+
+#[test]
 fn with_every_server_drained_the_answer_is_503() {
     let origins = Origin::start_all(["a"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
