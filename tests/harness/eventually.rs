@@ -15,7 +15,7 @@ pub fn eventually<T, E: Display>(what: &str, look: impl FnMut() -> Result<T, E>)
     within(LIMIT, what, look)
 }
 
-/// [`eventually`], for what may take longer than [`LIMIT`].
+/// [`eventually()`], for what may take longer than [`LIMIT`].
 #[track_caller]
 pub fn within<T, E: Display>(
     limit: Duration,
@@ -34,7 +34,7 @@ pub fn within<T, E: Display>(
     }
 }
 
-/// Whether `seen` is what is wanted; if not, says what was seen, for [`eventually`].
+/// Whether `seen` is what is wanted; if not, says what was seen, for [`eventually()`].
 pub fn is<T: PartialEq + Debug>(seen: T, wanted: T) -> Result<(), String> {
     if seen == wanted {
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Everything here is real: origins are HTTP servers on sockets, the daemon and `lbctl` are the
 //! programs that users run. Ports are free ones, and nothing is synchronised by sleeping: tests wait
-//! for conditions ([`eventually`]) or hold requests on gates ([`origin::Origin::hold`]).
+//! for conditions ([`eventually()`]) or hold requests on gates ([`origin::Origin::hold`]).
 
 pub mod daemon;
 pub mod eventually;
