@@ -3,6 +3,7 @@
 mod accounting;
 mod admin;
 mod answers;
+mod balance;
 mod demo;
 mod drain;
 mod exit_codes;

@@ -29,15 +29,18 @@ pub(super) struct Outgoing {
     /// `None`: the request has no body.
     body: Option<Incoming>,
     idempotent: bool,
+    /// What its server is picked by, if it is by a key.
+    key: Option<u64>,
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>) -> Self {
+    pub(super) fn new(request: Request<Incoming>, key: Option<u64>) -> Self {
         let (head, body) = request.into_parts();
         Self {
             idempotent: headers::is_idempotent(&head.method),
             head: Some(head),
             body: Some(body).filter(|body| !body.is_end_stream()),
+            key,
         }
     }
 
@@ -108,7 +111,7 @@ pub(super) async fn forward(
     loop {
         if connections == Use::Kept {
             account.lease = None;
-            account.lease = lease(client, view, backend, &tried, config.redispatch);
+            account.lease = lease(client, view, backend, outgoing.key, &tried);
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -155,12 +158,13 @@ fn lease(
     client: &Client,
     view: &Rc<View>,
     backend: usize,
+    key: Option<u64>,
     tried: &[usize],
-    redispatch: bool,
 ) -> Option<Lease> {
+    let redispatch = view.snapshot.backends[backend].config.redispatch;
     match tried.last() {
         Some(same) if !redispatch => Lease::on(&client.thread, view, backend, *same),
-        _ => Lease::take(&client.thread, view, backend, tried),
+        _ => Lease::take(&client.thread, view, backend, key, tried),
     }
 }
 

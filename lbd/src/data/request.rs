@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 
 use super::account::Account;
+use super::balance;
 use super::body::Answer;
 use super::conn::Client;
 use super::fault::Fault;
@@ -129,10 +130,17 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
             ));
         }
     };
+    // By what the client sent: the server's request may have other headers.
+    let key = balance::key(
+        &place.view.snapshot.backends[backend].config.balance,
+        client.peer.ip(),
+        uri.path(),
+        request.headers(),
+    );
     prepare(client, place, &mut request, &host);
     Ok(Way::Forward {
         backend,
-        outgoing: Box::new(Outgoing::new(request)),
+        outgoing: Box::new(Outgoing::new(request, key)),
     })
 }
 

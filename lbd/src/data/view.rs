@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::balance::Rotation;
+use super::balance::Picker;
 use super::route::Routes;
 use crate::state::Snapshot;
 
@@ -20,11 +20,9 @@ pub(super) struct View {
     by_listener: HashMap<u64, usize>,
     /// Each server's backend and position, by uid.
     servers: HashMap<u64, (usize, usize)>,
-    rotations: RefCell<Vec<Option<Turns>>>,
+    /// In the order of the snapshot's backends, each with the version of the shares it was made from.
+    pickers: RefCell<Vec<Option<(u32, Rc<Picker>)>>>,
 }
-
-/// A backend's rotation, and the version of its servers' states that it was made from.
-type Turns = (u32, Rc<Rotation>);
 
 impl View {
     pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
@@ -56,7 +54,7 @@ impl View {
             servers: servers.collect(),
             routes: routes.collect(),
             by_listener,
-            rotations: RefCell::new(vec![None; snapshot.backends.len()]),
+            pickers: RefCell::new(vec![None; snapshot.backends.len()]),
             snapshot,
         }
     }
@@ -75,26 +73,18 @@ impl View {
         ))
     }
 
-    /// The rotation of a backend as its servers are now.
-    pub(super) fn rotation(&self, backend: usize) -> Rc<Rotation> {
-        let backend_state = &self.snapshot.backends[backend];
-        let version = backend_state.pool.version();
-        let mut rotations = self.rotations.borrow_mut();
-        if let Some((of, rotation)) = &rotations[backend]
+    /// What servers of a backend are picked with, as their shares are now.
+    pub(super) fn picker(&self, backend: usize) -> Rc<Picker> {
+        let state = &self.snapshot.backends[backend];
+        let version = state.pool.version();
+        let mut pickers = self.pickers.borrow_mut();
+        if let Some((of, picker)) = &pickers[backend]
             && *of == version
         {
-            return rotation.clone();
+            return picker.clone();
         }
-        let servers = backend_state
-            .servers
-            .iter()
-            .zip(&backend_state.config.servers)
-            .enumerate();
-        let taking = servers
-            .filter(|(_, (server, _))| server.state().takes_new_sessions())
-            .map(|(i, (_, config))| (i, config.weight));
-        let rotation = Rc::new(Rotation::new(taking));
-        rotations[backend] = Some((version, rotation.clone()));
-        rotation
+        let picker = Rc::new(Picker::new(state));
+        pickers[backend] = Some((version, picker.clone()));
+        picker
     }
 }

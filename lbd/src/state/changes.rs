@@ -59,6 +59,13 @@ impl Shared {
         }
     }
 
+    /// Gives the servers of its backend their shares anew.
+    fn share_out(&self, server: &Server) {
+        if let Some(backend) = self.snapshot().backend(&server.id.backend) {
+            backend.share_out_after(server);
+        }
+    }
+
     fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str, line: LogLine) {
         if (admin, health) == (server.admin(), server.health()) {
             return;
@@ -66,6 +73,7 @@ impl Shared {
         let (was, state) = server.write(admin, health);
         log(server, was, state, reason, line);
         if was != state {
+            self.share_out(server);
             self.nudge();
         }
         self.emit(Event::Server {

@@ -5,10 +5,16 @@
 //! admin state and health; data threads write sessions and tallies.
 
 mod changes;
+mod least;
 mod limit;
 mod listener;
+mod load;
 mod quota;
+mod ramp;
+mod ranking;
+mod ring;
 mod server;
+mod share;
 mod snapshot;
 mod tally;
 #[cfg(test)]
@@ -24,7 +30,10 @@ use tokio::sync::{broadcast, watch};
 pub(crate) use changes::now;
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
-pub(crate) use server::Server;
+pub(crate) use load::{Load, STEPS};
+pub(crate) use ramp::run as run_slow_starts;
+pub(crate) use ring::{Ring, place};
+pub(crate) use server::{Moved, Server};
 pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
 

@@ -4,7 +4,7 @@ use super::table::{Shape, Table, Value, name};
 use super::{health, server, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
-use crate::config::{Backend, Balance, Server, ServerTimeouts};
+use crate::config::{Backend, Balance, Server, ServerTimeouts, http};
 
 const BACKEND: Shape = Shape {
     what: "a backend",
@@ -56,7 +56,7 @@ pub(super) fn read<'a>(
     let retries = table.get("retries").and_then(|v| v.number(0, u32::MAX));
     let redispatch = table.get("redispatch").and_then(|v| v.flag());
     let backend = Backend {
-        balance: balance(table),
+        balance: balance(table).unwrap_or(Balance::RoundRobin),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
@@ -68,14 +68,21 @@ pub(super) fn read<'a>(
     Some(backend)
 }
 
-fn balance(table: Table<'_>) -> Balance {
-    let later = |text: &str| {
-        ["leastconn", "source", "random", "uri"].contains(&text) || text.starts_with("header:")
-    };
-    table
-        .get("balance")
-        .and_then(|value| value.choice(&[("roundrobin", Balance::RoundRobin)], later))
-        .unwrap_or(Balance::RoundRobin)
+fn balance(table: Table<'_>) -> Option<Balance> {
+    let value = table.get("balance")?;
+    if let Some(name) = value.text()?.strip_prefix("header:") {
+        return value.parse(|_| http::header_name(name).map(Balance::Header));
+    }
+    let known = [
+        ("roundrobin", Balance::RoundRobin),
+        ("leastconn", Balance::LeastConn),
+        ("source", Balance::Source),
+        ("random", Balance::Random),
+        ("uri", Balance::Uri),
+        // Read above; here it only is one of those that a remedy names.
+        ("header:NAME", Balance::RoundRobin),
+    ];
+    value.choice(&known, |_| false)
 }
 
 fn servers(backend: &str, table: Table<'_>) -> Vec<Server> {
