@@ -35,6 +35,7 @@ fn what_is_not_given_has_its_default() {
     let expected = (seconds(10), seconds(30), seconds(60));
     assert_eq!((waits.request, waits.client, waits.keep_alive), expected);
     assert!(frontend.trusted_proxies.is_empty() && frontend.routes.is_empty());
+    assert!(frontend.allow.is_none() && frontend.deny.is_empty() && frontend.rate_limit.is_none());
     assert_eq!(frontend.max_connections, None);
 
     let backend = &config.backends[0];
@@ -71,6 +72,14 @@ fn what_is_given_is_kept() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    let allowed: Vec<_> = frontend.allow.iter().flatten().collect();
+    assert_eq!(
+        allowed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "192.0.2.0/24"]
+    );
+    assert_eq!(frontend.deny.len(), 1);
+    let limit = frontend.rate_limit.expect("it is given");
+    assert_eq!((limit.requests, limit.per), (100, seconds(10)));
     // One overridden, the others as in [defaults].
     assert_eq!(frontend.timeouts.request, seconds(5));
     assert_eq!(frontend.timeouts.keep_alive, seconds(60));

@@ -1,5 +1,6 @@
 //! lbd and lbctl as built programs, against real origins on free ports. Needs nothing but cargo.
 
+mod access;
 mod accounting;
 mod admin;
 mod answers;
@@ -13,6 +14,7 @@ mod health;
 mod hop_by_hop;
 mod limits;
 mod malformed;
+mod rate_limit;
 mod reload;
 mod retries;
 mod routes;

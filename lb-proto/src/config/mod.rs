@@ -76,10 +76,24 @@ pub struct Frontend {
     pub timeouts: ClientTimeouts,
     /// Peers whose `X-Forwarded-*` are kept and appended to.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who is served; `None`: everybody. Never empty.
+    pub allow: Option<Vec<IpNet>>,
+    /// Who is not, whatever `allow` says.
+    pub deny: Vec<IpNet>,
+    pub rate_limit: Option<RateLimit>,
     pub max_connections: Option<u32>,
     pub default_backend: Option<BackendName>,
     /// First match wins.
     pub routes: Vec<Route>,
+}
+
+/// How often one client address may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// At once; as many come back over `per`.
+    pub requests: u32,
+    /// At least a second.
+    pub per: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

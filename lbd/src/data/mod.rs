@@ -16,6 +16,7 @@ mod request;
 mod account;
 mod route;
 mod headers;
+mod client_address;
 mod balance;
 mod lease;
 mod forward;

@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 
 use super::account::Account;
 use super::body::Answer;
+use super::client_address::client_address;
 use super::conn::Client;
 use super::fault::Fault;
 use super::forward::{Arrived, Outgoing, forward};
@@ -91,6 +92,7 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
 
 /// Finds the route, and prepares the request for a server where it leads to one.
 fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Result<Way, Fault> {
+    admit(client, place, request.headers())?;
     if request.method() == Method::CONNECT {
         return Err(Fault::Connect);
     }
@@ -134,6 +136,17 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
         backend,
         outgoing: Box::new(Outgoing::new(request)),
     })
+}
+
+/// Whether the frontend serves this client now.
+fn admit(client: &Client, place: &Place, headers: &HeaderMap) -> Result<(), Fault> {
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    let Some(gate) = &frontend.gate else {
+        return Ok(());
+    };
+    let trusted = &frontend.config.trusted_proxies;
+    let address = client_address(client.peer.ip(), trusted, headers);
+    Ok(gate.admit(address)?)
 }
 
 /// Turns the client's request into the one for a server.
