@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use lb_proto::config::Balance;
 
 use super::thread::Thread;
-use super::view::View;
-use crate::state::{Backend, Moved, Server};
+use super::view::{Edits, View};
+use crate::state::{Backend, Moved, Server, Who};
 
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -42,7 +42,7 @@ impl Lease {
                 .or_else(|| picker.pick(state, key, random, takes))?;
             let server = &state.servers[choice.server];
             let taken = match choice.sessions {
-                None => server.take_session(thread.id),
+                None => server.take_session(thread.id, Who::Anybody),
                 Some(seen) => match server.take_session_after(thread.id, seen) {
                     Ok(taken) => taken,
                     Err(Moved) => continue,
@@ -59,14 +59,16 @@ impl Lease {
         }
     }
 
-    /// Counts a session on this very server, if it takes sessions.
+    /// Counts a session on this very server, if it takes sessions of such clients.
     pub(super) fn on(
         thread: &Thread,
         view: &Rc<View>,
         backend: usize,
         server: usize,
+        who: Who,
     ) -> Option<Self> {
-        let taken = view.snapshot.backends[backend].servers[server].take_session(thread.id);
+        let server_record = &view.snapshot.backends[backend].servers[server];
+        let taken = server_record.take_session(thread.id, who);
         taken.then(|| Self::new(view, backend, server))
     }
 
@@ -81,6 +83,10 @@ impl Lease {
 
     pub(super) fn backend(&self) -> &Backend {
         &self.view.snapshot.backends[self.backend]
+    }
+
+    pub(super) fn edits(&self) -> &Edits {
+        &self.view.edits[self.backend]
     }
 
     pub(super) fn server(&self) -> &Arc<Server> {
@@ -348,7 +354,6 @@ mod tests {
     /// `cargo test --release -p lbd -- --ignored --nocapture cost_of`
     #[test]
     #[ignore = "a measurement"]
-    #[expect(clippy::print_stdout, reason = "its figures are for the reader")]
     fn cost_of_a_session() {
         const SESSIONS: u32 = 200_000;
         for balance in BALANCES {

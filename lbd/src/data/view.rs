@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::balance::Picker;
+use super::header_rules::HeaderRules;
 use super::route::Routes;
+use super::sticky::Sticky;
 use crate::state::Snapshot;
 
 /// Counted without atomics: a request holds one, and never sees half a reload.
@@ -16,12 +18,25 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     /// In the order of the snapshot's frontends.
     pub(super) routes: Vec<Routes>,
+    /// In the order of the snapshot's backends.
+    pub(super) edits: Vec<Edits>,
     /// Which frontend a listener belongs to.
     by_listener: HashMap<u64, usize>,
     /// Each server's backend and position, by uid.
     servers: HashMap<u64, (usize, usize)>,
-    /// In the order of the snapshot's backends, each with the version of the shares it was made from.
-    pickers: RefCell<Vec<Option<(u32, Rc<Picker>)>>>,
+    /// In the order of the snapshot's backends.
+    pickers: RefCell<Vec<Option<Made>>>,
+}
+
+/// A picker, and the version of the shares that it was made from.
+type Made = (u32, Rc<Picker>);
+
+/// What a backend changes in the messages that pass.
+#[derive(Debug)]
+pub(super) struct Edits {
+    pub(super) request: HeaderRules,
+    pub(super) response: HeaderRules,
+    pub(super) sticky: Option<Sticky>,
 }
 
 impl View {
@@ -50,7 +65,13 @@ impl View {
                     .enumerate()
                     .map(move |(s, server)| (server.uid, (b, s)))
             });
+        let edits = snapshot.backends.iter().map(|backend| Edits {
+            request: HeaderRules::new(&backend.config.request_headers),
+            response: HeaderRules::new(&backend.config.response_headers),
+            sticky: Sticky::new(&backend.config),
+        });
         Self {
+            edits: edits.collect(),
             servers: servers.collect(),
             routes: routes.collect(),
             by_listener,

@@ -72,7 +72,7 @@ pub(crate) fn cost(sessions: u64, share: u32) -> u64 {
     match (sessions, share) {
         (_, 0) => u64::MAX,
         (0, _) => 0,
-        _ => (sessions.min(u64::from(u32::MAX >> 1)) + 1 << 32) / u64::from(share),
+        _ => ((sessions.min(u64::from(u32::MAX >> 1)) + 1) << 32) / u64::from(share),
     }
 }
 

@@ -5,13 +5,16 @@
 //! admin state and health; data threads write sessions and tallies.
 
 mod changes;
+mod gate;
 mod least;
 mod limit;
 mod listener;
 mod load;
+mod networks;
 mod quota;
 mod ramp;
 mod ranking;
+mod rate;
 mod ring;
 mod server;
 mod share;
@@ -28,12 +31,13 @@ use lb_proto::event::Event;
 use tokio::sync::{broadcast, watch};
 
 pub(crate) use changes::now;
+pub(crate) use gate::{Gate, Refusal};
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
 pub(crate) use load::{Load, STEPS};
 pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
-pub(crate) use server::{Moved, Server};
+pub(crate) use server::{Moved, Server, Who};
 pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
 

@@ -106,7 +106,7 @@ impl Ring {
 fn points_of(weight: u16, heaviest: u16) -> u32 {
     match weight {
         0 => 0,
-        _ => (u32::from(weight) * POINTS >> heaviest.max(1).ilog2()).max(1),
+        _ => ((u32::from(weight) * POINTS) >> heaviest.max(1).ilog2()).max(1),
     }
 }
 

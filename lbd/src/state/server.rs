@@ -62,6 +62,14 @@ impl Pool {
     }
 }
 
+/// Whose session it is that a server is to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Anybody,
+    /// A client whose cookie names the server.
+    Returning,
+}
+
 /// A server, keyed by name. Its address and weight are the snapshot's.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -182,10 +190,10 @@ impl Server {
 
     /// Counts a session, unless the server stopped taking them a moment ago.
     #[must_use]
-    pub(crate) fn take_session(&self, thread: ThreadId) -> bool {
+    pub(crate) fn take_session(&self, thread: ThreadId, who: Who) -> bool {
         let sessions = self.load.add();
         self.recount(Recount::Grew);
-        self.keep_session(thread, sessions)
+        self.keep_session(thread, who, sessions)
     }
 
     /// Counts a session where there are as many as `seen`.
@@ -197,18 +205,26 @@ impl Server {
             return Err(Moved);
         }
         self.recount(Recount::Grew);
-        Ok(self.keep_session(thread, seen + 1))
+        Ok(self.keep_session(thread, Who::Anybody, seen + 1))
     }
 
     /// Keeps the session just counted, or gives it back where the server takes none any more.
-    fn keep_session(&self, thread: ThreadId, sessions: u64) -> bool {
-        if !self.state().takes_new_sessions() {
+    fn keep_session(&self, thread: ThreadId, who: Who, sessions: u64) -> bool {
+        if !self.takes(who) {
             self.drop_session();
             return false;
         }
         self.load.record(sessions);
         add(&self.tally(thread).sessions_total, 1);
         true
+    }
+
+    fn takes(&self, who: Who) -> bool {
+        let state = self.state();
+        match who {
+            Who::Anybody => state.takes_new_sessions(),
+            Who::Returning => state.takes_returning_clients(),
+        }
     }
 
     pub(crate) fn drop_session(&self) {
@@ -318,9 +334,9 @@ mod tests {
     #[test]
     fn a_session_is_refused_after_drain_and_leaves_no_count() {
         let server = server();
-        assert!(server.take_session(ThreadId(0)));
+        assert!(server.take_session(ThreadId(0), Who::Anybody));
         server.write(Admin::Drain, Health::Up);
-        assert!(!server.take_session(ThreadId(0)));
+        assert!(!server.take_session(ThreadId(0), Who::Anybody));
         assert_eq!(server.sessions(), 1);
         server.drop_session();
         assert_eq!(
@@ -331,6 +347,20 @@ mod tests {
             ),
             (0, 1, 1)
         );
+    }
+
+    #[test]
+    fn a_returning_client_keeps_a_draining_server_but_none_that_is_down_or_in_maint() {
+        let server = server();
+        let taken = |admin, health| {
+            server.write(admin, health);
+            server.take_session(ThreadId(0), Who::Returning)
+        };
+        assert!(taken(Admin::Ready, Health::Unchecked));
+        assert!(taken(Admin::Drain, Health::Up));
+        assert!(!taken(Admin::Drain, Health::Down));
+        assert!(!taken(Admin::Maint, Health::Up));
+        assert_eq!(server.sessions(), 2);
     }
 
     #[test]
