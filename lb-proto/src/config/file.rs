@@ -7,6 +7,7 @@ mod backend;
 mod frontend;
 mod global;
 mod health;
+mod outlier;
 mod rate_limit;
 pub(super) mod report;
 mod route;

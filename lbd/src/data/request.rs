@@ -187,6 +187,9 @@ fn pass_on(
         timeout,
     } = arrived;
     let (mut parts, incoming) = response.into_parts();
+    if parts.status.is_server_error() {
+        account.server_error();
+    }
     let unasked = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     if unasked || headers::prepare_response(&mut parts.headers).is_err() {
         account.response_error();

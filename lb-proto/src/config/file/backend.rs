@@ -1,7 +1,7 @@
 //! `[backend.NAME]`: a pool of servers and how one is picked.
 
 use super::table::{Shape, Table, Value, name};
-use super::{health, server, timeouts};
+use super::{health, outlier, server, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
 use crate::config::{Backend, Balance, Server, ServerTimeouts};
@@ -16,16 +16,13 @@ const BACKEND: Shape = Shape {
         "health",
         "retries",
         "redispatch",
+        "outlier",
         "timeouts",
         "servers",
     ],
     later: &[
         ("sticky", "clients are not tied to a server in this version"),
         ("queue", "requests are not queued in this version"),
-        (
-            "outlier",
-            "servers are judged by health checks alone in this version",
-        ),
         (
             "request_headers",
             "requests are passed on with their own headers in this version",
@@ -60,6 +57,7 @@ pub(super) fn read<'a>(
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
+        outlier: table.get("outlier").and_then(outlier::read),
         timeouts: timeouts::of_backend(table, defaults),
         servers: servers(value.key, table),
         // Last, so that a bad name does not keep the rest from being read.
