@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb_proto::config::{
-    self, Action, CheckKind, Config, HostPattern, LogFormat, LogLevel, PathPattern, Piece,
+    self, Action, CheckKind, Config, HeaderRules, HostPattern, LogFormat, LogLevel, PathPattern,
+    Piece, SameSite, Sticky,
 };
 
 fn read(text: &str) -> Config {
@@ -131,6 +132,49 @@ fn routes_say_which_requests_and_what_becomes_of_them() {
     assert_eq!(old.action, Action::Redirect { to, status: 301 });
     assert_eq!(secret.path, Some(PathPattern::Exact("/secret".to_owned())));
     assert_eq!(secret.action, Action::Respond { status: 403 });
+}
+
+#[test]
+fn stickiness_has_the_defaults_of_a_session_cookie() {
+    let config = read(include_str!("cases/valid_sticky.toml"));
+    let [app, plain] = &config.backends[..] else {
+        panic!("two backends");
+    };
+    let given = Sticky {
+        cookie: "SRVID".to_owned(),
+        secure: true,
+        same_site: Some(SameSite::None),
+        http_only: false,
+        max_age: Some(seconds(30 * 86_400)),
+        path: "/app".to_owned(),
+        domain: Some("example.com".to_owned()),
+    };
+    assert_eq!(app.sticky, Some(given));
+    let default = Sticky {
+        cookie: "SRVID".to_owned(),
+        secure: false,
+        same_site: None,
+        http_only: true,
+        max_age: None,
+        path: "/".to_owned(),
+        domain: None,
+    };
+    assert_eq!(plain.sticky, Some(default));
+    let cookies: Vec<_> = app.servers.iter().map(|s| s.cookie.as_str()).collect();
+    assert_eq!(cookies, ["web01", "w2"]);
+}
+
+#[test]
+fn header_rules_are_kept_with_names_in_lower_case() {
+    let config = read(include_str!("cases/valid_sticky.toml"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let rules = HeaderRules {
+        remove: vec!["x-debug".to_owned()],
+        set: vec![pair("x-env", "prod"), pair("host", "app.local:8080")],
+        add: vec![pair("x-tag", "a"), pair("x-tag", "b"), pair("x-one", "1")],
+    };
+    assert_eq!(config.backends[0].request_headers, rules);
+    assert_eq!(config.backends[1].request_headers, HeaderRules::default());
 }
 
 #[test]

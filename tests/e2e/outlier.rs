@@ -5,7 +5,7 @@ use std::time::Duration;
 use lb_proto::event::Event;
 use lb_proto::state::State;
 use lb_tests::daemon::{NO_CHECK, app_at};
-use lb_tests::wire::get;
+use lb_tests::wire::{ask, get};
 use lb_tests::{Lbd, Origin, RawOrigin, eventually, is};
 
 /// Three errors, whenever they were; out for as long as a test lasts.
@@ -143,6 +143,28 @@ fn an_ejected_server_is_better_than_none() {
     for _ in 0..10 {
         assert_eq!(get(lbd.addr(), "/").status, 200);
     }
+}
+
+#[test]
+fn a_cookie_does_not_lead_to_an_ejected_server() {
+    let (good, bad) = (Origin::start("good"), failing());
+    let rule = format!("{LONG}\nsticky = {{ cookie = \"SRVID\" }}");
+    let lbd = Lbd::start(config(&rule, &good, &bad));
+    let returning = || {
+        let head = "GET / HTTP/1.1\r\nhost: t\r\ncookie: SRVID=bad\r\n\r\n";
+        ask(lbd.addr(), head)
+    };
+    eventually("it is ejected", || {
+        returning();
+        is(lbd.server("app/bad").ejected.is_some(), true)
+    });
+    let response = returning();
+    assert_eq!(response.status, 200);
+    let cookie = response.header("set-cookie").unwrap_or_default();
+    assert!(cookie.contains("SRVID=good"), "{cookie}");
+    // Where there is no other, it is used after all.
+    lbd.lbctl(["maint", "app/good"]).exits(0);
+    assert_eq!(returning().status, 500);
 }
 
 #[test]

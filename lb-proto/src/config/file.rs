@@ -6,12 +6,14 @@
 mod backend;
 mod frontend;
 mod global;
+mod header_rules;
 mod health;
 mod outlier;
 mod rate_limit;
 pub(super) mod report;
 mod route;
 mod server;
+mod sticky;
 mod syntax;
 mod table;
 mod timeouts;

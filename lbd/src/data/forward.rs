@@ -17,6 +17,7 @@ use super::headers;
 use super::lease::Lease;
 use super::view::View;
 use super::watch::{Awaiting, Expired};
+use crate::state::Who;
 
 /// How long to wait before asking the same server again, as HAProxy does (manual, `retries`).
 const TURN_AROUND: Duration = Duration::from_secs(1);
@@ -108,7 +109,11 @@ pub(super) async fn forward(
     loop {
         if connections == Use::Kept {
             account.lease = None;
-            account.lease = lease(client, view, backend, &tried, config.redispatch);
+            let wanted = account.cookie.wanted();
+            account.lease = lease(client, view, backend, &tried, config.redispatch, wanted);
+            account
+                .cookie
+                .on(account.lease.as_ref().map(Lease::position));
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -149,18 +154,28 @@ enum Use {
     Fresh,
 }
 
-/// The server for the next attempt: another one where there is one, the same one if `redispatch`
-/// forbids that.
+/// The server for the next attempt: first the one that the client's cookie names; then another one
+/// where there is one, the same one if `redispatch` forbids that.
 fn lease(
     client: &Client,
     view: &Rc<View>,
     backend: usize,
     tried: &[usize],
     redispatch: bool,
+    wanted: Option<usize>,
 ) -> Option<Lease> {
-    match tried.last() {
-        Some(same) if !redispatch => Lease::on(&client.thread, view, backend, *same),
-        _ => Lease::take(&client.thread, view, backend, tried),
+    let on = |server| {
+        let who = match wanted == Some(server) {
+            true => Who::Returning,
+            false => Who::Anybody,
+        };
+        Lease::on(&client.thread, view, backend, server, who)
+    };
+    let take = || Lease::take(&client.thread, view, backend, tried);
+    match (tried.last(), wanted) {
+        (Some(same), _) if !redispatch => on(*same),
+        (None, Some(wanted)) => on(wanted).or_else(take),
+        _ => take(),
     }
 }
 

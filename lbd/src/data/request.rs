@@ -17,6 +17,7 @@ use super::forward::{Arrived, Outgoing, forward};
 use super::headers::{self, Length, Origin};
 use super::reply;
 use super::route::{Subject, Target, redirect_target};
+use super::sticky::Visit;
 use super::thread::Place;
 use super::view::View;
 
@@ -65,6 +66,7 @@ enum Way {
     Forward {
         backend: usize,
         outgoing: Box<Outgoing>,
+        cookie: Visit,
     },
     Answer(Box<Response<Bytes>>),
 }
@@ -73,7 +75,12 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
     let accept = asked.accept.as_ref();
     let mut response = match asked.way {
         Ok(Way::Answer(response)) => own(*response, client, account),
-        Ok(Way::Forward { backend, outgoing }) => {
+        Ok(Way::Forward {
+            backend,
+            outgoing,
+            cookie,
+        }) => {
+            account.cookie = cookie;
             match forward(client, &asked.view, backend, outgoing, &mut account).await {
                 Ok(arrived) => pass_on(arrived, asked.version, client, account),
                 Err(fault) => own(reply::fault(fault, accept), client, account),
@@ -132,9 +139,14 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
         }
     };
     prepare(client, place, &mut request, &host);
+    let edits = &place.view.edits[backend];
+    let sticky = edits.sticky.as_ref();
+    let cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
+    edits.request.apply(request.headers_mut());
     Ok(Way::Forward {
         backend,
         outgoing: Box::new(Outgoing::new(request)),
+        cookie,
     })
 }
 
@@ -179,7 +191,7 @@ fn pass_on(
     arrived: Arrived,
     version: Version,
     client: &Rc<Client>,
-    account: Account,
+    mut account: Account,
 ) -> Response<Answer> {
     let Arrived {
         response,
@@ -194,6 +206,13 @@ fn pass_on(
     if unasked || headers::prepare_response(&mut parts.headers).is_err() {
         account.response_error();
         return own(reply::fault(Fault::BadResponse, None), client, account);
+    }
+    if let Some(lease) = &account.lease {
+        let edits = lease.edits();
+        edits.response.apply(&mut parts.headers);
+        if let Some(sticky) = &edits.sticky {
+            sticky.give(&mut parts.headers, lease.position(), &mut account.cookie);
+        }
     }
     // hyper says it to a client of HTTP/1.0 in its own words.
     parts.version = Version::HTTP_11;

@@ -32,7 +32,7 @@ pub(crate) use failures::Failures;
 pub(crate) use gate::{Gate, Refusal};
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, Who};
 pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
 
