@@ -16,6 +16,7 @@ mod health;
 mod hop_by_hop;
 mod limits;
 mod malformed;
+mod outlier;
 mod rate_limit;
 mod reload;
 mod retries;

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::ext::ReasonPhrase;
 
 use super::account::Account;
 use super::balance;
 use super::body::Answer;
+use super::client::Client;
 use super::client_address::client_address;
-use super::conn::Client;
+use super::decode::Head;
 use super::fault::Fault;
 use super::forward::{Arrived, Outgoing, forward};
 use super::headers::{self, Length, Origin};
@@ -20,6 +22,7 @@ use super::reply;
 use super::route::{Subject, Target, redirect_target};
 use super::sticky::Visit;
 use super::thread::Place;
+use super::upgrade::Upgrade;
 use super::view::View;
 
 /// The connection's frontend is gone: it is closed.
@@ -34,7 +37,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = Result<Response<Answer>, Gone>> {
     let asked = client.thread.place(client.listener).map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
-        client.begin_exchange(frontend.config.timeouts);
+        client.begin_exchange(&request, frontend.config.timeouts);
         let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
         let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
         let way = route(&client, &place, request);
@@ -146,14 +149,14 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
         uri.path(),
         request.headers(),
     );
-    prepare(client, place, &mut request, &host);
+    let upgrades = prepare(client, place, &mut request, &host);
     let edits = &place.view.edits[backend];
     let sticky = edits.sticky.as_ref();
     let cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
     edits.request.apply(request.headers_mut());
     Ok(Way::Forward {
         backend,
-        outgoing: Box::new(Outgoing::new(request, key)),
+        outgoing: Box::new(Outgoing::new(request, upgrades, key)),
         cookie,
     })
 }
@@ -169,8 +172,13 @@ fn admit(client: &Client, place: &Place, headers: &HeaderMap) -> Result<(), Faul
     Ok(gate.admit(address)?)
 }
 
-/// Turns the client's request into the one for a server.
-fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host: &HeaderValue) {
+/// Turns the client's request into the one for a server; true: it asks for another protocol.
+fn prepare(
+    client: &Client,
+    place: &Place,
+    request: &mut Request<Incoming>,
+    host: &HeaderValue,
+) -> bool {
     let body = request.body();
     let length = match body.size_hint().exact() {
         _ if body.is_end_stream() => Length::None,
@@ -185,13 +193,15 @@ fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host
             .config
             .trusted_proxies,
     };
-    headers::prepare_request(request.headers_mut(), host, length, origin);
+    let version = request.version();
+    let upgrades = headers::prepare_request(request.headers_mut(), version, host, length, origin);
     if request.uri().authority().is_some() {
         *request.uri_mut() = headers::origin_form(request.uri());
     }
     *request.version_mut() = Version::HTTP_11;
     // What hyper keeps there is about the client's connection.
     request.extensions_mut().clear();
+    upgrades
 }
 
 /// Turns a server's response into the one for the client.
@@ -202,30 +212,49 @@ fn pass_on(
     mut account: Account,
 ) -> Response<Answer> {
     let Arrived {
-        response,
-        upstream,
-        timeout,
+        head,
+        exchange,
+        upgrades,
     } = arrived;
-    let (mut parts, incoming) = response.into_parts();
-    let unasked = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-    if unasked || headers::prepare_response(&mut parts.headers).is_err() {
+    if head.status.is_server_error() {
+        account.server_error();
+    }
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !upgrades {
         account.response_error();
         return own(reply::fault(Fault::BadResponse, None), client, account);
     }
+    let Head {
+        status,
+        reason,
+        mut headers,
+        ..
+    } = head;
+    headers::prepare_response(&mut headers, switches);
     if let Some(lease) = &account.lease {
         let edits = lease.edits();
-        edits.response.apply(&mut parts.headers);
+        edits.response.apply(&mut headers);
         if let Some(sticky) = &edits.sticky {
-            sticky.give(&mut parts.headers, lease.position(), &mut account.cookie);
+            sticky.give(&mut headers, lease.position(), &mut account.cookie);
         }
     }
-    // hyper says it to a client of HTTP/1.0 in its own words.
-    parts.version = Version::HTTP_11;
-    if version == Version::HTTP_10 && incoming.size_hint().exact().is_none() {
+    if version == Version::HTTP_10 && exchange.body().left().is_none() {
         client.answer_is_unframed();
     }
-    let answer = Answer::from_server(incoming, upstream, timeout, client.clone(), account);
-    Response::from_parts(parts, answer)
+    let answer = match switches {
+        true => {
+            client.switch(Upgrade::new(exchange, account));
+            Answer::tunnel(client.clone())
+        }
+        false => Answer::from_server(exchange, client.clone(), account),
+    };
+    let mut response = Response::new(answer);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
+        response.extensions_mut().insert(reason);
+    }
+    response
 }
 
 /// An answer of our own.

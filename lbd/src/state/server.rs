@@ -10,6 +10,7 @@ use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{CheckStatus, Errors};
 use tokio::sync::Notify;
 
+use super::ejection::Ejection;
 use super::load::Load;
 use super::quota::{LogLine, LogQuota};
 use super::ranking::Ranking;
@@ -81,6 +82,7 @@ pub(crate) struct Server {
     health: AtomicU8,
     /// Connections opened under an older epoch are not used again.
     epoch: AtomicU32,
+    pub(crate) ejection: Ejection,
     pub(crate) load: Arc<Load>,
     /// The server's position in the pool's ranking, if it has one there.
     rank: AtomicUsize,
@@ -120,6 +122,7 @@ impl Server {
             admin: AtomicU8::new(Admin::Ready as u8),
             health: AtomicU8::new(health as u8),
             epoch: AtomicU32::new(0),
+            ejection: Ejection::default(),
             load: Arc::default(),
             rank: AtomicUsize::new(0),
             tallies: PerThread::new(threads),
@@ -162,6 +165,9 @@ impl Server {
         self.admin.store(admin as u8, Ordering::SeqCst);
         self.health.store(health as u8, Ordering::SeqCst);
         let state = self.state();
+        if state != State::Up {
+            self.ejection.end();
+        }
         if was == state {
             return (was, state);
         }
@@ -223,7 +229,8 @@ impl Server {
         let state = self.state();
         match who {
             Who::Anybody => state.takes_new_sessions(),
-            Who::Returning => state.takes_returning_clients(),
+            // It is ill: better another server, unless there is none, and then it is anybody's.
+            Who::Returning => state.takes_returning_clients() && !self.ejection.is_on(),
         }
     }
 

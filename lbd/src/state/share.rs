@@ -10,6 +10,7 @@ use super::load::STEPS;
 pub(super) struct Standing {
     /// It takes sessions that nothing ties to it.
     pub(super) up: bool,
+    pub(super) ejected: bool,
     pub(super) weight: u16,
     pub(super) backup: bool,
     /// Up again for so long, of what its start takes; `None`: its start is over.
@@ -17,21 +18,20 @@ pub(super) struct Standing {
 }
 
 /// The shares, in the order given. A backup gets one only where no other server does, and only the
-/// first such (HAProxy configuration manual, `backup`).
+/// first such (HAProxy configuration manual, `backup`); one that is ejected only where nobody else
+/// is left.
 pub(super) fn shares(servers: &[Standing]) -> Vec<u32> {
     let usable = |server: &Standing| server.up && server.weight > 0;
-    let primary = servers.iter().any(|s| usable(s) && !s.backup);
-    let spare = match primary {
-        true => None,
-        false => servers.iter().position(usable),
-    };
+    let rank = |server: &Standing| (server.ejected, server.backup);
+    let best = servers.iter().filter(|s| usable(s)).map(rank).min();
+    let gets = |server: &Standing| usable(server) && Some(rank(server)) == best;
+    let first = servers.iter().position(gets);
     let share = |(at, server): (usize, &Standing)| {
-        let gets = usable(server) && (!server.backup || Some(at) == spare);
-        match (gets, server.start) {
-            (false, _) => 0,
-            (true, None) => u32::from(server.weight) * STEPS,
-            (true, Some((risen, whole))) => u32::from(server.weight) * step(risen, whole),
+        if !gets(server) || server.backup && Some(at) != first {
+            return 0;
         }
+        let steps = server.start.map(|(risen, whole)| step(risen, whole));
+        u32::from(server.weight) * steps.unwrap_or(STEPS)
     };
     servers.iter().enumerate().map(share).collect()
 }
@@ -56,6 +56,7 @@ mod tests {
 
     const UP: Standing = Standing {
         up: true,
+        ejected: false,
         weight: 1,
         backup: false,
         start: None,
@@ -75,6 +76,19 @@ mod tests {
         assert_eq!(shares(&[down, lost, backup]), [0, 0, 16]);
         assert_eq!(shares(&[empty, backup]), [0, 16]);
         assert_eq!(shares(&[down, lost]), [0, 0]);
+    }
+
+    #[test]
+    fn an_ejected_server_is_the_last_choice_and_better_than_none() {
+        let ejected = Standing {
+            ejected: true,
+            ..UP
+        };
+        let backup = Standing { backup: true, ..UP };
+        let down = Standing { up: false, ..UP };
+        assert_eq!(shares(&[ejected, UP, backup]), [0, 16, 0]);
+        assert_eq!(shares(&[ejected, down, backup]), [0, 0, 16]);
+        assert_eq!(shares(&[ejected, down]), [16, 0]);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use lb_proto::config::{self, Balance, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
+use super::ejection::failures_of;
 use super::ring::Ring;
 use super::server::Pool;
 use super::share::{Standing, next_step, shares};
-use super::{BindError, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
+use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
 
 /// Where a configuration came from.
 #[derive(Debug, Clone)]
@@ -60,6 +61,8 @@ pub(crate) struct Backend {
     pub(crate) ring: Option<Arc<Ring>>,
     /// Some server has a slow start.
     pub(super) starts_slowly: bool,
+    /// Each server's failures, where those count (`outlier`); else empty.
+    pub(crate) failures: Vec<Arc<Failures>>,
     index: HashMap<ServerName, usize>,
 }
 
@@ -195,7 +198,8 @@ impl Backend {
         let Some(at) = position.filter(|at| self.servers[*at].uid == server.uid) else {
             return;
         };
-        if self.config.servers.iter().any(|server| server.backup) {
+        let backups = self.config.servers.iter().any(|server| server.backup);
+        if backups || self.config.outlier.is_some() {
             return self.share_out(now);
         }
         if server.set_share(shares(&[self.standing(at, now)])[0]) {
@@ -207,6 +211,7 @@ impl Backend {
         let (server, config) = (&self.servers[at], &self.config.servers[at]);
         Standing {
             up: server.state().takes_new_sessions(),
+            ejected: server.ejection.is_on(),
             weight: config.weight,
             backup: config.backup,
             start: start(server, config, now),
@@ -242,6 +247,9 @@ impl Backend {
         for server in &self.servers {
             let checked = self.checks(&server.id.server).is_some();
             let moved = !keeps_health(server);
+            if moved || self.config.outlier.is_none() {
+                server.ejection.end();
+            }
             if moved {
                 server.forget_connections();
                 server.set_last_check(None);
@@ -335,8 +343,9 @@ fn build_backend(
             let id = ServerId::new(&config.name, &server.name);
             Arc::new(Server::new(id, pool.clone(), health, threads))
         })
-        .collect();
+        .collect::<Vec<_>>();
     Backend {
+        failures: failures_of(config.outlier, &servers, old),
         ring: ring(&config, old),
         starts_slowly: config.servers.iter().any(|s| s.slow_start.is_some()),
         config,
