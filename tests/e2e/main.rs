@@ -4,7 +4,6 @@ mod access;
 mod accounting;
 mod admin;
 mod answers;
-mod balance;
 mod demo;
 mod drain;
 mod exit_codes;

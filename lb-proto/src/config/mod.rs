@@ -13,7 +13,6 @@ mod http;
 mod problem;
 pub mod units;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -113,6 +112,8 @@ pub struct ClientTimeouts {
     pub client: Duration,
     /// Client idle between requests.
     pub keep_alive: Duration,
+    /// Silence on a tunnel, unless its backend has a word of its own.
+    pub tunnel: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,16 @@ pub struct ServerTimeouts {
     pub connect: Duration,
     /// Server silence.
     pub server: Duration,
+    /// Silence on a tunnel, where the backend itself gives it.
+    pub tunnel: Option<Duration>,
+}
+
+impl ServerTimeouts {
+    /// How long both sides of a tunnel may be silent: the backend's word, then the frontend's, then
+    /// the file's.
+    pub fn tunnel_from(&self, frontend: &ClientTimeouts) -> Duration {
+        self.tunnel.unwrap_or(frontend.tunnel)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,38 +229,15 @@ pub struct HeaderRules {
     pub add: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Balance {
     RoundRobin,
-    LeastConn,
-    Random,
-    /// By the client's address.
-    Source,
-    /// By the path.
-    Uri,
-    /// By a header's value; the name is lower-case.
-    Header(String),
 }
 
 impl Balance {
-    /// Whether equal requests go to equal servers.
-    pub fn is_hash(&self) -> bool {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Source | Self::Uri | Self::Header(_) => true,
-            Self::RoundRobin | Self::LeastConn | Self::Random => false,
-        }
-    }
-}
-
-impl fmt::Display for Balance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RoundRobin => f.write_str("roundrobin"),
-            Self::LeastConn => f.write_str("leastconn"),
-            Self::Random => f.write_str("random"),
-            Self::Source => f.write_str("source"),
-            Self::Uri => f.write_str("uri"),
-            Self::Header(name) => write!(f, "header:{name}"),
+            Self::RoundRobin => "roundrobin",
         }
     }
 }
@@ -271,10 +259,6 @@ pub struct Server {
     pub weight: u16,
     /// False: never checked, whatever the backend says.
     pub check: bool,
-    /// Takes sessions only where no other server does.
-    pub backup: bool,
-    /// How long its share grows after it came up.
-    pub slow_start: Option<Duration>,
     /// The value of the backend's cookie that means this server.
     pub cookie: String,
 }
