@@ -10,6 +10,7 @@ use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 
 use super::account::Account;
+use super::balance;
 use super::body::Answer;
 use super::client::Client;
 use super::client_address::client_address;
@@ -141,6 +142,13 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
             ));
         }
     };
+    // By what the client sent: the server's request may have other headers.
+    let key = balance::key(
+        &place.view.snapshot.backends[backend].config.balance,
+        client.peer.ip(),
+        uri.path(),
+        request.headers(),
+    );
     let upgrades = prepare(client, place, &mut request, &host);
     let edits = &place.view.edits[backend];
     let sticky = edits.sticky.as_ref();
@@ -148,7 +156,7 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
     edits.request.apply(request.headers_mut());
     Ok(Way::Forward {
         backend,
-        outgoing: Box::new(Outgoing::new(request, upgrades)),
+        outgoing: Box::new(Outgoing::new(request, upgrades, key)),
         cookie,
     })
 }

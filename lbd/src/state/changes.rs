@@ -51,7 +51,7 @@ impl Shared {
             until,
             reason: reason.to_owned(),
         });
-        server.pool_changed();
+        self.share_out(server);
         if server.log_quota() != LogLine::None {
             let time = until.saturating_duration_since(Instant::now());
             let seconds = time.as_millis().div_ceil(1000);
@@ -65,7 +65,7 @@ impl Shared {
         if !server.ejection.end() {
             return;
         }
-        server.pool_changed();
+        self.share_out(server);
         if server.log_quota() != LogLine::None {
             info!(server = %server.id, reason, "server no longer ejected");
         }
@@ -97,6 +97,13 @@ impl Shared {
         }
     }
 
+    /// Gives the servers of its backend their shares anew.
+    fn share_out(&self, server: &Server) {
+        if let Some(backend) = self.snapshot().backend(&server.id.backend) {
+            backend.share_out_after(server);
+        }
+    }
+
     fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str, line: LogLine) {
         if (admin, health) == (server.admin(), server.health()) {
             return;
@@ -104,6 +111,7 @@ impl Shared {
         let (was, state) = server.write(admin, health);
         log(server, was, state, reason, line);
         if was != state {
+            self.share_out(server);
             self.nudge();
         }
         self.emit_server(server, was, reason);

@@ -97,7 +97,7 @@ fn backend_status(backend: &Backend) -> BackendStatus {
 fn backend_frame(backend: &Backend) -> BackendStatus {
     BackendStatus {
         name: backend.config.name.clone(),
-        balance: backend.config.balance.as_str().to_owned(),
+        balance: backend.config.balance.to_string(),
         queued: 0,
         servers: Vec::new(),
     }
