@@ -69,7 +69,11 @@ pub struct BackendStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
     pub name: ServerName,
+    /// Where it is; the name as configured while that leads nowhere.
     pub address: String,
+    /// Present where the configuration has a host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
     pub weight: u16,
     pub admin: Admin,
     pub health: Health,
@@ -94,6 +98,20 @@ pub struct ServerStatus {
     /// Present while it gets no new sessions because it failed too often (`outlier`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected: Option<Ejected>,
+}
+
+/// The host name of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    pub name: String,
+    /// Whether it has led somewhere. Until then the server is down.
+    pub resolved: bool,
+    /// Why it cannot be looked up at present; the last address is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// For how many seconds it has not been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_s: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::control::{
     Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, loaded,
 };
+use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
 use crate::signals::{Asked, Signals};
 use crate::state::{BuildError, Shared, Snapshot};
@@ -112,7 +113,7 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
         .map_err(starting("start the control runtime"))?;
     runtime.block_on(async {
         let signals = Signals::install().map_err(starting("take over signals"))?;
-        let daemon = Daemon::start(&path, config, &text)?;
+        let daemon = Daemon::start(&path, config, &text).await?;
         ready(&daemon.control.shared);
         daemon.run(signals).await
     })
@@ -126,7 +127,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(path: &Path, config: Config, text: &str) -> Result<Self, AppError> {
+    async fn start(path: &Path, config: Config, text: &str) -> Result<Self, AppError> {
         let files = OpenFiles::raise();
         let global = config.global.clone();
         // First of all: whoever finds another daemon at its socket must not disturb it.
@@ -141,15 +142,18 @@ impl Daemon {
         if let Some(warning) = too_many {
             warn!("{warning}");
         }
-        let snapshot = Snapshot::build(config, loaded(path, text, 1), None, threads)?;
+        let names = Names::new();
+        let known = names.prepare(&config, None).await;
+        let snapshot = Snapshot::build(config, loaded(path, text, 1), None, &known, threads)?;
         let shared = Shared::new(snapshot, threads, most_connections);
         let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;
-        let reloader = Reloader::new(shared.clone(), path.to_owned(), files);
+        let reloader = Reloader::new(shared.clone(), path.to_owned(), files, names.clone());
         let control = Arc::new(Control {
             shared: shared.clone(),
             reloader,
         });
         tokio::spawn(state::run_slow_starts(shared.clone()));
+        tokio::spawn(dns::run(shared.clone(), names));
         tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().serve(socket));

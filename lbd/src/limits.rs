@@ -72,6 +72,7 @@ mod tests {
             socket_group: None,
             state_dir: "/var/lib/lbd".into(),
             shutdown_timeout: Duration::from_secs(30),
+            resolvers: Vec::new(),
             log: Log {
                 level: LogLevel::Info,
                 format: LogFormat::Text,

@@ -5,6 +5,7 @@ mod cli;
 mod control;
 mod data;
 mod demo;
+mod dns;
 mod health;
 mod limits;
 mod log;

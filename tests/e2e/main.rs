@@ -6,6 +6,7 @@ mod admin;
 mod answers;
 mod balance;
 mod demo;
+mod dns;
 mod drain;
 mod exit_codes;
 mod failover;

@@ -5,6 +5,7 @@
 //! for conditions ([`eventually()`]) or hold requests on gates ([`origin::Origin::hold`]).
 
 pub mod daemon;
+pub mod dns;
 pub mod eventually;
 pub mod lbctl;
 pub mod load;
@@ -19,6 +20,7 @@ pub mod terminal;
 pub mod wire;
 
 pub use daemon::{Lbd, Setup};
+pub use dns::Dns;
 pub use eventually::{eventually, is};
 pub use load::Load;
 pub use origin::Origin;

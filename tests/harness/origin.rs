@@ -76,8 +76,17 @@ struct Seen {
 
 impl Origin {
     pub fn start(name: &str) -> Self {
+        Self::start_on(Port::new(), name)
+    }
+
+    /// Another one on the same port, at 127.0.0.`host`: where a name may lead instead.
+    pub fn start_beside(&self, host: u8, name: &str) -> Self {
+        Self::start_on(self.port.beside(host), name)
+    }
+
+    fn start_on(port: Port, name: &str) -> Self {
         let mut origin = Self {
-            port: Port::new(),
+            port,
             shared: Arc::new(Shared {
                 name: name.to_owned(),
                 health: watch::Sender::new(Health::Status(200)),

@@ -23,8 +23,17 @@ impl Port {
         reason = "a default that takes a port would surprise"
     )]
     pub fn new() -> Self {
-        let socket = reusable(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-            .expect("127.0.0.1 has a free port");
+        Self::of(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// The port of the same number at 127.0.0.`host`. Nobody else has it: who wants one asks for a
+    /// free one of 127.0.0.1 first.
+    pub fn beside(&self, host: u8) -> Self {
+        Self::of(([127, 0, 0, host], self.addr.port()).into())
+    }
+
+    fn of(addr: SocketAddr) -> Self {
+        let socket = reusable(addr).expect("there is such a free port");
         let addr = socket
             .local_addr()
             .ok()

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::Address;
 use super::problem::Fault;
 
 /// `*:80` or `:80` for every IPv4 address, `[::]:80` for every IPv6 one, or one IP and a port.
@@ -24,37 +25,51 @@ pub(super) fn bind(text: &str) -> Result<SocketAddr, Fault> {
     }
 }
 
-/// One IP and a port that something can listen on.
-pub(super) fn server(text: &str) -> Result<SocketAddr, Fault> {
-    const HOW: &str = "write the server's IP address and port, as in \"10.0.0.11:8080\" or \"[2001:db8::1]:8080\"";
-    let address: SocketAddr = match text.parse() {
-        Ok(address) => address,
-        Err(_) => match split(text, HOW)? {
-            ("localhost", port) => {
-                return Err(Fault::new(
-                    "host names are not supported yet",
-                    format!("write \"127.0.0.1:{port}\" or \"[::1]:{port}\""),
-                ));
-            }
-            (host, port) if looks_like_a_name(host) => {
-                return Err(Fault::new(
-                    "host names are not supported yet",
-                    format!("write the IP address of `{host}`, as in \"10.0.0.11:{port}\""),
-                ));
-            }
-            (host, _) => return Err(Fault::new(format!("`{host}` is not an IP address"), HOW)),
-        },
+/// One IP or host name, and a port that something can listen on.
+pub(super) fn server(text: &str) -> Result<Address, Fault> {
+    const HOW: &str = "write the server's address and port, as in \"10.0.0.11:8080\", \"[2001:db8::1]:8080\" or \"app.internal:8080\"";
+    let address = match text.parse() {
+        Ok(address) => Address::Ip(address),
+        Err(_) => {
+            let (host, port) = split(text, HOW)?;
+            let host = host_name(host).ok_or_else(|| {
+                Fault::new(
+                    format!("`{host}` is neither an IP address nor a host name"),
+                    HOW,
+                )
+            })?;
+            Address::Name { host, port }
+        }
     };
     if address.port() == 0 {
         return Err(Fault::new("a server cannot have port 0", HOW));
     }
-    if address.ip().is_unspecified() {
+    if let Address::Ip(address) = address
+        && address.ip().is_unspecified()
+    {
         return Err(Fault::new(
             format!("`{}` is not the address of a server", address.ip()),
             "write \"127.0.0.1\" or \"[::1]\" for this machine",
         ));
     }
     Ok(address)
+}
+
+/// A DNS server: an IP, and a port where that is not 53.
+pub(super) fn resolver(text: &str) -> Result<SocketAddr, Fault> {
+    const PORT: u16 = 53;
+    let address = match (text.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
+        (Ok(ip), _) => Some(SocketAddr::new(ip, PORT)),
+        (_, Ok(address)) => Some(address),
+        _ => None,
+    };
+    let usable = |a: &SocketAddr| a.port() != 0 && !a.ip().is_unspecified();
+    address.filter(usable).ok_or_else(|| {
+        Fault::new(
+            format!("`{text}` is not the address of a DNS server"),
+            "write its IP address, with a port unless that is 53, as in \"10.0.0.2\" or \"127.0.0.1:5353\"",
+        )
+    })
 }
 
 /// `10.0.0.0/8`, or one address; bits beyond the prefix are dropped, as HAProxy does. IPv4 in IPv6's
@@ -113,10 +128,21 @@ fn split<'a>(text: &'a str, how: &str) -> Result<(&'a str, u16), Fault> {
     }
 }
 
-/// Something a resolver could be asked for, as opposed to a mistyped IP address.
-fn looks_like_a_name(host: &str) -> bool {
-    let in_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    host.bytes().all(in_name) && host.bytes().any(|b| b.is_ascii_alphabetic())
+/// A name that a resolver can be asked for, in lower case (RFC 1123, 2.1; underscores are common).
+/// One that ends in a number is a mistyped IP address.
+fn host_name(host: &str) -> Option<String> {
+    let in_label = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(in_label)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let last = name.rsplit('.').next()?;
+    let is_number = last.bytes().all(|b| b.is_ascii_digit());
+    let fits = name.len() <= 253 && name.split('.').all(is_label) && !is_number;
+    fits.then(|| host.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -152,14 +178,46 @@ mod tests {
     #[test]
     fn a_server_is_one_address_with_a_port() {
         assert!(server("10.0.0.11:8080").is_ok() && server("[2001:db8::1]:80").is_ok());
-        let said = |text| server(text).unwrap_err().message;
-        assert_eq!(said("db.internal:80"), "host names are not supported yet");
-        assert_eq!(said("localhost:80"), "host names are not supported yet");
-        assert_eq!(said("10.0.0.256:80"), "`10.0.0.256` is not an IP address");
+        let named = |text| server(text).map(|address| address.to_string());
+        for (text, means) in [
+            ("db.internal:80", "db.internal:80"),
+            ("LOCALHOST:80", "localhost:80"),
+            ("web_1:8080", "web_1:8080"),
+            ("app.internal.:80", "app.internal.:80"),
+            ("10.0.0.1.nip.io:80", "10.0.0.1.nip.io:80"),
+        ] {
+            assert_eq!(named(text).as_deref(), Ok(means));
+        }
+        let said = |text: &str| server(text).unwrap_err().message;
+        for text in [
+            "10.0.0.256:80",
+            "a..b:80",
+            "-a:80",
+            "a b:80",
+            ":80",
+            "*:80",
+            ".:80",
+        ] {
+            assert!(said(text).contains("neither an IP address nor"), "{text}");
+        }
+        assert!(said(&format!("{}:80", "a".repeat(64))).contains("neither"));
         assert_eq!(said("10.0.0.1"), "`10.0.0.1` has no port");
+        assert_eq!(said("app.internal"), "`app.internal` has no port");
         assert_eq!(said("10.0.0.1:0"), "a server cannot have port 0");
+        assert_eq!(said("app:0"), "a server cannot have port 0");
         assert!(said("0.0.0.0:80").contains("not the address of a server"));
-        assert!(said("*:80").contains("not an IP address"));
+    }
+
+    #[test]
+    fn a_resolver_is_an_address_and_its_port_is_53() {
+        let parsed = |text| resolver(text).map(|address| address.to_string());
+        assert_eq!(parsed("10.0.0.2").as_deref(), Ok("10.0.0.2:53"));
+        assert_eq!(parsed("127.0.0.1:5353").as_deref(), Ok("127.0.0.1:5353"));
+        assert_eq!(parsed("::1").as_deref(), Ok("[::1]:53"));
+        assert_eq!(parsed("[::1]:5353").as_deref(), Ok("[::1]:5353"));
+        for text in ["dns.internal", "127.0.0.1:0", "0.0.0.0", ""] {
+            assert!(resolver(text).is_err(), "{text}");
+        }
     }
 
     #[test]

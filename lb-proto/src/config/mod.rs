@@ -47,6 +47,8 @@ pub struct Global {
     pub socket_group: Option<String>,
     pub state_dir: PathBuf,
     pub shutdown_timeout: Duration,
+    /// DNS servers; empty: those of `/etc/resolv.conf`.
+    pub resolvers: Vec<SocketAddr>,
     pub log: Log,
 }
 
@@ -278,7 +280,7 @@ pub struct Outlier {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     pub name: ServerName,
-    pub address: SocketAddr,
+    pub address: Address,
     /// 0 to 256; 0 takes no new sessions.
     pub weight: u16,
     /// False: never checked, whatever the backend says.
@@ -289,6 +291,43 @@ pub struct Server {
     pub slow_start: Option<Duration>,
     /// The value of the backend's cookie that means this server.
     pub cookie: String,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    Ip(SocketAddr),
+    /// A host name in lower case, looked up again and again, and a port.
+    Name {
+        host: String,
+        port: u16,
+    },
+}
+
+impl Address {
+    /// The name to look up, if it has one.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Ip(_) => None,
+            Self::Name { host, .. } => Some(host),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -156,7 +156,7 @@ fn row(server: &ServerStatus) -> Vec<Field> {
         words::bytes(server.bytes_in).into(),
         words::bytes(server.bytes_out).into(),
         server.weight.into(),
-        server.address.as_str().into(),
+        words::address(server).into(),
     ]
 }
 
@@ -194,6 +194,14 @@ fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> S
     };
     fact("server", format!("{}/{}", backend.name, server.name));
     fact("address", server.address.clone());
+    if let Some(host) = &server.host {
+        let failing = host.error.as_ref().map(|error| {
+            let since = seconds(host.failing_s.unwrap_or_default());
+            format!(", look-up has failed for {since}: {error}")
+        });
+        let failing = failing.unwrap_or_default();
+        fact("name", format!("{}{failing}", host.name));
+    }
     fact(
         "state",
         format!("{style}{state}{style:#} for {}", seconds(server.changed_s)),

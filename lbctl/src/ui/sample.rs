@@ -67,6 +67,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
     ServerStatus {
         name: name.parse().unwrap(),
         address: "10.0.0.11:8080".to_owned(),
+        host: None,
         weight: 1,
         admin: Admin::Ready,
         health: Health::Up,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anstyle::AnsiColor;
 use lb_proto::state::{Admin, Health, State};
-use lb_proto::status::{CheckStatus, ServerStatus};
+use lb_proto::status::{CheckStatus, HostStatus, ServerStatus};
 
 use crate::duration;
 
@@ -90,11 +90,33 @@ pub(crate) fn color(server: &ServerStatus) -> AnsiColor {
     }
 }
 
+/// `10.0.0.11:8080`, and the name that led there.
+pub(crate) fn address(server: &ServerStatus) -> String {
+    let address = &server.address;
+    match &server.host {
+        Some(host) if host.resolved => format!("{address} ({})", host.name),
+        _ => address.clone(),
+    }
+}
+
 /// Why a server is in its state, as far as its errors and its last check tell. What a successful check said in
 /// full is of no interest here.
 pub(crate) fn why(server: &ServerStatus) -> String {
     if let Some(ejected) = &server.ejected {
         return ejected.reason.clone();
+    }
+    match &server.host {
+        Some(HostStatus {
+            resolved: false,
+            error: None,
+            ..
+        }) => return "DNS: not looked up yet".to_owned(),
+        Some(HostStatus {
+            resolved,
+            error: Some(error),
+            ..
+        }) if !resolved || server.state != State::Down => return format!("DNS: {error}"),
+        _ => {}
     }
     if !server.check {
         return "no checks".to_owned();
@@ -142,6 +164,33 @@ mod tests {
             why(&sample::down("web02")),
             "L4CON: connection refused by 10.0.0.12:8080"
         );
+    }
+
+    #[test]
+    fn a_name_is_shown_with_where_it_leads() {
+        let mut server = sample::server("web02");
+        let mut host = HostStatus {
+            name: "app.internal".to_owned(),
+            resolved: true,
+            error: None,
+            failing_s: None,
+        };
+        server.host = Some(host.clone());
+        assert_eq!(address(&server), "10.0.0.11:8080 (app.internal)");
+        assert_eq!(why(&server), "L7OK 200");
+        host.error = Some("there is no such name".to_owned());
+        server.host = Some(host.clone());
+        assert_eq!(why(&server), "DNS: there is no such name");
+        let down = ServerStatus {
+            host: Some(host.clone()),
+            ..sample::down("web02")
+        };
+        assert_eq!(why(&down), why(&sample::down("web02")));
+        host.resolved = false;
+        server.host = Some(host);
+        server.address = "app.internal:8080".to_owned();
+        assert_eq!(address(&server), "app.internal:8080");
+        assert_eq!(why(&server), "DNS: there is no such name");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::explain_bind;
+use crate::dns::Names;
 use crate::limits::OpenFiles;
 use crate::state::{BuildError, Loaded, Shared, Snapshot, now};
 use crate::{log, service};
@@ -20,6 +21,7 @@ pub(crate) struct Reloader {
     shared: Arc<Shared>,
     path: PathBuf,
     files: OpenFiles,
+    names: Arc<Names>,
     /// What a running process cannot change is as it was at the start.
     at_start: Global,
     /// One reload at a time.
@@ -28,12 +30,18 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// `path` must be absolute: the same file at every reload.
-    pub(crate) fn new(shared: Arc<Shared>, path: PathBuf, files: OpenFiles) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        path: PathBuf,
+        files: OpenFiles,
+        names: Arc<Names>,
+    ) -> Self {
         Self {
             at_start: shared.snapshot().global.clone(),
             shared,
             path,
             files,
+            names,
             turn: Mutex::new(()),
         }
     }
@@ -77,6 +85,10 @@ impl Reloader {
 
     async fn load_and_swap(&self) -> Result<reply::Reload, ErrorReply> {
         let (config, text) = self.load().await?;
+        let known = self
+            .names
+            .prepare(&config, Some(&self.shared.snapshot()))
+            .await;
         // From here to the end nothing waits: no probe and no call comes between.
         let before = self.shared.snapshot();
         let (most, too_many) = self.files.connections(&config.global);
@@ -92,7 +104,7 @@ impl Reloader {
         }
         let generation = loaded.generation;
         let logging = config.global.log;
-        let snapshot = Snapshot::build(config, loaded, Some(&before), self.shared.threads)
+        let snapshot = Snapshot::build(config, loaded, Some(&before), &known, self.shared.threads)
             .map_err(|error| build_error(&error))?;
         snapshot.settle(&before);
         self.shared.connections.resize(most);

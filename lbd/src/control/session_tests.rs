@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 
 use super::*;
 use crate::control::{Reloader, SocketFile};
+use crate::dns::Names;
 use crate::limits::OpenFiles;
 use crate::state::Shared;
 
@@ -41,7 +42,12 @@ fn daemon() -> Daemon {
     let (listener, file) = ControlSocket::open(&socket, 0o600, None).unwrap();
     let control = Arc::new(Control {
         shared: shared.clone(),
-        reloader: Reloader::new(shared.clone(), config.clone(), OpenFiles::of(1024)),
+        reloader: Reloader::new(
+            shared.clone(),
+            config.clone(),
+            OpenFiles::of(1024),
+            Names::new(),
+        ),
     });
     tokio::spawn(control.serve(listener));
     Daemon {

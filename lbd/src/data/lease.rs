@@ -1,6 +1,6 @@
 //! A session on a server, counted from when the server was picked until this is dropped.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +11,9 @@ use lb_proto::config::Balance;
 use super::thread::Thread;
 use super::view::{Edits, View};
 use crate::state::{Backend, Moved, Server, Who};
+
+/// A server whose name leads nowhere is down and gets no session; nothing listens on port 0.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -109,7 +112,7 @@ impl Lease {
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.backend().config.servers[self.server].address
+        self.server().location.address().unwrap_or(NOWHERE)
     }
 }
 

@@ -87,11 +87,8 @@ impl View {
     /// A server's epoch and address now, by its uid; `None` where it was removed.
     pub(super) fn whereabouts(&self, server: u64) -> Option<(u32, SocketAddr)> {
         let (backend, position) = *self.servers.get(&server)?;
-        let backend = &self.snapshot.backends[backend];
-        Some((
-            backend.servers[position].epoch(),
-            backend.config.servers[position].address,
-        ))
+        let server = &self.snapshot.backends[backend].servers[position];
+        Some((server.epoch(), server.location.address()?))
     }
 
     /// What servers of a backend are picked with, as their shares are now.

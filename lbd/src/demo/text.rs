@@ -146,6 +146,9 @@ mod tests {
         std::fs::write(&path, config(folder.path(), bind, &origins)).unwrap();
         let (config, _) = lb_proto::config::load(&path).unwrap();
         assert_eq!(config.global.socket, folder.path().join("lbd.sock"));
-        assert_eq!(config.backends[0].servers[0].address, origins[0].address);
+        assert_eq!(
+            config.backends[0].servers[0].address.to_string(),
+            origins[0].address.to_string()
+        );
     }
 }

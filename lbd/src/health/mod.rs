@@ -47,8 +47,9 @@ struct NotProbed {
     source: io::Error,
 }
 
-/// Probes a server once, connect and answer within the check's timeout.
-async fn probe(address: SocketAddr, check: &Check) -> Result<Seen, NotProbed> {
+/// Probes a server once, connect and answer within the check's timeout. `fallback_host` is the Host
+/// where the check names none.
+async fn probe(address: SocketAddr, fallback_host: &str, check: &Check) -> Result<Seen, NotProbed> {
     let deadline = Instant::now() + check.timeout;
     let late = |what: &str| format!("{what} within {:?}", check.timeout);
     let stream = match timeout_at(deadline, probe_tcp::connect(address)).await {
@@ -67,7 +68,7 @@ async fn probe(address: SocketAddr, check: &Check) -> Result<Seen, NotProbed> {
             let request = probe_http::Request {
                 method,
                 path,
-                host: host.clone().unwrap_or_else(|| address.to_string()),
+                host: host.as_deref().unwrap_or(fallback_host),
             };
             let answer = probe_http::ask(stream, &request, &check.kind);
             Ok(timeout_at(deadline, answer).await.unwrap_or_else(|_| {
@@ -129,7 +130,7 @@ mod tests {
 
     async fn result(answer: &'static [u8], closes: bool) -> (CheckResult, Option<u16>, String) {
         let address = origin(answer, closes).await;
-        let seen = probe(address, &http(200..=200)).await.unwrap();
+        let seen = probe(address, "app", &http(200..=200)).await.unwrap();
         (seen.result, seen.status, seen.detail)
     }
 
@@ -171,12 +172,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         assert_eq!(
-            probe(address, &tcp()).await.unwrap().result,
+            probe(address, "app", &tcp()).await.unwrap().result,
             CheckResult::L4OK
         );
         drop(listener);
         for check in [tcp(), http(200..=200)] {
-            let seen = probe(address, &check).await.unwrap();
+            let seen = probe(address, "app", &check).await.unwrap();
             assert_eq!(
                 seen,
                 Seen::new(CheckResult::L4CON, "connection refused"),

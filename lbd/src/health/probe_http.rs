@@ -23,7 +23,7 @@ const USER_AGENT: &str = concat!("lbd/", env!("CARGO_PKG_VERSION"));
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
-    pub(super) host: String,
+    pub(super) host: &'a str,
 }
 
 /// Sends the request and judges the answer by what `kind` expects. Takes as long as the server
@@ -46,7 +46,7 @@ async fn exchange(
     let message = http::Request::builder()
         .method(request.method)
         .uri(request.path)
-        .header("host", &request.host)
+        .header("host", request.host)
         .header("user-agent", USER_AGENT)
         .header("connection", "close")
         .body(Empty::<Bytes>::new())?;

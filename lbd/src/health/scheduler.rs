@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_proto::config::Check;
+use lb_proto::config::{Address, Check};
 use lb_proto::name::ServerId;
 use lb_proto::state::Admin;
 use lb_proto::status::CheckStatus;
@@ -51,7 +50,7 @@ struct Scheduler {
 
 /// The check of one server; ends when dropped.
 struct Task {
-    address: SocketAddr,
+    address: Address,
     check: Check,
     handle: AbortHandle,
 }
@@ -82,21 +81,21 @@ impl Scheduler {
                     continue;
                 };
                 let task = match before.remove(&server.uid) {
-                    Some(task) if task.address == address && task.check == *check => task,
-                    _ => self.start(server.clone(), address, check.clone()),
+                    Some(task) if task.address == *address && task.check == *check => task,
+                    _ => self.start(server.clone(), address.clone(), check.clone()),
                 };
                 self.tasks.insert(server.uid, task);
             }
         }
     }
 
-    fn start(&self, server: Arc<Server>, address: SocketAddr, check: Check) -> Task {
+    fn start(&self, server: Arc<Server>, address: Address, check: Check) -> Task {
         let checker = Checker {
             shared: self.shared.clone(),
             verdict: Verdict::new(server.health(), check.rise, check.fall),
             probed: true,
             server,
-            address,
+            host: address.to_string(),
             check: check.clone(),
         };
         let handle = tokio::spawn(checker.run(self.first_probes.clone())).abort_handle();
@@ -111,7 +110,8 @@ impl Scheduler {
 struct Checker {
     shared: Arc<Shared>,
     server: Arc<Server>,
-    address: SocketAddr,
+    /// The address as configured, for want of a Host.
+    host: String,
     check: Check,
     verdict: Verdict,
     /// Whether the last probe could be made at all.
@@ -122,10 +122,10 @@ impl Checker {
     async fn run(mut self, first_probes: Arc<Semaphore>) {
         let server = self.server.clone();
         loop {
-            while server.admin() == Admin::Maint {
+            while server.admin() == Admin::Maint || server.location.address().is_none() {
                 server.check_wake.notified().await;
             }
-            // A wake means that the server went into maint or left it: start over.
+            // A wake means that the server went into maint, left it or moved: start over.
             tokio::select! {
                 biased;
                 () = server.check_wake.notified() => {}
@@ -150,8 +150,11 @@ impl Checker {
     }
 
     async fn check_once(&mut self) {
+        let Some(address) = self.server.location.address() else {
+            return;
+        };
         let began = Instant::now();
-        match probe(self.address, &self.check).await {
+        match probe(address, &self.host, &self.check).await {
             Ok(seen) => self.hear(&seen, began.elapsed()),
             Err(error) => self.skip(&error),
         }
@@ -208,6 +211,7 @@ fn reason(change: Change, seen: &Seen) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use lb_proto::event::Event;

@@ -1,5 +1,6 @@
 //! Changes of a server's state: written, told to data threads, logged and streamed in one place.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use lb_proto::event::Event;
@@ -78,6 +79,53 @@ impl Shared {
         self.report_suspect();
     }
 
+    /// A server's host name leads elsewhere now: as a reload that changes its address.
+    pub(crate) fn relocate(&self, server: &Server, address: SocketAddr, host: &str) {
+        let before = server.location.address();
+        self.readmit(server, "its address has changed");
+        server.location.set(Some(address));
+        server.forget_connections();
+        server.set_last_check(None);
+        let reason = match before {
+            Some(before) => format!("{host} leads to {address} now, no longer to {before}"),
+            None => format!("{host} leads to {address}"),
+        };
+        info!(server = %server.id, reason, "server moved");
+        let health = match server.admin() {
+            Admin::Maint => server.health(),
+            _ => self.fresh_health(server),
+        };
+        if health == server.health() {
+            self.emit_server(server, server.state(), &reason);
+        } else {
+            self.write(server, server.admin(), health, &reason, LogLine::None);
+        }
+        server.check_wake.notify_one();
+        self.nudge();
+    }
+
+    /// A server's host name cannot be looked up: it stays where it is.
+    pub(crate) fn lookup_failed(&self, server: &Server, host: &str, detail: &str) {
+        if server.location.set_trouble(detail, Instant::now()) {
+            return;
+        }
+        let stays = match server.location.address() {
+            Some(address) => format!("it stays at {address}"),
+            None => "it is down until the name leads somewhere".to_owned(),
+        };
+        let reason = format!("{host} cannot be looked up, {detail}: {stays}");
+        warn!(server = %server.id, reason, "server's name does not resolve");
+        self.emit_server(server, server.state(), &reason);
+    }
+
+    /// It could be looked up.
+    pub(crate) fn lookup_works(&self, server: &Server) {
+        if server.location.end_trouble() {
+            info!(server = %server.id, "server's name resolves again");
+            self.emit_server(server, server.state(), "its name resolves again");
+        }
+    }
+
     /// What health starts over with: `down` until checks succeed, unless it would leave its
     /// backend without any server.
     fn fresh_health(&self, server: &Server) -> Health {
@@ -85,6 +133,9 @@ impl Shared {
         let Some(backend) = snapshot.backend(&server.id.backend) else {
             return Health::Unchecked;
         };
+        if server.location.address().is_none() {
+            return Health::Down;
+        }
         let checked = backend.checks(&server.id.server).is_some();
         let others = backend
             .servers

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::ejection::Ejection;
 use super::load::Load;
+use super::location::Location;
 use super::quota::{LogLine, LogQuota};
 use super::ranking::Ranking;
 use super::tally::{PerThread, ServerTally, ThreadId, add};
@@ -71,7 +72,7 @@ pub(crate) enum Who {
     Returning,
 }
 
-/// A server, keyed by name. Its address and weight are the snapshot's.
+/// A server, keyed by name. Its weight is the snapshot's.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) id: ServerId,
@@ -83,6 +84,7 @@ pub(crate) struct Server {
     /// Connections opened under an older epoch are not used again.
     epoch: AtomicU32,
     pub(crate) ejection: Ejection,
+    pub(crate) location: Location,
     pub(crate) load: Arc<Load>,
     /// The server's position in the pool's ranking, if it has one there.
     rank: AtomicUsize,
@@ -123,6 +125,7 @@ impl Server {
             health: AtomicU8::new(health as u8),
             epoch: AtomicU32::new(0),
             ejection: Ejection::default(),
+            location: Location::default(),
             load: Arc::default(),
             rank: AtomicUsize::new(0),
             tallies: PerThread::new(threads),

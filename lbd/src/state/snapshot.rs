@@ -1,15 +1,16 @@
 //! One configuration as it runs: immutable, swapped whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lb_proto::config::{self, Balance, Config};
+use lb_proto::config::{self, Address, Balance, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
 use super::ejection::failures_of;
+use super::location::{Addresses, known};
 use super::ring::Ring;
 use super::server::Pool;
 use super::share::{Standing, next_step, shares};
@@ -59,6 +60,8 @@ pub(crate) struct Backend {
     pub(crate) servers: Vec<Arc<Server>>,
     /// Where keys belong, if servers are picked by one.
     pub(crate) ring: Option<Arc<Ring>>,
+    /// Where each server is as far as was known when this was built.
+    starts: Vec<Option<SocketAddr>>,
     /// Some server has a slow start.
     pub(super) starts_slowly: bool,
     /// Each server's failures, where those count (`outlier`); else empty.
@@ -75,13 +78,15 @@ pub(crate) enum BuildError {
 
 impl Snapshot {
     /// Turns a configuration into one that can run: finds or makes its records, binds what is not
-    /// bound yet. `before` is what runs now, `None` at process start.
+    /// bound yet. `before` is what runs now, `None` at process start; `addresses` is what is known
+    /// of host names.
     ///
     /// Nothing that runs is touched until [`Snapshot::settle`].
     pub(crate) fn build(
         config: Config,
         loaded: Loaded,
         before: Option<&Snapshot>,
+        addresses: &Addresses,
         threads: usize,
     ) -> Result<Self, BuildError> {
         let mut bound: Vec<Arc<Listener>> = before.into_iter().flat_map(Self::listeners).collect();
@@ -95,7 +100,7 @@ impl Snapshot {
             .into_iter()
             .map(|backend| {
                 let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
-                build_backend(backend, old, before.is_none(), threads)
+                build_backend(backend, old, before.is_none(), addresses, threads)
             })
             .collect();
         let backend_index = backends
@@ -125,6 +130,25 @@ impl Snapshot {
 
     pub(crate) fn frontend(&self, name: &FrontendName) -> Option<&Frontend> {
         self.frontends.iter().find(|f| f.config.name == *name)
+    }
+
+    /// The host names of its servers, each once.
+    pub(crate) fn host_names(&self) -> BTreeSet<&str> {
+        let servers = self.backends.iter().flat_map(|b| &b.config.servers);
+        servers.filter_map(|server| server.address.host()).collect()
+    }
+
+    /// What those names lead to, as far as is known.
+    pub(crate) fn addresses(&self) -> Addresses {
+        let backends = self.backends.iter();
+        let servers = backends.flat_map(|b| b.servers.iter().zip(&b.config.servers));
+        servers
+            .filter_map(|(server, config)| {
+                let host = config.address.host()?;
+                let address = server.location.address()?;
+                Some((host.to_owned(), address.ip()))
+            })
+            .collect()
     }
 
     fn listeners(&self) -> impl Iterator<Item = Arc<Listener>> {
@@ -165,8 +189,9 @@ impl Backend {
             .map(|_| check)
     }
 
-    pub(crate) fn address(&self, name: &ServerName) -> Option<SocketAddr> {
-        self.server_config(name).map(|server| server.address)
+    /// As configured.
+    pub(crate) fn address(&self, name: &ServerName) -> Option<&Address> {
+        self.server_config(name).map(|server| &server.address)
     }
 
     pub(crate) fn server_config(&self, name: &ServerName) -> Option<&config::Server> {
@@ -244,17 +269,20 @@ impl Backend {
             .servers
             .iter()
             .any(|s| keeps_health(s) && s.state() == State::Up);
-        for server in &self.servers {
+        for (server, start) in self.servers.iter().zip(&self.starts) {
             let checked = self.checks(&server.id.server).is_some();
             let moved = !keeps_health(server);
             if moved || self.config.outlier.is_none() {
                 server.ejection.end();
             }
             if moved {
+                server.location.set(*start);
+                server.location.end_trouble();
                 server.forget_connections();
                 server.set_last_check(None);
             }
             let health = match (checked, moved) {
+                _ if server.location.address().is_none() => Health::Down,
                 (false, _) => Health::Unchecked,
                 (true, true) if somebody_stays => Health::Down,
                 (true, true) => Health::Unchecked,
@@ -314,6 +342,7 @@ fn build_backend(
     config: config::Backend,
     old: Option<&Backend>,
     first_start: bool,
+    addresses: &Addresses,
     threads: usize,
 ) -> Backend {
     let pool = old.map(|b| b.pool.clone()).unwrap_or_default();
@@ -328,20 +357,29 @@ fn build_backend(
             .iter()
             .any(|s| s.state() == State::Up && index.contains_key(&s.id.server))
     });
+    let starts: Vec<_> = config
+        .servers
+        .iter()
+        .map(|server| known(&server.address, addresses))
+        .collect();
     let servers = config
         .servers
         .iter()
-        .map(|server| {
+        .zip(&starts)
+        .map(|(server, start)| {
             if let Some(record) = old.and_then(|b| b.server(&server.name)) {
                 return record.clone();
             }
             let checked = config.health.is_some() && server.check;
-            let health = match checked && !first_start && somebody_stays {
+            let waits = checked && !first_start && somebody_stays;
+            let health = match waits || start.is_none() {
                 true => Health::Down,
                 false => Health::Unchecked,
             };
             let id = ServerId::new(&config.name, &server.name);
-            Arc::new(Server::new(id, pool.clone(), health, threads))
+            let record = Server::new(id, pool.clone(), health, threads);
+            record.location.set(*start);
+            Arc::new(record)
         })
         .collect::<Vec<_>>();
     Backend {
@@ -351,6 +389,7 @@ fn build_backend(
         config,
         pool,
         servers,
+        starts,
         index,
     }
 }

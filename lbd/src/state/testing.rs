@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lb_proto::config;
 use lb_proto::name::ServerId;
 
-use super::{Loaded, Server, Shared, Snapshot};
+use super::{Addresses, Loaded, Server, Shared, Snapshot};
 
 impl Shared {
     /// Runs `text`, as at process start.
@@ -41,5 +41,5 @@ fn snapshot(text: &str, before: Option<&Snapshot>) -> Snapshot {
         at: super::now(),
         sha256: String::new(),
     };
-    Snapshot::build(config, loaded, before, 1).unwrap()
+    Snapshot::build(config, loaded, before, &Addresses::new(), 1).unwrap()
 }

@@ -1,12 +1,13 @@
 //! `[global]`: the process, its socket and its log.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::table::{Shape, Table, Value};
 use crate::DEFAULT_SOCKET;
 use crate::config::problem::Fault;
-use crate::config::{Global, Log, LogFormat, LogLevel, units};
+use crate::config::{Global, Log, LogFormat, LogLevel, address, units};
 
 const GLOBAL: Shape = Shape {
     what: "[global]",
@@ -19,6 +20,7 @@ const GLOBAL: Shape = Shape {
         "socket_group",
         "state_dir",
         "shutdown_timeout",
+        "resolvers",
         "log",
     ],
     later: &[("access_log", "requests are not logged in this version")],
@@ -61,6 +63,7 @@ fn built_in() -> Global {
         socket_group: None,
         state_dir: PathBuf::from("/var/lib/lbd"),
         shutdown_timeout: Duration::from_secs(30),
+        resolvers: Vec::new(),
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,
@@ -83,11 +86,21 @@ fn given(table: Table<'_>, defaults: Global) -> Global {
             .unwrap_or(defaults.socket_mode),
         socket_group: group.map(str::to_owned),
         state_dir: state_dir.map_or(defaults.state_dir, PathBuf::from),
+        resolvers: resolvers(table),
         shutdown_timeout: table
             .parse("shutdown_timeout", units::timeout)
             .unwrap_or(defaults.shutdown_timeout),
         log: log.map_or(defaults.log, |table| given_log(table, defaults.log)),
     }
+}
+
+fn resolvers(table: Table<'_>) -> Vec<SocketAddr> {
+    let given = table.get("resolvers").and_then(|value| value.list());
+    given
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|value| value.parse(address::resolver))
+        .collect()
 }
 
 fn given_log(table: Table<'_>, defaults: Log) -> Log {

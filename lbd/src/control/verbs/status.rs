@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use lb_proto::config;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerId};
 use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
-    BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, SCHEMA, ServerStatus, Status,
+    BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, HostStatus, SCHEMA, ServerStatus,
+    Status,
 };
 
 use super::{find_server, unknown};
@@ -103,13 +105,32 @@ fn backend_frame(backend: &Backend) -> BackendStatus {
     }
 }
 
+fn address(server: &Server, config: Option<&config::Server>) -> String {
+    match (server.location.address(), config) {
+        (Some(address), _) => address.to_string(),
+        (None, config) => config.map(|c| c.address.to_string()).unwrap_or_default(),
+    }
+}
+
+fn host(server: &Server, config: &config::Server) -> Option<HostStatus> {
+    let name = config.address.host()?;
+    let trouble = server.location.trouble();
+    Some(HostStatus {
+        name: name.to_owned(),
+        resolved: server.location.address().is_some(),
+        failing_s: trouble.as_ref().map(|t| t.since.elapsed().as_secs()),
+        error: trouble.map(|t| t.detail),
+    })
+}
+
 pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus {
     let name = &server.id.server;
     let config = backend.server_config(name);
     let (admin, health) = (server.admin(), server.health());
     ServerStatus {
         name: name.clone(),
-        address: config.map(|c| c.address.to_string()).unwrap_or_default(),
+        address: address(server, config),
+        host: config.and_then(|config| host(server, config)),
         weight: config.map_or(0, |c| c.weight),
         admin,
         health,
