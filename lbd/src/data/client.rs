@@ -61,7 +61,7 @@ pub(super) struct Client {
     unwritten: Cell<bool>,
     /// Somebody waits for that to be written.
     wants_written: Cell<bool>,
-    /// The answer's body was given up before its end.
+    /// The answer's body was given up before its end, or nobody is there to take it.
     abandoned: Cell<bool>,
     /// It has asked for something.
     served: Cell<bool>,
@@ -205,6 +205,11 @@ impl Client {
 
     /// The answer's body was given up before its end: nothing can follow it.
     pub(super) fn answer_abandoned(&self) {
+        self.abandoned.set(true);
+    }
+
+    /// The client has gone away.
+    pub(super) fn leave(&self) {
         self.abandoned.set(true);
     }
 
