@@ -209,6 +209,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/data/header_rules.rs",
         "lbd/src/data/client_address.rs",
         "lbd/src/state/networks.rs",
+        "lbd/src/state/failures.rs",
         "lbd/src/data/sticky.rs",
         "lbd/src/data/cache_control.rs",
         "lbd/src/data/balance/",

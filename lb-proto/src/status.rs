@@ -91,6 +91,17 @@ pub struct ServerStatus {
     pub last_check: Option<CheckStatus>,
     /// Seconds since its state last changed.
     pub changed_s: u64,
+    /// Present while it gets no new sessions because it failed too often (`outlier`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected: Option<Ejected>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejected {
+    /// Seconds until it gets sessions again.
+    pub left_s: u64,
+    /// What it did, as in "10 errors within 10s".
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use crate::control::{
 use crate::limits::OpenFiles;
 use crate::signals::{Asked, Signals};
 use crate::state::{BuildError, Shared, Snapshot};
-use crate::{data, health, log, service};
+use crate::{data, health, log, service, state};
 
 /// How often the stop looks whether data threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
@@ -149,6 +149,7 @@ impl Daemon {
             shared: shared.clone(),
             reloader,
         });
+        tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().serve(socket));
         Ok(Self {

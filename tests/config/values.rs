@@ -87,6 +87,11 @@ fn what_is_given_is_kept() {
 
     let backend = &config.backends[0];
     assert_eq!(backend.timeouts.server, seconds(60));
+    let outlier = backend.outlier.expect("it is given");
+    assert_eq!(
+        (outlier.errors, outlier.window, outlier.eject),
+        (10, seconds(10), seconds(30))
+    );
     let weights: Vec<_> = backend.servers.iter().map(|s| s.weight).collect();
     assert_eq!(weights, [1, 2, 1]);
     assert!(!backend.servers[2].check);

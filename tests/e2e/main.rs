@@ -16,6 +16,7 @@ mod hop_by_hop;
 mod limits;
 mod malformed;
 mod messages;
+mod outlier;
 mod rate_limit;
 mod reload;
 mod retries;

@@ -175,6 +175,8 @@ pub struct Backend {
     pub retries: u32,
     /// A retry goes to another server.
     pub redispatch: bool,
+    /// `None`: servers are judged by checks alone.
+    pub outlier: Option<Outlier>,
     pub timeouts: ServerTimeouts,
     /// `None`: clients are not tied to a server.
     pub sticky: Option<Sticky>,
@@ -226,6 +228,15 @@ impl Balance {
             Self::RoundRobin => "roundrobin",
         }
     }
+}
+
+/// A server that fails `errors` times within `window` gets no new sessions for `eject`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlier {
+    /// At least 1.
+    pub errors: u32,
+    pub window: Duration,
+    pub eject: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -128,6 +128,9 @@ fn timeless(mut status: StatusReply) -> StatusReply {
     status.daemon.uptime_s = 0;
     for server in status.backends.iter_mut().flat_map(|b| &mut b.servers) {
         server.changed_s = 0;
+        if let Some(ejected) = &mut server.ejected {
+            ejected.left_s = 0;
+        }
         if let Some(check) = &mut server.last_check {
             check.at.clear();
             check.latency_ms = 0.0;

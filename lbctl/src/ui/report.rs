@@ -130,6 +130,11 @@ fn heading(backend: &BackendStatus, canvas: &Canvas) -> String {
             many => format!("{many} servers"),
         }
     );
+    let ejected = backend.servers.iter().filter(|s| s.ejected.is_some());
+    match ejected.count() {
+        0 => {}
+        count => _ = write!(text, ", {count} of them ejected"),
+    }
     if backend.queued > 0 {
         let _ = write!(text, ", {} requests queued", backend.queued);
     }
@@ -158,7 +163,7 @@ fn row(server: &ServerStatus) -> Vec<Field> {
 fn state(server: &ServerStatus) -> Field {
     Field {
         text: words::state(server),
-        color: Some(words::color(server.state)),
+        color: Some(words::color(server)),
     }
 }
 
@@ -179,7 +184,7 @@ fn latency(server: &ServerStatus) -> String {
 
 fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> String {
     let style = match canvas.color {
-        true => words::color(server.state).on_default(),
+        true => words::color(server).on_default(),
         false => Style::new(),
     };
     let state = words::state(server);
@@ -193,6 +198,16 @@ fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> S
         "state",
         format!("{style}{state}{style:#} for {}", seconds(server.changed_s)),
     );
+    if let Some(ejected) = &server.ejected {
+        fact(
+            "ejected",
+            format!(
+                "{}, no new sessions for {}",
+                ejected.reason,
+                seconds(ejected.left_s)
+            ),
+        );
+    }
     fact("admin", server.admin.to_string());
     fact("health", health(server));
     if let Some(check) = &server.last_check {

@@ -89,6 +89,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
             detail: "200 OK".to_owned(),
         }),
         changed_s: 192,
+        ejected: None,
     }
 }
 

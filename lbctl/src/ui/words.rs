@@ -70,14 +70,19 @@ pub(crate) fn latency(millis: f64) -> String {
 
 /// The state, and what hides behind it: a server that is down may be drained as well.
 pub(crate) fn state(server: &ServerStatus) -> String {
+    if let Some(ejected) = &server.ejected {
+        let left = duration::words(Duration::from_secs(ejected.left_s));
+        return format!("{}, ejected {left}", server.state);
+    }
     match (server.state, server.admin) {
         (State::Down, Admin::Drain) => "down, drain".to_owned(),
         (state, _) => state.to_string(),
     }
 }
 
-pub(crate) fn color(state: State) -> AnsiColor {
-    match state {
+pub(crate) fn color(server: &ServerStatus) -> AnsiColor {
+    match server.state {
+        _ if server.ejected.is_some() => AnsiColor::Yellow,
         State::Up => AnsiColor::Green,
         State::Down => AnsiColor::Red,
         State::Drain => AnsiColor::Yellow,
@@ -85,9 +90,12 @@ pub(crate) fn color(state: State) -> AnsiColor {
     }
 }
 
-/// Why a server is in its state, as far as its last check tells. What a successful check said in
+/// Why a server is in its state, as far as its errors and its last check tell. What a successful check said in
 /// full is of no interest here.
 pub(crate) fn why(server: &ServerStatus) -> String {
+    if let Some(ejected) = &server.ejected {
+        return ejected.reason.clone();
+    }
     if !server.check {
         return "no checks".to_owned();
     }
@@ -105,6 +113,8 @@ pub(crate) fn why(server: &ServerStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lb_proto::status::Ejected;
+
     use super::*;
     use crate::ui::sample;
 
@@ -132,6 +142,19 @@ mod tests {
             why(&sample::down("web02")),
             "L4CON: connection refused by 10.0.0.12:8080"
         );
+    }
+
+    #[test]
+    fn an_ejected_server_says_what_it_did_and_for_how_long() {
+        let server = ServerStatus {
+            ejected: Some(Ejected {
+                left_s: 12,
+                reason: "10 errors within 10s".to_owned(),
+            }),
+            ..sample::server("web02")
+        };
+        assert_eq!(state(&server), "up, ejected 12s");
+        assert_eq!(why(&server), "10 errors within 10s");
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Account {
     pub(super) fn connect_error(&self) {
         if let Some(lease) = &self.lease {
             add(&lease.server().tally(self.thread.id).connect_errors, 1);
+            lease.failed(&self.thread);
         }
     }
 
@@ -45,6 +46,14 @@ impl Account {
     pub(super) fn response_error(&self) {
         if let Some(lease) = &self.lease {
             add(&lease.server().tally(self.thread.id).response_errors, 1);
+            lease.failed(&self.thread);
+        }
+    }
+
+    /// The leased server answered that it cannot.
+    pub(super) fn server_error(&self) {
+        if let Some(lease) = &self.lease {
+            lease.failed(&self.thread);
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::thread::Thread;
 use super::view::{Edits, View};
@@ -78,6 +79,15 @@ impl Lease {
     /// The server's position in its backend.
     pub(super) fn position(&self) -> usize {
         self.server
+    }
+
+    /// The server failed at what it was asked.
+    pub(super) fn failed(&self, thread: &Thread) {
+        if let Some(failures) = self.backend().failures.get(self.server)
+            && failures.count(Instant::now())
+        {
+            thread.shared.report_suspect();
+        }
     }
 
     pub(super) fn address(&self) -> SocketAddr {

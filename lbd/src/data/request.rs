@@ -208,6 +208,9 @@ fn pass_on(
         exchange,
         upgrades,
     } = arrived;
+    if head.status.is_server_error() {
+        account.server_error();
+    }
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && !upgrades {
         account.response_error();

@@ -10,7 +10,7 @@ use super::balance::Rotation;
 use super::header_rules::HeaderRules;
 use super::route::Routes;
 use super::sticky::Sticky;
-use crate::state::Snapshot;
+use crate::state::{Backend, Server, Snapshot};
 
 /// Counted without atomics: a request holds one, and never sees half a reload.
 #[derive(Debug)]
@@ -103,16 +103,25 @@ impl View {
         {
             return rotation.clone();
         }
-        let servers = backend_state
-            .servers
-            .iter()
-            .zip(&backend_state.config.servers)
-            .enumerate();
-        let taking = servers
-            .filter(|(_, (server, _))| server.state().takes_new_sessions())
-            .map(|(i, (_, config))| (i, config.weight));
-        let rotation = Rc::new(Rotation::new(taking));
+        let rotation = Rotation::new(taking(backend_state, |server| !server.ejection.is_on()));
+        // An ejected server that may be ill is better than none.
+        let rotation = Rc::new(match rotation.is_empty() {
+            true => Rotation::new(taking(backend_state, |_| true)),
+            false => rotation,
+        });
         rotations[backend] = Some((version, rotation.clone()));
         rotation
     }
+}
+
+/// The servers of a backend that take new sessions and that `suits`, with their weights.
+fn taking(
+    backend: &Backend,
+    suits: impl Fn(&Server) -> bool,
+) -> impl Iterator<Item = (usize, u16)> {
+    let servers = backend.servers.iter().zip(&backend.config.servers);
+    servers
+        .enumerate()
+        .filter(move |(_, (server, _))| server.state().takes_new_sessions() && suits(server))
+        .map(|(i, (_, config))| (i, config.weight))
 }

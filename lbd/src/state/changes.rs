@@ -1,9 +1,12 @@
 //! Changes of a server's state: written, told to data threads, logged and streamed in one place.
 
+use std::time::Instant;
+
 use lb_proto::event::Event;
 use lb_proto::state::{Admin, Health, State};
 use tracing::{info, warn};
 
+use super::ejection::Term;
 use super::quota::LogLine;
 use super::{Server, Shared};
 
@@ -25,6 +28,8 @@ impl Shared {
             server.health()
         };
         let log = LogLine::Operator;
+        // Before the state is written, which ends it silently.
+        self.readmit(server, &format!("{admin} {reason}"));
         self.write(server, admin, health, &format!("{admin} {reason}"), log);
         if (was == Admin::Maint) != (admin == Admin::Maint) {
             server.check_wake.notify_one();
@@ -38,6 +43,39 @@ impl Shared {
         }
         let log = server.log_quota();
         self.write(server, server.admin(), health, reason, log);
+    }
+
+    /// Gives a server no new sessions until then, for it fails too often.
+    pub(super) fn eject(&self, server: &Server, until: Instant, reason: &str) {
+        server.ejection.begin(Term {
+            until,
+            reason: reason.to_owned(),
+        });
+        server.pool_changed();
+        if server.log_quota() != LogLine::None {
+            let time = until.saturating_duration_since(Instant::now());
+            let seconds = time.as_millis().div_ceil(1000);
+            warn!(server = %server.id, reason, seconds, "server ejected");
+        }
+        self.emit_server(server, server.state(), &format!("ejected: {reason}"));
+    }
+
+    /// Lets a server back, if it is ejected.
+    pub(super) fn readmit(&self, server: &Server, reason: &str) {
+        if !server.ejection.end() {
+            return;
+        }
+        server.pool_changed();
+        if server.log_quota() != LogLine::None {
+            info!(server = %server.id, reason, "server no longer ejected");
+        }
+        self.emit_server(
+            server,
+            server.state(),
+            &format!("no longer ejected: {reason}"),
+        );
+        // Another one may be ejected in its place.
+        self.report_suspect();
     }
 
     /// What health starts over with: `down` until checks succeed, unless it would leave its
@@ -68,13 +106,19 @@ impl Shared {
         if was != state {
             self.nudge();
         }
+        self.emit_server(server, was, reason);
+    }
+
+    fn emit_server(&self, server: &Server, was: State, reason: &str) {
+        let (admin, health) = (server.admin(), server.health());
         self.emit(Event::Server {
             at: now(),
             server: server.id.clone(),
             was,
-            state,
+            state: State::of(admin, health),
             admin,
             health,
+            ejected: server.ejection.is_on(),
             reason: reason.to_owned(),
         });
     }

@@ -5,6 +5,8 @@
 //! admin state and health; data threads write sessions and tallies.
 
 mod changes;
+mod ejection;
+mod failures;
 mod gate;
 mod limit;
 mod listener;
@@ -22,9 +24,11 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use lb_proto::event::Event;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 pub(crate) use changes::now;
+pub(crate) use ejection::{run as run_ejections, seconds_left};
+pub(crate) use failures::Failures;
 pub(crate) use gate::{Gate, Refusal};
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
@@ -50,6 +54,8 @@ pub(crate) struct Shared {
     /// Data threads wake on it to look at the snapshot, the pools and the phase again.
     phase: watch::Sender<Phase>,
     events: broadcast::Sender<Event>,
+    /// A server has failed often enough to be looked at.
+    suspects: Notify,
     /// Client connections at once, all frontends.
     pub(crate) connections: Limit,
     pub(crate) threads: usize,
@@ -62,6 +68,7 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             phase: watch::Sender::new(Phase::Running),
             events: broadcast::Sender::new(EVENT_BACKLOG),
+            suspects: Notify::new(),
             connections: Limit::new(max_connections),
             threads,
             started: Instant::now(),
@@ -103,6 +110,11 @@ impl Shared {
 
     pub(crate) fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Has somebody look at the servers that fail too often.
+    pub(crate) fn report_suspect(&self) {
+        self.suspects.notify_one();
     }
 
     /// Wakes the data threads.

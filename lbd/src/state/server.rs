@@ -9,6 +9,7 @@ use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{CheckStatus, Errors};
 use tokio::sync::Notify;
 
+use super::ejection::Ejection;
 use super::quota::{LogLine, LogQuota};
 use super::tally::{PerThread, ServerTally, ThreadId, add};
 
@@ -50,6 +51,7 @@ pub(crate) struct Server {
     health: AtomicU8,
     /// Connections opened under an older epoch are not used again.
     epoch: AtomicU32,
+    pub(crate) ejection: Ejection,
     sessions: AtomicU64,
     sessions_max: AtomicU64,
     tallies: PerThread<ServerTally>,
@@ -76,6 +78,7 @@ impl Server {
             admin: AtomicU8::new(Admin::Ready as u8),
             health: AtomicU8::new(health as u8),
             epoch: AtomicU32::new(0),
+            ejection: Ejection::default(),
             sessions: AtomicU64::new(0),
             sessions_max: AtomicU64::new(0),
             tallies: PerThread::new(threads),
@@ -117,6 +120,9 @@ impl Server {
         self.admin.store(admin as u8, Ordering::SeqCst);
         self.health.store(health as u8, Ordering::SeqCst);
         let state = self.state();
+        if state != State::Up {
+            self.ejection.end();
+        }
         if was != state {
             self.seen().changed = Instant::now();
             self.pool.changed();
@@ -125,6 +131,11 @@ impl Server {
             self.forget_connections();
         }
         (was, state)
+    }
+
+    /// Who gets new sessions may have changed.
+    pub(super) fn pool_changed(&self) {
+        self.pool.changed();
     }
 
     /// Makes idle connections to it unusable: it is down, or lives elsewhere now.
@@ -155,7 +166,8 @@ impl Server {
         let state = self.state();
         match who {
             Who::Anybody => state.takes_new_sessions(),
-            Who::Returning => state.takes_returning_clients(),
+            // It is ill: better another server, unless there is none, and then it is anybody's.
+            Who::Returning => state.takes_returning_clients() && !self.ejection.is_on(),
         }
     }
 

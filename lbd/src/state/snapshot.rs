@@ -8,8 +8,9 @@ use lb_proto::config::{self, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
+use super::ejection::failures_of;
 use super::server::Pool;
-use super::{BindError, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
+use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
 
 /// Where a configuration came from.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub(crate) struct Backend {
     pub(crate) pool: Arc<Pool>,
     /// In the order of `config.servers`.
     pub(crate) servers: Vec<Arc<Server>>,
+    /// Each server's failures, where those count (`outlier`); else empty.
+    pub(crate) failures: Vec<Arc<Failures>>,
     index: HashMap<ServerName, usize>,
 }
 
@@ -175,6 +178,9 @@ impl Backend {
         for server in &self.servers {
             let checked = self.checks(&server.id.server).is_some();
             let moved = !keeps_health(server);
+            if (moved || self.config.outlier.is_none()) && server.ejection.end() {
+                server.pool_changed();
+            }
             if moved {
                 server.forget_connections();
                 server.set_last_check(None);
@@ -261,8 +267,9 @@ fn build_backend(
             let id = ServerId::new(&config.name, &server.name);
             Arc::new(Server::new(id, pool.clone(), health, threads))
         })
-        .collect();
+        .collect::<Vec<_>>();
     Backend {
+        failures: failures_of(config.outlier, &servers, old),
         config,
         pool,
         servers,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::header_rules::Of;
 use super::table::{Shape, Table, Value, name};
-use super::{header_rules, health, server, sticky, timeouts};
+use super::{header_rules, health, outlier, server, sticky, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
 use crate::config::{Backend, Balance, Server, ServerTimeouts};
@@ -19,19 +19,14 @@ const BACKEND: Shape = Shape {
         "health",
         "retries",
         "redispatch",
+        "outlier",
         "sticky",
         "request_headers",
         "response_headers",
         "timeouts",
         "servers",
     ],
-    later: &[
-        ("queue", "requests are not queued in this version"),
-        (
-            "outlier",
-            "servers are judged by health checks alone in this version",
-        ),
-    ],
+    later: &[("queue", "requests are not queued in this version")],
 };
 
 const DEFAULT_RETRIES: u32 = 3;
@@ -58,6 +53,7 @@ pub(super) fn read<'a>(
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
+        outlier: table.get("outlier").and_then(outlier::read),
         timeouts: timeouts::of_backend(table, defaults),
         request_headers: header_rules::read(table.get("request_headers"), Of::Request),
         response_headers: header_rules::read(table.get("response_headers"), Of::Response),

@@ -1,15 +1,17 @@
 //! `status`: how everything is, or one backend or server of it.
 
+use std::time::Instant;
+
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerId};
 use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
-    BackendStatus, ConfigStatus, Daemon, FrontendStatus, SCHEMA, ServerStatus, Status,
+    BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, SCHEMA, ServerStatus, Status,
 };
 
 use super::{find_server, unknown};
-use crate::state::{Backend, Frontend, Server, Shared, Snapshot};
+use crate::state::{Backend, Frontend, Server, Shared, Snapshot, seconds_left};
 
 pub(in crate::control) fn run(call: &StatusCall, shared: &Shared) -> Result<Status, ErrorReply> {
     let snapshot = shared.snapshot();
@@ -121,5 +123,9 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         errors: server.errors(),
         last_check: server.last_check(),
         changed_s: server.changed().elapsed().as_secs(),
+        ejected: server.ejection.term().map(|term| Ejected {
+            left_s: seconds_left(&term, Instant::now()),
+            reason: term.reason,
+        }),
     }
 }

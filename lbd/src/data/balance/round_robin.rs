@@ -43,6 +43,10 @@ impl Rotation {
         }
     }
 
+    pub(in crate::data) fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+
     /// The server whose turn it is, as a position.
     pub(in crate::data) fn at(&self, turn: u64) -> Option<usize> {
         let turn = turn.checked_rem(self.slots)?;
