@@ -203,10 +203,14 @@ fn libraries_stop_where_they_belong() {
 /// sleep.
 #[test]
 fn what_decides_takes_no_socket_clock_or_random_source() {
-    const PURE: [&str; 10] = [
+    const PURE: &[&str] = &[
         "lbd/src/data/route.rs",
         "lbd/src/data/headers.rs",
+        "lbd/src/data/header_rules.rs",
+        "lbd/src/data/client_address.rs",
+        "lbd/src/state/networks.rs",
         "lbd/src/data/sticky.rs",
+        "lbd/src/data/cache_control.rs",
         "lbd/src/data/balance/",
         "lbd/src/health/verdict.rs",
         "lbctl/src/rolling.rs",

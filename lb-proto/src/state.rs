@@ -57,6 +57,11 @@ impl State {
     pub fn takes_new_sessions(self) -> bool {
         self == Self::Up
     }
+
+    /// Whether the server may be given a session of a client whose cookie names it.
+    pub fn takes_returning_clients(self) -> bool {
+        matches!(self, Self::Up | Self::Drain)
+    }
 }
 
 macro_rules! words {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb_proto::config::{
-    self, Action, CheckKind, Config, HostPattern, LogFormat, LogLevel, PathPattern, Piece,
+    self, Action, CheckKind, Config, HeaderRules, HostPattern, LogFormat, LogLevel, PathPattern,
+    Piece, SameSite, Sticky,
 };
 
 fn read(text: &str) -> Config {
@@ -39,6 +40,7 @@ fn what_is_not_given_has_its_default() {
         seconds(3600)
     );
     assert!(frontend.trusted_proxies.is_empty() && frontend.routes.is_empty());
+    assert!(frontend.allow.is_none() && frontend.deny.is_empty() && frontend.rate_limit.is_none());
     assert_eq!(frontend.max_connections, None);
 
     let backend = &config.backends[0];
@@ -75,6 +77,14 @@ fn what_is_given_is_kept() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    let allowed: Vec<_> = frontend.allow.iter().flatten().collect();
+    assert_eq!(
+        allowed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "192.0.2.0/24"]
+    );
+    assert_eq!(frontend.deny.len(), 1);
+    let limit = frontend.rate_limit.expect("it is given");
+    assert_eq!((limit.requests, limit.per), (100, seconds(10)));
     // One overridden, the others as in [defaults].
     assert_eq!(frontend.timeouts.request, seconds(5));
     assert_eq!(frontend.timeouts.keep_alive, seconds(60));
@@ -129,6 +139,49 @@ fn routes_say_which_requests_and_what_becomes_of_them() {
     assert_eq!(old.action, Action::Redirect { to, status: 301 });
     assert_eq!(secret.path, Some(PathPattern::Exact("/secret".to_owned())));
     assert_eq!(secret.action, Action::Respond { status: 403 });
+}
+
+#[test]
+fn stickiness_has_the_defaults_of_a_session_cookie() {
+    let config = read(include_str!("cases/valid_sticky.toml"));
+    let [app, plain] = &config.backends[..] else {
+        panic!("two backends");
+    };
+    let given = Sticky {
+        cookie: "SRVID".to_owned(),
+        secure: true,
+        same_site: Some(SameSite::None),
+        http_only: false,
+        max_age: Some(seconds(30 * 86_400)),
+        path: "/app".to_owned(),
+        domain: Some("example.com".to_owned()),
+    };
+    assert_eq!(app.sticky, Some(given));
+    let default = Sticky {
+        cookie: "SRVID".to_owned(),
+        secure: false,
+        same_site: None,
+        http_only: true,
+        max_age: None,
+        path: "/".to_owned(),
+        domain: None,
+    };
+    assert_eq!(plain.sticky, Some(default));
+    let cookies: Vec<_> = app.servers.iter().map(|s| s.cookie.as_str()).collect();
+    assert_eq!(cookies, ["web01", "w2"]);
+}
+
+#[test]
+fn header_rules_are_kept_with_names_in_lower_case() {
+    let config = read(include_str!("cases/valid_sticky.toml"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let rules = HeaderRules {
+        remove: vec!["x-debug".to_owned()],
+        set: vec![pair("x-env", "prod"), pair("host", "app.local:8080")],
+        add: vec![pair("x-tag", "a"), pair("x-tag", "b"), pair("x-one", "1")],
+    };
+    assert_eq!(config.backends[0].request_headers, rules);
+    assert_eq!(config.backends[1].request_headers, HeaderRules::default());
 }
 
 #[test]

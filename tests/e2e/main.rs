@@ -1,5 +1,6 @@
 //! lbd and lbctl as built programs, against real origins on free ports. Needs nothing but cargo.
 
+mod access;
 mod accounting;
 mod admin;
 mod answers;
@@ -9,10 +10,12 @@ mod exit_codes;
 mod failover;
 mod forwarded;
 mod framing;
+mod header_rules;
 mod health;
 mod hop_by_hop;
 mod limits;
 mod malformed;
+mod rate_limit;
 mod reload;
 mod retries;
 mod routes;
@@ -21,6 +24,7 @@ mod service;
 mod socket;
 mod socket_file;
 mod spread;
+mod sticky;
 mod stop;
 mod streaming;
 mod terminal;

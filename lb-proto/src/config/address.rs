@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::problem::Fault;
 
@@ -57,17 +57,28 @@ pub(super) fn server(text: &str) -> Result<SocketAddr, Fault> {
     Ok(address)
 }
 
-/// `10.0.0.0/8`, or one address; bits beyond the prefix are dropped, as HAProxy does.
+/// `10.0.0.0/8`, or one address; bits beyond the prefix are dropped, as HAProxy does. IPv4 in IPv6's
+/// clothes (`::ffff:10.0.0.0/104`) is IPv4, as clients' addresses are.
 pub(super) fn network(text: &str) -> Result<IpNet, Fault> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
+        return Ok(IpNet::from(address.to_canonical()));
     }
-    text.parse::<IpNet>().map(|net| net.trunc()).map_err(|_| {
+    text.parse::<IpNet>().map(canonical).map_err(|_| {
         Fault::new(
             format!("`{text}` is not a network"),
             "write an address and a prefix length, as in \"10.0.0.0/8\" or \"2001:db8::/32\", or one address",
         )
     })
+}
+
+fn canonical(net: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    match (net.addr().to_canonical(), net.prefix_len()) {
+        (IpAddr::V4(address), prefix) if net.addr().is_ipv6() && prefix >= MAPPED => {
+            Ipv4Net::new(address, prefix - MAPPED).map_or(net.trunc(), |net| net.trunc().into())
+        }
+        _ => net.trunc(),
+    }
 }
 
 /// What stands before the last colon, and the port after it.
@@ -157,6 +168,9 @@ mod tests {
         assert_eq!(parsed("10.1.2.3/8").as_deref(), Ok("10.0.0.0/8"));
         assert_eq!(parsed("10.1.2.3").as_deref(), Ok("10.1.2.3/32"));
         assert_eq!(parsed("::1").as_deref(), Ok("::1/128"));
+        assert_eq!(parsed("::ffff:10.0.0.1").as_deref(), Ok("10.0.0.1/32"));
+        assert_eq!(parsed("::ffff:10.0.0.0/104").as_deref(), Ok("10.0.0.0/8"));
+        assert_eq!(parsed("::/0").as_deref(), Ok("::/0"));
         assert!(network("10.0.0.0/33").is_err() && network("office").is_err());
     }
 }

@@ -43,17 +43,49 @@ pub(super) fn run(facts: &Facts<'_>, report: &Report<'_>) {
 }
 
 /// Two servers of one backend cannot share a name; `names` has each with its place.
-pub(super) fn unique_servers(names: &[(&str, usize)], report: &Report<'_>) {
-    let mut first = HashMap::with_capacity(names.len());
-    for (name, at) in names {
-        if let Some(other) = first.insert(*name, *at) {
-            report.wrong(
-                *at,
-                Fault::new(
-                    format!("two servers of this backend are named `{name}`"),
-                    format!("rename one; the first is on line {}", report.line_of(other)),
+pub(super) fn unique_servers<'a>(
+    names: impl Iterator<Item = (&'a str, usize)>,
+    report: &Report<'_>,
+) {
+    repeated(names, |name, at, first| {
+        report.wrong(
+            at,
+            Fault::new(
+                format!("two servers of this backend are named `{name}`"),
+                format!("rename one; the first is on line {}", report.line_of(first)),
+            ),
+        );
+    });
+}
+
+/// Nor can they share the value of the cookie that tells them apart.
+pub(super) fn unique_cookies<'a>(
+    cookies: impl Iterator<Item = (&'a str, usize)>,
+    report: &Report<'_>,
+) {
+    repeated(cookies, |cookie, at, first| {
+        report.wrong(
+            at,
+            Fault::new(
+                format!("two servers of this backend have the cookie `{cookie}`"),
+                format!(
+                    "give one another `cookie`; the first is on line {}, where a server without `cookie` has its name for one",
+                    report.line_of(first)
                 ),
-            );
+            ),
+        );
+    });
+}
+
+/// Hears of every text that was there before: the text, its place, and that of the one before.
+fn repeated<'a>(
+    texts: impl Iterator<Item = (&'a str, usize)>,
+    mut hear: impl FnMut(&str, usize, usize),
+) {
+    let mut first = HashMap::new();
+    for (text, at) in texts {
+        if let Some(other) = first.insert(text, at) {
+            hear(text, at, other);
         }
     }
 }

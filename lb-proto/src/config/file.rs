@@ -6,10 +6,13 @@
 mod backend;
 mod frontend;
 mod global;
+mod header_rules;
 mod health;
+mod rate_limit;
 pub(super) mod report;
 mod route;
 mod server;
+mod sticky;
 mod syntax;
 mod table;
 mod timeouts;

@@ -145,7 +145,7 @@ fn not_a_host(text: &str) -> Fault {
     )
 }
 
-fn is_host_name(text: &str) -> bool {
+pub(super) fn is_host_name(text: &str) -> bool {
     let in_label = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(in_label);
     text.len() <= MAX_HOST && text.split('.').all(is_label)
@@ -216,6 +216,10 @@ fn statuses(part: &str) -> Result<RangeInclusive<u16>, Fault> {
 }
 
 /// RFC 9110, 5.6.2.
+pub(super) fn token(text: &str) -> Result<String, ()> {
+    is_token(text).then(|| text.to_owned()).ok_or(())
+}
+
 fn is_token(text: &str) -> bool {
     let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(in_token)

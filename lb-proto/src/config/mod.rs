@@ -2,11 +2,12 @@
 //!
 //! [`read`] is the only way to one: what it returns holds no dangling name and no value out of
 //! bounds. The keys are those of the README's reference; `file` turns TOML into this, `address`,
-//! `http` and [`units`] judge single values, `check` holds the rules that span several keys, and
+//! `cookie`, `http` and [`units`] judge single values, `check` holds the rules that span several keys, and
 //! [`render`] shows what is wrong.
 
 mod address;
 mod check;
+mod cookie;
 mod file;
 mod http;
 mod problem;
@@ -76,10 +77,24 @@ pub struct Frontend {
     pub timeouts: ClientTimeouts,
     /// Peers whose `X-Forwarded-*` are kept and appended to.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who is served; `None`: everybody. Never empty.
+    pub allow: Option<Vec<IpNet>>,
+    /// Who is not, whatever `allow` says.
+    pub deny: Vec<IpNet>,
+    pub rate_limit: Option<RateLimit>,
     pub max_connections: Option<u32>,
     pub default_backend: Option<BackendName>,
     /// First match wins.
     pub routes: Vec<Route>,
+}
+
+/// How often one client address may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// At once; as many come back over `per`.
+    pub requests: u32,
+    /// At least a second.
+    pub per: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +188,43 @@ pub struct Backend {
     /// A retry goes to another server.
     pub redispatch: bool,
     pub timeouts: ServerTimeouts,
+    /// `None`: clients are not tied to a server.
+    pub sticky: Option<Sticky>,
+    pub request_headers: HeaderRules,
+    pub response_headers: HeaderRules,
     pub servers: Vec<Server>,
+}
+
+/// The cookie that leads a client back to its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    /// Its name.
+    pub cookie: String,
+    pub secure: bool,
+    pub same_site: Option<SameSite>,
+    pub http_only: bool,
+    /// In whole seconds; `None`: until the browser is closed.
+    pub max_age: Option<Duration>,
+    pub path: String,
+    pub domain: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    Strict,
+    Lax,
+    None,
+}
+
+/// What is changed in the headers of a message: removed, then set, then added. Names are
+/// lower-case, and none of them frames a body or belongs to a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    pub remove: Vec<String>,
+    /// In place of every one that was there.
+    pub set: Vec<(String, String)>,
+    /// Beside those that are there.
+    pub add: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +248,8 @@ pub struct Server {
     pub weight: u16,
     /// False: never checked, whatever the backend says.
     pub check: bool,
+    /// The value of the backend's cookie that means this server.
+    pub cookie: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

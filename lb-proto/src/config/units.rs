@@ -7,6 +7,8 @@ use super::problem::Fault;
 /// Timers of HAProxy end at 2^31 ms, a little over 24 days; nothing sensible waits longer.
 const LONGEST: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
+const LONGEST_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
 const HOW: &str = "write a whole number and a unit (ms, s, m, h or d), as in \"500ms\" or \"2s\"";
 
 /// A number and a unit, nothing else: `"1h30m"`, `"1.5s"` and a number without unit are refused.
@@ -54,6 +56,25 @@ pub fn timeout(text: &str) -> Result<Duration, Fault> {
     Ok(duration)
 }
 
+/// How long a client keeps something, in whole seconds; browsers keep nothing longer than 400 days
+/// (RFC 6265bis, 5.5).
+pub fn max_age(text: &str) -> Result<Duration, Fault> {
+    let duration = duration(text)?;
+    if duration.is_zero() || duration.subsec_nanos() != 0 {
+        return Err(Fault::new(
+            format!("`{text}` is not a whole number of seconds above zero"),
+            "write one such as \"1h\" or \"30d\"",
+        ));
+    }
+    if duration > LONGEST_KEPT {
+        return Err(Fault::new(
+            format!("`{text}` is longer than browsers keep a cookie"),
+            "the longest is \"400d\"",
+        ));
+    }
+    Ok(duration)
+}
+
 fn too_long() -> Fault {
     Fault::new(
         "the duration is longer than 24 days",
@@ -92,5 +113,11 @@ mod tests {
     fn a_timeout_is_above_zero_and_ends() {
         assert!(timeout("1ms").is_ok() && timeout("24d").is_ok());
         assert!(timeout("0s").is_err() && timeout("0ms").is_err() && timeout("25d").is_err());
+    }
+
+    #[test]
+    fn an_age_is_in_whole_seconds_and_no_longer_than_browsers_keep_it() {
+        assert_eq!(max_age("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert!(max_age("1500ms").is_err() && max_age("0s").is_err() && max_age("401d").is_err());
     }
 }

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tracing::warn;
 
-use super::conn::{Client, serve};
+use super::client::Client;
+use super::conn::serve;
 use super::thread::Thread;
 use crate::state::{Limit, Listener, Permit};
 

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::lease::Lease;
+use super::sticky::Visit;
 use super::thread::Thread;
 use super::view::View;
 use crate::state::{FrontendTally, add};
@@ -15,6 +16,8 @@ pub(super) struct Account {
     frontend: usize,
     /// The session that is part of it, once a server was picked.
     pub(super) lease: Option<Lease>,
+    /// What a stickiness cookie did for it.
+    pub(super) cookie: Visit,
 }
 
 impl Account {
@@ -24,6 +27,7 @@ impl Account {
             view,
             frontend,
             lease: None,
+            cookie: Visit::NONE,
         };
         add(&account.tally().requests_total, 1);
         add(&account.tally().sessions, 1);

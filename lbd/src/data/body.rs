@@ -1,107 +1,36 @@
-//! The two bodies on their way through: nothing is buffered, silence is noticed, the end is told.
+//! An answer's body on its way through: nothing is buffered, silence is noticed, the end is told.
 
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::account::Account;
-use super::conn::Client;
-use super::connect::Upstream;
-use super::watch::Awaiting;
-
-/// A request's body, on its way to the server.
-#[derive(Debug)]
-pub(super) struct Upload {
-    /// `None`: the request has no body.
-    incoming: Option<Incoming>,
-    client: Rc<Client>,
-    /// Of the server, once the body is out.
-    server_timeout: Duration,
-}
-
-impl Upload {
-    pub(super) fn new(
-        incoming: Option<Incoming>,
-        client: Rc<Client>,
-        server_timeout: Duration,
-    ) -> Self {
-        Self {
-            incoming,
-            client,
-            server_timeout,
-        }
-    }
-
-    pub(super) fn into_incoming(self) -> Option<Incoming> {
-        self.incoming
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
-        };
-        let polled = Pin::new(incoming).poll_frame(cx);
-        match &polled {
-            Poll::Pending => this.client.await_client(),
-            Poll::Ready(Some(Err(_))) => this.client.upload_broke(),
-            Poll::Ready(_) => this
-                .client
-                .watch
-                .expect(Awaiting::Server, this.server_timeout),
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), Body::size_hint)
-    }
-}
+use super::client::Client;
+use super::exchange::{Cut, Exchange};
 
 /// An answer's body, on its way to the client. It carries the request's account, and hands it over
 /// when the body has ended; dropped before, it closes it.
 #[derive(Debug)]
 pub(super) struct Answer {
     source: Source,
+    /// The server's response broke off.
+    is_cut: bool,
     client: Rc<Client>,
     account: Option<Account>,
 }
 
 #[derive(Debug)]
 enum Source {
-    Server {
-        incoming: Incoming,
-        upstream: Option<Upstream>,
-        timeout: Duration,
-    },
+    Server(Box<Exchange>),
     Own(Option<Bytes>),
 }
 
-/// The answer was cut: hyper closes the connection, which shows it.
-#[derive(Debug)]
-pub(super) struct Cut;
-
+/// hyper closes the connection, which shows it.
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the server's response ended early")
@@ -111,22 +40,23 @@ impl fmt::Display for Cut {
 impl Error for Cut {}
 
 impl Answer {
-    pub(super) fn from_server(
-        incoming: Incoming,
-        upstream: Upstream,
-        timeout: Duration,
-        client: Rc<Client>,
-        account: Account,
-    ) -> Self {
-        let source = Source::Server {
-            incoming,
-            upstream: Some(upstream),
-            timeout,
-        };
+    pub(super) fn from_server(exchange: Exchange, client: Rc<Client>, account: Account) -> Self {
+        client.gives();
         Self {
-            source,
+            source: Source::Server(Box::new(exchange)),
+            is_cut: false,
             client,
             account: Some(account),
+        }
+    }
+
+    /// Nothing: the connection turns into a tunnel, which holds the account.
+    pub(super) fn tunnel(client: Rc<Client>) -> Self {
+        Self {
+            source: Source::Own(None),
+            is_cut: false,
+            client,
+            account: None,
         }
     }
 
@@ -134,6 +64,7 @@ impl Answer {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self {
             source: Source::Own(bytes),
+            is_cut: false,
             client,
             account: Some(account),
         }
@@ -145,8 +76,8 @@ impl Answer {
         let Some(account) = self.account.take() else {
             return;
         };
-        if let Source::Server { upstream, .. } = &mut self.source
-            && let (Some(upstream), Some(lease)) = (upstream.take(), &account.lease)
+        if let Source::Server(exchange) = std::mem::replace(&mut self.source, Source::Own(None))
+            && let (Some(upstream), Some(lease)) = (exchange.into_reusable(), &account.lease)
         {
             self.client.thread.keep(lease.server(), upstream);
         }
@@ -154,37 +85,41 @@ impl Answer {
     }
 
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let Source::Server {
-            incoming, timeout, ..
-        } = &mut self.source
-        else {
+        let Source::Server(exchange) = &mut self.source else {
             return Poll::Ready(None);
         };
-        let frame = match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
+        if self.is_cut {
+            return self.poll_cut();
+        }
+        match exchange.poll_frame(cx) {
             Poll::Pending => {
-                self.client.watch.expect(Awaiting::Server, *timeout);
-                return match self.client.watch.take_expired() {
-                    Some(_) => Poll::Ready(Some(Err(self.cut()))),
-                    None => Poll::Pending,
-                };
+                exchange.await_server();
+                if self.client.watch.take_expired().is_none() {
+                    return Poll::Pending;
+                }
             }
-        };
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
+            Poll::Ready(Some(Err(Cut))) => {}
+            Poll::Ready(frame) => {
                 self.client.await_client();
-                Some(Ok(frame))
+                self.client.gives();
+                return Poll::Ready(frame);
             }
-            Some(Err(_)) => Some(Err(self.cut())),
-            None => None,
-        })
-    }
-
-    fn cut(&self) -> Cut {
+        }
+        self.is_cut = true;
         if let Some(account) = &self.account {
             account.response_error();
         }
-        Cut
+        self.poll_cut()
+    }
+
+    /// Waits until what came before the cut is written: hyper drops it otherwise.
+    fn poll_cut(&self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.client.await_client();
+        let written = self.client.is_written() || self.client.watch.take_expired().is_some();
+        match written {
+            true => Poll::Ready(Some(Err(Cut))),
+            false => Poll::Pending,
+        }
     }
 }
 
@@ -199,7 +134,7 @@ impl Body for Answer {
         let this = self.get_mut();
         let frame = match &mut this.source {
             Source::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Server { .. } => ready!(this.poll_server(cx)),
+            Source::Server(_) => ready!(this.poll_server(cx)),
         };
         let ends = match &frame {
             // hyper asks for nothing after trailers.
@@ -216,7 +151,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
-            Source::Server { incoming, .. } => incoming.is_end_stream(),
+            Source::Server(exchange) => exchange.body().has_ended(),
         }
     }
 
@@ -225,7 +160,10 @@ impl Body for Answer {
             Source::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Source::Server { incoming, .. } => incoming.size_hint(),
+            Source::Server(exchange) => match exchange.body().left() {
+                Some(left) => SizeHint::with_exact(left),
+                None => SizeHint::default(),
+            },
         }
     }
 }

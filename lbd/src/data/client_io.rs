@@ -1,8 +1,8 @@
 //! The client's socket as hyper sees it: one request at a time, bytes counted.
 //!
 //! A request that comes before the answer to the one before it is out (pipelining) is held back
-//! here. What hyper would write on its own account, its answer to a head it cannot read, is thrown
-//! away: `conn` answers instead.
+//! here. What hyper would write on its own account is thrown away: its answer to a head that it cannot
+//! read, for which `conn` answers, and its 100 Continue, which is for the server to send.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,15 +12,19 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::conn::Client;
+use super::client::Client;
 use super::framing::Framing;
 use super::linger::Unread;
 use super::write;
 use crate::state::add;
 
+/// What hyper writes as soon as a body is asked for that the client holds back (RFC 9110, 10.1.1).
+/// Whether the client is to send it is for the server to say.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    pub(super) stream: TcpStream,
+    stream: TcpStream,
     client: Rc<Client>,
     framing: Framing,
     /// The beginning of a request whose predecessor is not answered yet.
@@ -35,6 +39,22 @@ impl ClientIo {
             framing: Framing::default(),
             held: Vec::new(),
         }
+    }
+
+    /// The socket, and what was received and held back.
+    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.held)
+    }
+
+    /// Writes informational responses that are to be passed on.
+    fn inform(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut informed = self.client.informed();
+        while !informed.is_empty() {
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &informed))?;
+            add(&self.client.tally().bytes_out, n as u64);
+            informed.drain(..n);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether bytes came, or may be on their way, that hyper has not been given.
@@ -119,6 +139,12 @@ impl AsyncWrite for ClientIo {
         if !this.client.in_exchange() {
             return Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
         }
+        if this.client.expects_continue()
+            && bufs.first().is_some_and(|buf| buf.starts_with(CONTINUE))
+        {
+            return Poll::Ready(Ok(CONTINUE.len()));
+        }
+        ready!(this.inform(cx))?;
         let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
         add(&this.client.tally().bytes_out, n as u64);
         this.client.answer_moved();
@@ -132,7 +158,9 @@ impl AsyncWrite for ClientIo {
     /// hyper flushes when everything it has was written: if the answer is complete, it is out.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.client.answer_is_out() && !this.held.is_empty() {
+        ready!(this.inform(cx))?;
+        let awaited = this.client.written();
+        if awaited || this.client.answer_is_out() && !this.held.is_empty() {
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

@@ -1,158 +1,138 @@
-//! Connections to servers: opened here, driven by a task of their own, used one request at a time.
+//! Connections to servers: opened here, used one request at a time.
 
-use std::cell::Cell;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
 
-use super::body::Upload;
+use super::encode::Outbox;
 use super::lease::Lease;
 use super::write;
 use crate::state::{Server, ThreadId, add};
 
-/// The longest response head taken, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// The room for what a server sends, in bytes: at first, and at most. It doubles each time that it
+/// was filled.
+const LEAST_ROOM: usize = 8 * 1024;
+const MOST_ROOM: usize = 256 * 1024;
+
+/// The room that is made at once for a body that is known to need it, in bytes.
+const AT_ONCE: usize = 64 * 1024;
 
 /// A connection to a server. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    sender: http1::SendRequest<Upload>,
-    received: Rc<Cell<u64>>,
+    stream: TcpStream,
+    server: Arc<Server>,
+    thread: ThreadId,
     epoch: u32,
     address: SocketAddr,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
-    #[error("connect failed")]
-    Connect(#[from] io::Error),
-    #[error("handshake failed")]
-    Handshake(#[from] hyper::Error),
+    /// Bytes written to it so far.
+    sent: u64,
+    room: usize,
+    buffer: BytesMut,
 }
 
 impl Upstream {
     /// Opens a connection to the leased server. The caller bounds the time.
-    pub(super) async fn open(lease: &Lease, thread: ThreadId) -> Result<Self, ConnectError> {
+    pub(super) async fn open(lease: &Lease, thread: ThreadId) -> io::Result<Self> {
         let (server, address) = (lease.server().clone(), lease.address());
         let epoch = server.epoch();
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let received = Rc::new(Cell::new(0));
-        let io = ServerIo {
+        Ok(Self {
             stream,
             server,
             thread,
-            received: received.clone(),
-        };
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(io))
-            .await?;
-        spawn_local(async move {
-            // What goes wrong here the request hears from its sender.
-            let _ = connection.await;
-        });
-        Ok(Self {
-            sender,
-            received,
             epoch,
             address,
+            sent: 0,
+            room: LEAST_ROOM,
+            buffer: BytesMut::new(),
         })
     }
 
-    pub(super) fn send(
+    /// Writes what is in the box.
+    pub(super) fn poll_write(
         &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> {
-        self.sender.try_send_request(request)
+        cx: &mut Context<'_>,
+        outbox: &mut Outbox,
+    ) -> Poll<io::Result<()>> {
+        while !outbox.is_empty() {
+            let (slices, pieces) = outbox.slices();
+            let n = ready!(write::poll_write(&mut self.stream, cx, &slices[..pieces]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            add(&self.server.tally(self.thread).bytes_in, n as u64);
+            self.sent += n as u64;
+            outbox.advance(n);
+        }
+        Poll::Ready(Ok(()))
     }
 
-    /// Bytes received so far: tells whether a server said anything to a request.
-    pub(super) fn received(&self) -> u64 {
-        self.received.get()
+    /// Receives what there is, after what is `left` of what was received before. Empty: the server
+    /// closed the connection, and what was left is lost.
+    ///
+    /// `expected`: how many bytes are to come, where that is known.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: &mut Bytes,
+        expected: Option<u64>,
+    ) -> Poll<io::Result<Bytes>> {
+        ready!(self.stream.poll_read_ready(cx))?;
+        let expected = expected.map_or(0, |n| n.min(AT_ONCE as u64) as usize);
+        let room = self.room.max(expected);
+        if self.buffer.capacity() < room / 2 {
+            self.buffer.reserve(room);
+        }
+        let room = self.buffer.capacity();
+        let n = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx))?;
+        if n == 0 {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
+        if n == room {
+            self.room = (self.room * 2).min(MOST_ROOM);
+        }
+        add(&self.server.tally(self.thread).bytes_out, n as u64);
+        let received = self.buffer.split().freeze();
+        Poll::Ready(Ok(match left.is_empty() {
+            true => received,
+            false => [std::mem::take(left), received].concat().into(),
+        }))
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+    /// Bytes written so far: tells whether something moves.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Gives back what only a busy connection needs.
+    pub(super) fn rest(&mut self) {
+        self.buffer = BytesMut::new();
+        self.room = LEAST_ROOM;
+    }
+
+    /// Whether it can be used for another request: the server has neither closed it nor sent what
+    /// nobody asked for. Costs a system call only where something came.
+    pub(super) fn is_quiet(&self) -> bool {
+        let tried = self.stream.try_read(&mut [0]);
+        tried.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether it leads to where the server is now, and was opened since it last went down.
     pub(super) fn fits(&self, epoch: u32, address: SocketAddr) -> bool {
         self.epoch == epoch && self.address == address
     }
-}
 
-/// A server's socket, bytes counted.
-#[derive(Debug)]
-struct ServerIo {
-    stream: TcpStream,
-    server: Arc<Server>,
-    thread: ThreadId,
-    received: Rc<Cell<u64>>,
-}
-
-impl AsyncRead for ServerIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let start = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let n = (buf.filled().len() - start) as u64;
-        this.received.set(this.received.get() + n);
-        add(&this.server.tally(this.thread).bytes_out, n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ServerIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
-        add(&this.server.tally(this.thread).bytes_in, n as u64);
-        Poll::Ready(Ok(n))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    /// The bare socket, for a tunnel.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 }

@@ -4,6 +4,10 @@ use http::StatusCode;
 
 use super::framing::BadHead;
 use super::watch::{Awaiting, Expired};
+use crate::state::Refusal;
+
+/// After so many seconds a client may find a server again: a few check intervals.
+const SERVER_BACK_SECONDS: u32 = 5;
 
 /// The contract's HTTP-behaviour table, a row a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub(super) enum Fault {
     /// The client stopped sending its body.
     ClientSilent,
     NoRoute,
+    /// The frontend does not serve this client's address.
+    Denied,
+    /// The client asked too often; seconds until it may ask again.
+    TooOften(u32),
     /// No server of the backend takes sessions.
     NoServer,
     ConnectFailed,
@@ -39,6 +47,8 @@ impl Fault {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTooSlow | Self::ClientSilent => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -58,11 +68,22 @@ impl Fault {
             Self::Connect => "CONNECT is not offered here.",
             Self::HeadTooSlow | Self::ClientSilent => "The request did not arrive in time.",
             Self::NoRoute => "Nothing is served here.",
+            Self::Denied => "Requests from your address are not answered here.",
+            Self::TooOften(_) => "Too many requests came from your address.",
             Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
                 "No server is available to answer this request."
             }
             Self::BadResponse => "The server's response was invalid or incomplete.",
             Self::ServerSilent => "The server did not answer in time.",
+        }
+    }
+
+    /// Seconds after which the client may find what it asked for.
+    pub(super) fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::TooOften(seconds) => Some(seconds),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(SERVER_BACK_SECONDS),
+            _ => None,
         }
     }
 
@@ -78,11 +99,25 @@ impl Fault {
             | Self::HeadTooSlow
             | Self::ClientSilent => true,
             Self::NoRoute
+            | Self::Denied
+            | Self::TooOften(_)
             | Self::NoServer
             | Self::ConnectFailed
             | Self::ConnectTimedOut
             | Self::BadResponse
             | Self::ServerSilent => false,
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Denied => Self::Denied,
+            Refusal::TooOften(wait) => {
+                let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
+                Self::TooOften(seconds.try_into().unwrap_or(u32::MAX))
+            }
         }
     }
 }

@@ -1,22 +1,25 @@
 //! A request's way to a server and its answer's way back, tried again where that is safe.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request};
 use hyper::body::{Body, Incoming};
 use lb_proto::config;
 
 use super::account::Account;
-use super::body::Upload;
-use super::conn::Client;
+use super::client::Client;
 use super::connect::Upstream;
+use super::decode::Head;
+use super::exchange::{Exchange, Failed};
 use super::fault::Fault;
 use super::headers;
 use super::lease::Lease;
 use super::view::View;
 use super::watch::{Awaiting, Expired};
+use crate::state::Who;
 
 /// How long to wait before asking the same server again, as HAProxy does (manual, `retries`).
 const TURN_AROUND: Duration = Duration::from_secs(1);
@@ -24,43 +27,35 @@ const TURN_AROUND: Duration = Duration::from_secs(1);
 /// A request ready to be sent to a server, and to be sent again while that is safe.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// Gone once it was sent with no way to send it again.
-    head: Option<Parts>,
-    /// `None`: the request has no body.
+    head: Parts,
+    /// `None`: the request has no body, or it was given away.
     body: Option<Incoming>,
+    has_body: bool,
     idempotent: bool,
+    /// The client asks for another protocol (RFC 9110, 7.8).
+    pub(super) upgrades: bool,
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>) -> Self {
+    pub(super) fn new(request: Request<Incoming>, upgrades: bool) -> Self {
         let (head, body) = request.into_parts();
+        let body = Some(body).filter(|body| !body.is_end_stream());
         Self {
-            idempotent: headers::is_idempotent(&head.method),
-            head: Some(head),
-            body: Some(body).filter(|body| !body.is_end_stream()),
+            idempotent: headers::is_idempotent(&head.method) && !upgrades,
+            head,
+            has_body: body.is_some(),
+            body,
+            upgrades,
         }
     }
 
-    /// The request to send now. Only one without a body can be sent again after it was sent; the
-    /// copy that is kept for that is cheap, for header values are shared.
-    fn take(&mut self, client: &Rc<Client>, silence: Duration) -> Option<Request<Upload>> {
-        let upload = Upload::new(self.body.take(), client.clone(), silence);
-        let head = match self.idempotent && upload.is_end_stream() {
-            true => self.head.clone(),
-            false => self.head.take(),
-        };
-        head.map(|head| Request::from_parts(head, upload))
+    fn is_to_head(&self) -> bool {
+        self.head.method == Method::HEAD
     }
 
-    /// Takes back a request that was never sent.
-    fn put_back(&mut self, request: Request<Upload>) {
-        let (head, upload) = request.into_parts();
-        self.head = Some(head);
-        self.body = upload.into_incoming();
-    }
-
-    fn can_be_sent(&self) -> bool {
-        self.head.is_some()
+    /// Whether it is whole: its body, if it has one, was not given away.
+    fn is_whole(&self) -> bool {
+        self.body.is_some() == self.has_body
     }
 }
 
@@ -86,10 +81,10 @@ impl Failure {
 
 /// A response whose head has arrived.
 pub(super) struct Arrived {
-    pub(super) response: Response<Incoming>,
-    pub(super) upstream: Upstream,
-    /// How long the server may be silent.
-    pub(super) timeout: Duration,
+    pub(super) head: Head,
+    pub(super) exchange: Exchange,
+    /// The client asked for another protocol.
+    pub(super) upgrades: bool,
 }
 
 /// Sends a request to a server of the backend. The account holds the session meanwhile, and on
@@ -108,7 +103,11 @@ pub(super) async fn forward(
     loop {
         if connections == Use::Kept {
             account.lease = None;
-            account.lease = lease(client, view, backend, &tried, config.redispatch);
+            let wanted = account.cookie.wanted();
+            account.lease = lease(client, view, backend, &tried, config.redispatch, wanted);
+            account
+                .cookie
+                .on(account.lease.as_ref().map(Lease::position));
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -149,18 +148,28 @@ enum Use {
     Fresh,
 }
 
-/// The server for the next attempt: another one where there is one, the same one if `redispatch`
-/// forbids that.
+/// The server for the next attempt: first the one that the client's cookie names; then another one
+/// where there is one, the same one if `redispatch` forbids that.
 fn lease(
     client: &Client,
     view: &Rc<View>,
     backend: usize,
     tried: &[usize],
     redispatch: bool,
+    wanted: Option<usize>,
 ) -> Option<Lease> {
-    match tried.last() {
-        Some(same) if !redispatch => Lease::on(&client.thread, view, backend, *same),
-        _ => Lease::take(&client.thread, view, backend, tried),
+    let on = |server| {
+        let who = match wanted == Some(server) {
+            true => Who::Returning,
+            false => Who::Anybody,
+        };
+        Lease::on(&client.thread, view, backend, server, who)
+    };
+    let take = || Lease::take(&client.thread, view, backend, tried);
+    match (tried.last(), wanted) {
+        (Some(same), _) if !redispatch => on(*same),
+        (None, Some(wanted)) => on(wanted).or_else(take),
+        _ => take(),
     }
 }
 
@@ -185,7 +194,7 @@ async fn attempt(
         Use::Fresh => None,
     };
     let was_kept = kept.is_some();
-    let mut upstream = match kept {
+    let upstream = match kept {
         Some(upstream) => upstream,
         None => connect(client, lease, timeouts.connect)
             .await
@@ -198,20 +207,28 @@ async fn attempt(
                 }
             })?,
     };
-    let Some(request) = outgoing.take(client, timeouts.server) else {
-        return Err(Failure::last(Fault::BadResponse));
-    };
-    let received = upstream.received();
     client.watch.expect(Awaiting::Server, timeouts.server);
-    let mut error = match client.watch.bound(upstream.send(request)).await {
-        Ok(Ok(response)) => {
-            return Ok(Arrived {
-                response,
-                upstream,
-                timeout: timeouts.server,
-            });
-        }
-        Ok(Err(error)) => error,
+    let mut exchange = Exchange::new(
+        client.clone(),
+        upstream,
+        &outgoing.head,
+        outgoing.body.take(),
+        timeouts.server,
+    );
+    let awaited = poll_fn(|cx| exchange.poll_head(cx));
+    let fault = match client.watch.bound(awaited).await {
+        Ok(Ok(head)) => match exchange.expect_body(&head, outgoing.is_to_head()) {
+            Ok(()) => {
+                return Ok(Arrived {
+                    head,
+                    exchange,
+                    upgrades: outgoing.upgrades,
+                });
+            }
+            Err(_) => Fault::BadResponse,
+        },
+        Ok(Err(Failed::Client)) => return Err(Failure::last(Fault::BadBody)),
+        Ok(Err(Failed::Server)) => Fault::BadResponse,
         Err(expired @ Expired(awaiting)) => {
             if awaiting != Awaiting::Client {
                 account.response_error();
@@ -219,21 +236,15 @@ async fn attempt(
             return Err(Failure::last(expired.into()));
         }
     };
-    if client.upload_is_broken() {
-        return Err(Failure::last(Fault::BadBody));
-    }
-    let unsent = error.take_message();
-    let silent = unsent.is_some() || upstream.received() == received;
-    if let Some(request) = unsent {
-        outgoing.put_back(request);
-    }
-    let again = silent && outgoing.can_be_sent();
+    let safe = exchange.is_silent() && (outgoing.idempotent || exchange.is_unsent());
+    outgoing.body = exchange.take_back();
+    let again = safe && outgoing.is_whole();
     let stale = was_kept && again;
     if !stale {
         account.response_error();
     }
     Err(Failure {
-        fault: Fault::BadResponse,
+        fault,
         again,
         stale,
     })

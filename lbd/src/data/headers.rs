@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -112,13 +112,18 @@ pub(super) enum Length {
     Unknown,
 }
 
-/// Turns a client's header fields into those for a server.
+/// Turns a client's header fields into those for a server; true: they ask for another protocol.
 pub(super) fn prepare_request(
     headers: &mut HeaderMap,
+    version: Version,
     host: &HeaderValue,
     length: Length,
     origin: Origin<'_>,
-) {
+) -> bool {
+    let (protocol, trailers) = match headers.contains_key(CONNECTION) {
+        true => (asked_protocol(headers, version), takes_trailers(headers)),
+        false => (None, false),
+    };
     strip_hop_by_hop(headers);
     match length {
         Length::None => {}
@@ -137,6 +142,41 @@ pub(super) fn prepare_request(
     }
     headers.insert(HOST, host.clone());
     forward(headers, host, origin);
+    let upgrades = protocol.is_some();
+    if let Some(protocol) = protocol {
+        headers.insert(UPGRADE, protocol);
+        headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.append(CONNECTION, HeaderValue::from_static("te"));
+    }
+    upgrades
+}
+
+/// The protocols that a client offers to go on with (RFC 9110, 7.8). Not h2c: what a server would
+/// then be sent could not be told from requests of others.
+fn asked_protocol(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    let h2c = |protocol: &[u8]| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c");
+    let offered = version == Version::HTTP_11
+        && has_option(headers, CONNECTION, b"upgrade")
+        && headers.get_all(UPGRADE).iter().count() == 1
+        && !protocol.as_bytes().split(|byte| *byte == b',').any(h2c);
+    offered.then(|| protocol.clone())
+}
+
+/// Whether a client takes trailers (RFC 9110, 10.1.4).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    has_option(headers, CONNECTION, b"te") && has_option(headers, TE, b"trailers")
+}
+
+/// Whether a field that is a list has this member.
+fn has_option(headers: &HeaderMap, field: HeaderName, option: &[u8]) -> bool {
+    headers.get_all(field).iter().any(|value| {
+        let mut members = value.as_bytes().split(|byte| *byte == b',');
+        members.any(|member| member.trim_ascii().eq_ignore_ascii_case(option))
+    })
 }
 
 fn forward(headers: &mut HeaderMap, host: &HeaderValue, origin: Origin<'_>) {
@@ -171,32 +211,19 @@ fn keep_or(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> He
     }
 }
 
-/// The framing of a response is not to be relied on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BadFraming;
-
-/// Turns a server's header fields into those for a client.
+/// Turns a server's header fields into those for a client. `switches`: to the protocol named there.
 ///
-/// `Transfer-Encoding` overrides `Content-Length`, which then goes (RFC 9112, 6.3). A coding beside
-/// `chunked` would be lost on the way, and a length that is no plain number is read differently by
-/// others: neither is passed on.
-pub(super) fn prepare_response(headers: &mut HeaderMap) -> Result<(), BadFraming> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {
-            let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-            let plain = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
-            if !lengths.next().is_none_or(plain) || lengths.next().is_some() {
-                return Err(BadFraming);
-            }
-        }
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            headers.remove(CONTENT_LENGTH);
-        }
-        _ => return Err(BadFraming),
+/// `Transfer-Encoding` overrides `Content-Length`, which then goes (RFC 9112, 6.3).
+pub(super) fn prepare_response(headers: &mut HeaderMap, switches: bool) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
+    let protocol = headers.get(UPGRADE).filter(|_| switches).cloned();
     strip_hop_by_hop(headers);
-    Ok(())
+    if let Some(protocol) = protocol {
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
 }
 
 /// Removes what belongs to one connection, the fields that `Connection` names included.
@@ -254,7 +281,7 @@ mod tests {
         headers
     }
 
-    fn prepare(headers: &mut HeaderMap, trusted: &[IpNet]) {
+    fn prepare(headers: &mut HeaderMap, trusted: &[IpNet]) -> bool {
         let (address, port) = (
             HeaderValue::from_static("192.0.2.7"),
             HeaderValue::from_static("80"),
@@ -268,10 +295,11 @@ mod tests {
         };
         prepare_request(
             headers,
+            Version::HTTP_11,
             &HeaderValue::from_static("a.example:8080"),
             Length::None,
             origin,
-        );
+        )
     }
 
     #[test]
@@ -297,26 +325,59 @@ mod tests {
     }
 
     #[test]
-    fn a_response_has_one_framing_that_all_read_alike() {
+    fn a_response_with_both_framings_loses_the_length() {
         let mut both = map(&[("content-length", "2"), ("transfer-encoding", "Chunked")]);
-        assert_eq!(prepare_response(&mut both), Ok(()));
+        prepare_response(&mut both, false);
         assert_eq!(both, map(&[]));
-        assert_eq!(
-            prepare_response(&mut map(&[("content-length", "2")])),
-            Ok(())
-        );
-        for bad in [
-            [("content-length", "2, 2"), ("x", "y")],
-            [("content-length", "2"), ("content-length", "2")],
-            [("content-length", "2"), ("transfer-encoding", "identity")],
-            [("transfer-encoding", "gzip, chunked"), ("x", "y")],
+        let mut sized = map(&[("content-length", "2")]);
+        prepare_response(&mut sized, false);
+        assert_eq!(sized, map(&[("content-length", "2")]));
+    }
+
+    #[test]
+    fn an_upgrade_is_passed_on_where_it_is_asked_for_and_granted() {
+        let asked = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+        ];
+        let mut headers = map(&asked);
+        assert!(prepare(&mut headers, &[]));
+        assert_eq!(headers["upgrade"], "websocket");
+        assert_eq!(headers["connection"], "upgrade");
+        for other in [
+            [("upgrade", "websocket"), ("connection", "keep-alive")],
             [
-                ("transfer-encoding", "gzip"),
-                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("connection", "upgrade, http2-settings"),
             ],
+            [("upgrade", "websocket, H2C"), ("connection", "upgrade")],
         ] {
-            assert_eq!(prepare_response(&mut map(&bad)), Err(BadFraming), "{bad:?}");
+            let mut headers = map(&other);
+            assert!(!prepare(&mut headers, &[]), "{other:?}");
+            assert!(!headers.contains_key("upgrade"), "{other:?}");
         }
+        let granted = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("keep-alive", "x"),
+        ];
+        let mut headers = map(&granted);
+        prepare_response(&mut headers, true);
+        assert_eq!(
+            headers,
+            map(&[("connection", "upgrade"), ("upgrade", "websocket")])
+        );
+        let mut headers = map(&granted);
+        prepare_response(&mut headers, false);
+        assert_eq!(headers, map(&[]));
+    }
+
+    #[test]
+    fn a_client_that_takes_trailers_is_known_as_one() {
+        let mut headers = map(&[("connection", "TE"), ("te", "gzip, trailers")]);
+        prepare(&mut headers, &[]);
+        assert_eq!(headers["te"], "trailers");
+        assert_eq!(headers["connection"], "te");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::thread::Thread;
-use super::view::View;
-use crate::state::{Backend, Server};
+use super::view::{Edits, View};
+use crate::state::{Backend, Server, Who};
 
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -39,21 +39,23 @@ impl Lease {
                     .find(|s| !tried.contains(s))
                     .or(rotation.at(turn)),
             }?;
-            if let Some(lease) = Self::on(thread, view, backend, server) {
+            if let Some(lease) = Self::on(thread, view, backend, server, Who::Anybody) {
                 return Some(lease);
             }
         }
         None
     }
 
-    /// Counts a session on this very server, if it takes sessions.
+    /// Counts a session on this very server, if it takes sessions of such clients.
     pub(super) fn on(
         thread: &Thread,
         view: &Rc<View>,
         backend: usize,
         server: usize,
+        who: Who,
     ) -> Option<Self> {
-        let taken = view.snapshot.backends[backend].servers[server].take_session(thread.id);
+        let server_record = &view.snapshot.backends[backend].servers[server];
+        let taken = server_record.take_session(thread.id, who);
         taken.then(|| Self {
             view: view.clone(),
             backend,
@@ -63,6 +65,10 @@ impl Lease {
 
     pub(super) fn backend(&self) -> &Backend {
         &self.view.snapshot.backends[self.backend]
+    }
+
+    pub(super) fn edits(&self) -> &Edits {
+        &self.view.edits[self.backend]
     }
 
     pub(super) fn server(&self) -> &Arc<Server> {

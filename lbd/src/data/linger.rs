@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::conn::Client;
+use super::client::Client;
 use super::fault::Fault;
 use super::reply;
 use crate::state::add;

@@ -44,25 +44,20 @@ impl Pools {
         while at > 0 {
             at -= 1;
             let candidate = &idle[at];
-            if candidate.upstream.is_closed() || !candidate.upstream.fits(epoch, address) {
+            if !candidate.upstream.fits(epoch, address) || !candidate.upstream.is_quiet() {
                 idle.swap_remove(at);
                 continue;
             }
             if recent && now.wrapping_sub(candidate.since) > 1 {
                 return None;
             }
-            // One whose response was read to the end a moment ago may not have noticed yet.
-            if candidate.upstream.is_ready() {
-                return Some(idle.remove(at).upstream);
-            }
+            return Some(idle.swap_remove(at).upstream);
         }
         None
     }
 
-    pub(super) fn put(&mut self, server: &Server, upstream: Upstream, now: u32) {
-        if upstream.is_closed() {
-            return;
-        }
+    pub(super) fn put(&mut self, server: &Server, mut upstream: Upstream, now: u32) {
+        upstream.rest();
         let idle = self.idle.entry(server.uid).or_default();
         if idle.len() < MOST_IDLE {
             idle.push(Idle {
@@ -81,8 +76,8 @@ impl Pools {
             };
             idle.retain(|i| {
                 now.wrapping_sub(i.since) < IDLE_SECONDS
-                    && !i.upstream.is_closed()
                     && i.upstream.fits(epoch, address)
+                    && i.upstream.is_quiet()
             });
             !idle.is_empty()
         });

@@ -6,16 +6,11 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::fault::Fault;
 
-/// Seconds after which a client may find a server again: a few check intervals.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
-
 /// The answer to a request that failed, in HTML for those who ask for it (RFC 9110, 12.5.1).
 pub(super) fn fault(fault: Fault, accept: Option<&HeaderValue>) -> Response<Bytes> {
     let mut response = page(fault.status(), fault.sentence(), wants_html(accept));
-    if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    if let Some(seconds) = fault.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     if fault.closes() {
         response
@@ -106,6 +101,9 @@ mod tests {
         let html = fault(Fault::NoRoute, Some(&browser));
         assert_eq!(html.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         assert!(html.headers().get(RETRY_AFTER).is_none());
+        let limited = fault(Fault::TooOften(7), None);
+        assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(limited.headers()[RETRY_AFTER], "7");
     }
 
     #[test]

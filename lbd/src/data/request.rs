@@ -5,18 +5,23 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::ext::ReasonPhrase;
 
 use super::account::Account;
 use super::body::Answer;
-use super::conn::Client;
+use super::client::Client;
+use super::client_address::client_address;
+use super::decode::Head;
 use super::fault::Fault;
 use super::forward::{Arrived, Outgoing, forward};
 use super::headers::{self, Length, Origin};
 use super::reply;
 use super::route::{Subject, Target, redirect_target};
+use super::sticky::Visit;
 use super::thread::Place;
+use super::upgrade::Upgrade;
 use super::view::View;
 
 /// The connection's frontend is gone: it is closed.
@@ -31,7 +36,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = Result<Response<Answer>, Gone>> {
     let asked = client.thread.place(client.listener).map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
-        client.begin_exchange(frontend.config.timeouts);
+        client.begin_exchange(&request, frontend.config.timeouts);
         let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
         let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
         let way = route(&client, &place, request);
@@ -64,6 +69,7 @@ enum Way {
     Forward {
         backend: usize,
         outgoing: Box<Outgoing>,
+        cookie: Visit,
     },
     Answer(Box<Response<Bytes>>),
 }
@@ -72,7 +78,12 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
     let accept = asked.accept.as_ref();
     let mut response = match asked.way {
         Ok(Way::Answer(response)) => own(*response, client, account),
-        Ok(Way::Forward { backend, outgoing }) => {
+        Ok(Way::Forward {
+            backend,
+            outgoing,
+            cookie,
+        }) => {
+            account.cookie = cookie;
             match forward(client, &asked.view, backend, outgoing, &mut account).await {
                 Ok(arrived) => pass_on(arrived, asked.version, client, account),
                 Err(fault) => own(reply::fault(fault, accept), client, account),
@@ -91,6 +102,7 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
 
 /// Finds the route, and prepares the request for a server where it leads to one.
 fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Result<Way, Fault> {
+    admit(client, place, request.headers())?;
     if request.method() == Method::CONNECT {
         return Err(Fault::Connect);
     }
@@ -129,15 +141,36 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
             ));
         }
     };
-    prepare(client, place, &mut request, &host);
+    let upgrades = prepare(client, place, &mut request, &host);
+    let edits = &place.view.edits[backend];
+    let sticky = edits.sticky.as_ref();
+    let cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
+    edits.request.apply(request.headers_mut());
     Ok(Way::Forward {
         backend,
-        outgoing: Box::new(Outgoing::new(request)),
+        outgoing: Box::new(Outgoing::new(request, upgrades)),
+        cookie,
     })
 }
 
-/// Turns the client's request into the one for a server.
-fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host: &HeaderValue) {
+/// Whether the frontend serves this client now.
+fn admit(client: &Client, place: &Place, headers: &HeaderMap) -> Result<(), Fault> {
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    let Some(gate) = &frontend.gate else {
+        return Ok(());
+    };
+    let trusted = &frontend.config.trusted_proxies;
+    let address = client_address(client.peer.ip(), trusted, headers);
+    Ok(gate.admit(address)?)
+}
+
+/// Turns the client's request into the one for a server; true: it asks for another protocol.
+fn prepare(
+    client: &Client,
+    place: &Place,
+    request: &mut Request<Incoming>,
+    host: &HeaderValue,
+) -> bool {
     let body = request.body();
     let length = match body.size_hint().exact() {
         _ if body.is_end_stream() => Length::None,
@@ -152,13 +185,15 @@ fn prepare(client: &Client, place: &Place, request: &mut Request<Incoming>, host
             .config
             .trusted_proxies,
     };
-    headers::prepare_request(request.headers_mut(), host, length, origin);
+    let version = request.version();
+    let upgrades = headers::prepare_request(request.headers_mut(), version, host, length, origin);
     if request.uri().authority().is_some() {
         *request.uri_mut() = headers::origin_form(request.uri());
     }
     *request.version_mut() = Version::HTTP_11;
     // What hyper keeps there is about the client's connection.
     request.extensions_mut().clear();
+    upgrades
 }
 
 /// Turns a server's response into the one for the client.
@@ -166,26 +201,49 @@ fn pass_on(
     arrived: Arrived,
     version: Version,
     client: &Rc<Client>,
-    account: Account,
+    mut account: Account,
 ) -> Response<Answer> {
     let Arrived {
-        response,
-        upstream,
-        timeout,
+        head,
+        exchange,
+        upgrades,
     } = arrived;
-    let (mut parts, incoming) = response.into_parts();
-    let unasked = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-    if unasked || headers::prepare_response(&mut parts.headers).is_err() {
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !upgrades {
         account.response_error();
         return own(reply::fault(Fault::BadResponse, None), client, account);
     }
-    // hyper says it to a client of HTTP/1.0 in its own words.
-    parts.version = Version::HTTP_11;
-    if version == Version::HTTP_10 && incoming.size_hint().exact().is_none() {
+    let Head {
+        status,
+        reason,
+        mut headers,
+        ..
+    } = head;
+    headers::prepare_response(&mut headers, switches);
+    if let Some(lease) = &account.lease {
+        let edits = lease.edits();
+        edits.response.apply(&mut headers);
+        if let Some(sticky) = &edits.sticky {
+            sticky.give(&mut headers, lease.position(), &mut account.cookie);
+        }
+    }
+    if version == Version::HTTP_10 && exchange.body().left().is_none() {
         client.answer_is_unframed();
     }
-    let answer = Answer::from_server(incoming, upstream, timeout, client.clone(), account);
-    Response::from_parts(parts, answer)
+    let answer = match switches {
+        true => {
+            client.switch(Upgrade::new(exchange, account));
+            Answer::tunnel(client.clone())
+        }
+        false => Answer::from_server(exchange, client.clone(), account),
+    };
+    let mut response = Response::new(answer);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
+        response.extensions_mut().insert(reason);
+    }
+    response
 }
 
 /// An answer of our own.

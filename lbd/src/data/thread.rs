@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::conn::Client;
+use super::client::Client;
 use super::connect::Upstream;
 use super::framing::MAX_HEAD;
 use super::pool::Pools;
@@ -32,6 +32,8 @@ pub(super) struct Thread {
     departed: RefCell<HashMap<u64, (Rc<View>, usize)>>,
     pools: RefCell<Pools>,
     clients: RefCell<Slab<Rc<Client>>>,
+    /// What request heads are written into, one after the other.
+    buffer: RefCell<Vec<u8>>,
     /// Seconds since the thread started: a clock that costs nothing to read.
     tick: Cell<u32>,
     /// Connections that gave their buffers back since the last tick.
@@ -78,6 +80,7 @@ impl Thread {
             departed: RefCell::default(),
             pools: RefCell::default(),
             clients: RefCell::default(),
+            buffer: RefCell::default(),
             tick: Cell::new(0),
             parked: Cell::new(0),
             stopping: Cell::new(false),
@@ -148,6 +151,15 @@ impl Thread {
         self.pools
             .borrow_mut()
             .put(server, upstream, self.tick.get());
+    }
+
+    /// A buffer to write a request head into; give it back.
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        self.buffer.take()
+    }
+
+    pub(super) fn give_buffer(&self, buffer: Vec<u8>) {
+        self.buffer.replace(buffer);
     }
 
     /// Registers a client for as long as what this returns is held.

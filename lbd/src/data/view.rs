@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::balance::Rotation;
+use super::header_rules::HeaderRules;
 use super::route::Routes;
+use super::sticky::Sticky;
 use crate::state::Snapshot;
 
 /// Counted without atomics: a request holds one, and never sees half a reload.
@@ -16,11 +18,21 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     /// In the order of the snapshot's frontends.
     pub(super) routes: Vec<Routes>,
+    /// In the order of the snapshot's backends.
+    pub(super) edits: Vec<Edits>,
     /// Which frontend a listener belongs to.
     by_listener: HashMap<u64, usize>,
     /// Each server's backend and position, by uid.
     servers: HashMap<u64, (usize, usize)>,
     rotations: RefCell<Vec<Option<Turns>>>,
+}
+
+/// What a backend changes in the messages that pass.
+#[derive(Debug)]
+pub(super) struct Edits {
+    pub(super) request: HeaderRules,
+    pub(super) response: HeaderRules,
+    pub(super) sticky: Option<Sticky>,
 }
 
 /// A backend's rotation, and the version of its servers' states that it was made from.
@@ -52,7 +64,13 @@ impl View {
                     .enumerate()
                     .map(move |(s, server)| (server.uid, (b, s)))
             });
+        let edits = snapshot.backends.iter().map(|backend| Edits {
+            request: HeaderRules::new(&backend.config.request_headers),
+            response: HeaderRules::new(&backend.config.response_headers),
+            sticky: Sticky::new(&backend.config),
+        });
         Self {
+            edits: edits.collect(),
             servers: servers.collect(),
             routes: routes.collect(),
             by_listener,

@@ -5,9 +5,12 @@
 //! admin state and health; data threads write sessions and tallies.
 
 mod changes;
+mod gate;
 mod limit;
 mod listener;
+mod networks;
 mod quota;
+mod rate;
 mod server;
 mod snapshot;
 mod tally;
@@ -22,9 +25,10 @@ use lb_proto::event::Event;
 use tokio::sync::{broadcast, watch};
 
 pub(crate) use changes::now;
+pub(crate) use gate::{Gate, Refusal};
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, Who};
 pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
 

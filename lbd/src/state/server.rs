@@ -31,6 +31,14 @@ impl Pool {
     }
 }
 
+/// Whose session it is that a server is to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Anybody,
+    /// A client whose cookie names the server.
+    Returning,
+}
+
 /// A server, keyed by name. Its address and weight are the snapshot's.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -130,9 +138,9 @@ impl Server {
 
     /// Counts a session, unless the server stopped taking them a moment ago.
     #[must_use]
-    pub(crate) fn take_session(&self, thread: ThreadId) -> bool {
+    pub(crate) fn take_session(&self, thread: ThreadId, who: Who) -> bool {
         let now = self.sessions.fetch_add(1, Ordering::SeqCst) + 1;
-        if !self.state().takes_new_sessions() {
+        if !self.takes(who) {
             self.sessions.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
@@ -141,6 +149,14 @@ impl Server {
         }
         add(&self.tally(thread).sessions_total, 1);
         true
+    }
+
+    fn takes(&self, who: Who) -> bool {
+        let state = self.state();
+        match who {
+            Who::Anybody => state.takes_new_sessions(),
+            Who::Returning => state.takes_returning_clients(),
+        }
     }
 
     pub(crate) fn drop_session(&self) {
@@ -216,9 +232,9 @@ mod tests {
     #[test]
     fn a_session_is_refused_after_drain_and_leaves_no_count() {
         let server = server();
-        assert!(server.take_session(ThreadId(0)));
+        assert!(server.take_session(ThreadId(0), Who::Anybody));
         server.write(Admin::Drain, Health::Up);
-        assert!(!server.take_session(ThreadId(0)));
+        assert!(!server.take_session(ThreadId(0), Who::Anybody));
         assert_eq!(server.sessions(), 1);
         server.drop_session();
         assert_eq!(
@@ -229,6 +245,20 @@ mod tests {
             ),
             (0, 1, 1)
         );
+    }
+
+    #[test]
+    fn a_returning_client_keeps_a_draining_server_but_none_that_is_down_or_in_maint() {
+        let server = server();
+        let taken = |admin, health| {
+            server.write(admin, health);
+            server.take_session(ThreadId(0), Who::Returning)
+        };
+        assert!(taken(Admin::Ready, Health::Unchecked));
+        assert!(taken(Admin::Drain, Health::Up));
+        assert!(!taken(Admin::Drain, Health::Down));
+        assert!(!taken(Admin::Maint, Health::Up));
+        assert_eq!(server.sessions(), 2);
     }
 
     #[test]

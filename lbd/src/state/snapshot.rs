@@ -9,7 +9,7 @@ use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
 use super::server::Pool;
-use super::{BindError, FrontendTally, Limit, Listener, PerThread, Server, bind};
+use super::{BindError, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
 
 /// Where a configuration came from.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct Frontend {
     pub(crate) config: config::Frontend,
     pub(crate) record: Arc<FrontendRecord>,
+    /// `None`: everybody is served.
+    pub(crate) gate: Option<Gate>,
     pub(crate) listeners: Vec<Arc<Listener>>,
 }
 
@@ -194,7 +196,8 @@ fn build_frontend(
     bound: &mut Vec<Arc<Listener>>,
     threads: usize,
 ) -> Result<Frontend, BuildError> {
-    let record = match before.and_then(|snapshot| snapshot.frontend(&config.name)) {
+    let old = before.and_then(|snapshot| snapshot.frontend(&config.name));
+    let record = match old {
         Some(old) => old.record.clone(),
         None => Arc::new(FrontendRecord {
             limit: Limit::new(most_connections(&config)),
@@ -218,6 +221,7 @@ fn build_frontend(
         });
     }
     Ok(Frontend {
+        gate: Gate::new(&config, old.map(|old| (&old.config, old.gate.as_ref()))),
         config,
         record,
         listeners,

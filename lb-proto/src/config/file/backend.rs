@@ -1,7 +1,10 @@
 //! `[backend.NAME]`: a pool of servers and how one is picked.
 
+use std::collections::BTreeSet;
+
+use super::header_rules::Of;
 use super::table::{Shape, Table, Value, name};
-use super::{health, server, timeouts};
+use super::{header_rules, health, server, sticky, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
 use crate::config::{Backend, Balance, Server, ServerTimeouts};
@@ -16,23 +19,17 @@ const BACKEND: Shape = Shape {
         "health",
         "retries",
         "redispatch",
+        "sticky",
+        "request_headers",
+        "response_headers",
         "timeouts",
         "servers",
     ],
     later: &[
-        ("sticky", "clients are not tied to a server in this version"),
         ("queue", "requests are not queued in this version"),
         (
             "outlier",
             "servers are judged by health checks alone in this version",
-        ),
-        (
-            "request_headers",
-            "requests are passed on with their own headers in this version",
-        ),
-        (
-            "response_headers",
-            "responses are passed on with their own headers in this version",
         ),
     ],
 };
@@ -55,13 +52,17 @@ pub(super) fn read<'a>(
     }
     let retries = table.get("retries").and_then(|v| v.number(0, u32::MAX));
     let redispatch = table.get("redispatch").and_then(|v| v.flag());
+    let sticky = table.get("sticky");
     let backend = Backend {
         balance: balance(table),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
         timeouts: timeouts::of_backend(table, defaults),
-        servers: servers(value.key, table),
+        request_headers: header_rules::read(table.get("request_headers"), Of::Request),
+        response_headers: header_rules::read(table.get("response_headers"), Of::Response),
+        servers: servers(value.key, table, sticky.is_some()),
+        sticky: sticky.and_then(sticky::read),
         // Last, so that a bad name does not keep the rest from being read.
         name: name?,
     };
@@ -78,7 +79,7 @@ fn balance(table: Table<'_>) -> Balance {
         .unwrap_or(Balance::RoundRobin)
 }
 
-fn servers(backend: &str, table: Table<'_>) -> Vec<Server> {
+fn servers(backend: &str, table: Table<'_>, sticky: bool) -> Vec<Server> {
     let given = table.get("servers");
     let found = given.map(|value| value.list());
     if found
@@ -91,7 +92,17 @@ fn servers(backend: &str, table: Table<'_>) -> Vec<Server> {
         ));
     }
     let found = found.flatten().unwrap_or_default();
-    let (names, servers): (Vec<_>, Vec<_>) = found.into_iter().filter_map(server::read).unzip();
-    check::unique_servers(&names, table.report());
-    servers.into_iter().flatten().collect()
+    let found: Vec<_> = found.into_iter().filter_map(server::read).collect();
+    let names = found.iter().map(|found| found.name);
+    check::unique_servers(names, table.report());
+    if sticky {
+        // Where two servers share a name, that is told and not that they share its cookie, too.
+        let mut names = BTreeSet::new();
+        let cookies = found.iter().filter_map(|found| {
+            let again = !names.insert(found.name.0) && found.cookie == Some(found.name);
+            found.cookie.filter(|_| !again)
+        });
+        check::unique_cookies(cookies, table.report());
+    }
+    found.into_iter().filter_map(|found| found.server).collect()
 }

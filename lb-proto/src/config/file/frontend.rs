@@ -1,8 +1,10 @@
 //! `[frontend.NAME]`: where clients connect.
 
-use super::route;
+use ipnet::IpNet;
+
 use super::table::{Shape, Table, Value, name};
 use super::timeouts;
+use super::{rate_limit, route};
 use crate::config::check::Facts;
 use crate::config::problem::Fault;
 use crate::config::{Bind, ClientTimeouts, Frontend, address};
@@ -14,29 +16,18 @@ const FRONTEND: Shape = Shape {
         "mode",
         "bind",
         "trusted_proxies",
+        "allow",
+        "deny",
+        "rate_limit",
         "max_connections",
         "default_backend",
         "routes",
         "timeouts",
     ],
-    later: &[
-        (
-            "https_redirect",
-            "frontends do not speak TLS in this version",
-        ),
-        (
-            "rate_limit",
-            "requests are not limited by rate in this version",
-        ),
-        (
-            "allow",
-            "clients are not filtered by address in this version",
-        ),
-        (
-            "deny",
-            "clients are not filtered by address in this version",
-        ),
-    ],
+    later: &[(
+        "https_redirect",
+        "frontends do not speak TLS in this version",
+    )],
 };
 
 const BIND: Shape = Shape {
@@ -77,7 +68,10 @@ pub(super) fn read<'a>(
     let frontend = Frontend {
         binds,
         timeouts: timeouts::of_frontend(table, defaults),
-        trusted_proxies: networks(table),
+        trusted_proxies: networks(table, "trusted_proxies").unwrap_or_default(),
+        allow: allow(table),
+        deny: networks(table, "deny").unwrap_or_default(),
+        rate_limit: table.get("rate_limit").and_then(rate_limit::read),
         max_connections: limit.and_then(|value| value.number(1, u32::MAX)),
         default_backend: default_backend.and_then(|value| route::backend(value, facts)),
         routes: routes
@@ -124,11 +118,22 @@ fn bind<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Bind> {
     Some(Bind { address })
 }
 
-fn networks(table: Table<'_>) -> Vec<ipnet::IpNet> {
-    let given = table.get("trusted_proxies");
-    let given = given.and_then(|value| value.list()).unwrap_or_default();
-    given
+/// An empty list would let nobody in, which is hardly ever meant.
+fn allow(table: Table<'_>) -> Option<Vec<IpNet>> {
+    let value = table.get("allow")?;
+    if value.is_list() && value.list().is_some_and(|list| list.is_empty()) {
+        value.wrong(Fault::new(
+            "an empty `allow` lets nobody in",
+            "list networks, as in allow = [\"10.0.0.0/8\"], or remove the key to let everybody in",
+        ));
+    }
+    networks(table, "allow")
+}
+
+fn networks(table: Table<'_>, key: &str) -> Option<Vec<IpNet>> {
+    let given = table.get(key)?.list()?;
+    let networks = given
         .iter()
-        .filter_map(|value| value.parse(address::network))
-        .collect()
+        .filter_map(|value| value.parse(address::network));
+    Some(networks.collect())
 }

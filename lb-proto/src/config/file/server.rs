@@ -1,18 +1,18 @@
 //! One of a backend's `servers`.
 
 use super::table::{Shape, Value, name};
-use crate::config::{Server, address};
+use crate::config::{Server, address, cookie};
+use crate::name::ServerName;
 
 const SERVER: Shape = Shape {
     what: "a server",
     example: "{ name = \"web01\", address = \"10.0.0.11:8080\" }",
-    keys: &["name", "address", "weight", "check"],
+    keys: &["name", "address", "weight", "check", "cookie"],
     later: &[
         (
             "max_connections",
             "sessions of a server are not limited in this version",
         ),
-        ("cookie", "clients are not tied to a server in this version"),
         ("backup", "every server takes its share in this version"),
         (
             "slow_start",
@@ -26,23 +26,40 @@ const SERVER: Shape = Shape {
 /// HAProxy's bound too (configuration manual, 5.2).
 const MAX_WEIGHT: u32 = 256;
 
-/// The name and its place, which count for the rest of the list even where the server is not whole.
-pub(super) fn read<'a>(value: Value<'a>) -> Option<((&'a str, usize), Option<Server>)> {
+/// What counts for the rest of the list even where the server is not whole: texts with their places.
+pub(super) struct Found<'a> {
+    pub(super) name: (&'a str, usize),
+    /// The name where no cookie is given.
+    pub(super) cookie: Option<(&'a str, usize)>,
+    pub(super) server: Option<Server>,
+}
+
+pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
     let table = value.table(&SERVER)?;
     let address = table
         .require("address", "`address = \"10.0.0.11:8080\"`")
         .and_then(|value| value.parse(address::server));
     let weight = table.get("weight").and_then(|v| v.number(0, MAX_WEIGHT));
     let check = table.get("check").and_then(|v| v.flag());
+    let marked = table.get("cookie");
+    let cookie = marked.and_then(|value| value.parse(cookie::value));
     let named = table.require("name", "`name = \"web01\"`")?;
-    let name = named.parse(name)?;
-    let server = address.map(|address| Server {
-        name,
-        address,
-        weight: weight
-            .and_then(|weight| weight.try_into().ok())
-            .unwrap_or(1),
-        check: check.unwrap_or(true),
-    });
-    Some(((named.text()?, named.at), server))
+    let name: ServerName = named.parse(name)?;
+    let place = |value: Value<'a>| value.text().map(|text| (text, value.at));
+    Some(Found {
+        name: place(named)?,
+        cookie: match marked {
+            Some(marked) => cookie.is_some().then(|| place(marked)).flatten(),
+            None => place(named),
+        },
+        server: address.map(|address| Server {
+            address,
+            weight: weight
+                .and_then(|weight| weight.try_into().ok())
+                .unwrap_or(1),
+            check: check.unwrap_or(true),
+            cookie: cookie.unwrap_or_else(|| name.to_string()),
+            name,
+        }),
+    })
 }

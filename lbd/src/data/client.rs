@@ -1,0 +1,261 @@
+//! What is known of a client connection; the parts of a request share it.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use http::header::EXPECT;
+use http::{HeaderValue, Request, Version};
+use hyper::body::Incoming;
+use lb_proto::config::ClientTimeouts;
+use tokio::time::Instant;
+
+use super::account::Account;
+use super::decode::Head;
+use super::fault::Fault;
+use super::thread::{Place, Thread};
+use super::upgrade::Upgrade;
+use super::watch::{Awaiting, Watch};
+use super::{encode, headers};
+use crate::state::{FrontendRecord, FrontendTally, Listener, add};
+
+/// Informational responses kept for a client that does not take them, in bytes, beyond the last.
+const MOST_INFORMED: usize = 16 * 1024;
+
+/// What is known of a connection as long as it is open; the parts of a request share it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) thread: Rc<Thread>,
+    /// The listener's uid.
+    pub(super) listener: u64,
+    /// Of the frontend that accepted it: counts its bytes.
+    record: Arc<FrontendRecord>,
+    pub(super) peer: SocketAddr,
+    /// The peer's address as a field value.
+    pub(super) address: HeaderValue,
+    /// The address that is listened on.
+    pub(super) local: SocketAddr,
+    /// The port it connected to, as a field value.
+    pub(super) port: HeaderValue,
+    pub(super) watch: Watch,
+    timeouts: Cell<ClientTimeouts>,
+    /// No part of a request is unread.
+    pub(super) between: Cell<bool>,
+    /// From the call of the service until the answer is out.
+    exchange: Cell<bool>,
+    /// The account of an answer that is complete but not out yet.
+    answered: RefCell<Option<Account>>,
+    /// The version of the request, and whether it waits to be told to go on (RFC 9110, 10.1.1).
+    version: Cell<Version>,
+    expects_continue: Cell<bool>,
+    /// Informational responses that are to be written.
+    informed: RefCell<Vec<u8>>,
+    /// The protocol that the connection goes over to.
+    upgrade: RefCell<Option<Upgrade>>,
+    refused: Cell<Option<Fault>>,
+    /// The answer's end is the connection's end (RFC 9112, 6.3): only a reset shows that it is cut.
+    unframed: Cell<bool>,
+    /// hyper was given some of an answer that it has not written yet.
+    unwritten: Cell<bool>,
+    /// Somebody waits for that to be written.
+    wants_written: Cell<bool>,
+    /// The answer's body was given up before its end.
+    abandoned: Cell<bool>,
+    /// It has asked for something.
+    served: Cell<bool>,
+    waker: RefCell<Waker>,
+}
+
+impl Client {
+    pub(super) fn new(
+        thread: Rc<Thread>,
+        listener: &Listener,
+        place: &Place,
+        peer: SocketAddr,
+    ) -> Rc<Self> {
+        let frontend = &place.view.snapshot.frontends[place.frontend];
+        let timeouts = frontend.config.timeouts;
+        let client = Rc::new(Self {
+            thread,
+            listener: listener.uid,
+            record: frontend.record.clone(),
+            peer,
+            address: text_value(peer.ip().to_canonical()),
+            local: listener.address,
+            port: text_value(listener.address.port()),
+            watch: Watch::new(Awaiting::Request, timeouts.request, Instant::now()),
+            timeouts: Cell::new(timeouts),
+            between: Cell::new(true),
+            exchange: Cell::new(false),
+            answered: RefCell::new(None),
+            version: Cell::new(Version::HTTP_11),
+            expects_continue: Cell::new(false),
+            informed: RefCell::default(),
+            upgrade: RefCell::new(None),
+            refused: Cell::new(None),
+            unframed: Cell::new(false),
+            unwritten: Cell::new(false),
+            wants_written: Cell::new(false),
+            abandoned: Cell::new(false),
+            served: Cell::new(false),
+            waker: RefCell::new(Waker::noop().clone()),
+        });
+        add(&client.tally().connections, 1);
+        client
+    }
+
+    pub(super) fn tally(&self) -> &FrontendTally {
+        self.record.tallies.of(self.thread.id)
+    }
+
+    /// The service was called with a request of this frontend.
+    pub(super) fn begin_exchange(&self, request: &Request<Incoming>, timeouts: ClientTimeouts) {
+        self.version.set(request.version());
+        self.expects_continue
+            .set(request.headers().contains_key(EXPECT));
+        self.exchange.set(true);
+        self.served.set(true);
+        self.timeouts.set(timeouts);
+    }
+
+    pub(super) fn in_exchange(&self) -> bool {
+        self.exchange.get()
+    }
+
+    /// The first byte of a head has come.
+    pub(super) fn head_began(&self) {
+        self.watch
+            .expect(Awaiting::Head, self.timeouts.get().request);
+    }
+
+    /// It is the client's turn to send or to take.
+    pub(super) fn await_client(&self) {
+        self.watch
+            .expect(Awaiting::Client, self.timeouts.get().client);
+    }
+
+    /// The client took some of the answer.
+    pub(super) fn answer_moved(&self) {
+        if self.watch.awaiting() == Awaiting::Client {
+            self.watch.moved();
+        }
+    }
+
+    /// The client may be told to go on: by the server, not by hyper.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.expects_continue.get()
+    }
+
+    /// Passes on an informational response; a client that does not take them in time misses some.
+    pub(super) fn inform(&self, mut head: Head) {
+        let mut informed = self.informed.borrow_mut();
+        if self.version.get() == Version::HTTP_11 && informed.len() < MOST_INFORMED {
+            headers::prepare_response(&mut head.headers, false);
+            encode::informational(&mut informed, &head);
+        }
+    }
+
+    pub(super) fn informed(&self) -> RefMut<'_, Vec<u8>> {
+        self.informed.borrow_mut()
+    }
+
+    /// The answer to the request is the last: another protocol follows.
+    pub(super) fn switch(&self, upgrade: Upgrade) {
+        self.upgrade.replace(Some(upgrade));
+    }
+
+    pub(super) fn take_upgrade(&self) -> Option<Upgrade> {
+        self.upgrade.take()
+    }
+
+    /// The answer has no length of its own.
+    pub(super) fn answer_is_unframed(&self) {
+        self.unframed.set(true);
+    }
+
+    pub(super) fn is_unframed(&self) -> bool {
+        self.unframed.get()
+    }
+
+    /// hyper is about to be given some of an answer.
+    pub(super) fn gives(&self) {
+        self.unwritten.set(true);
+    }
+
+    /// Whether all that hyper was given is written. If it is not, the connection is polled again
+    /// when it is.
+    pub(super) fn is_written(&self) -> bool {
+        self.wants_written.set(self.unwritten.get());
+        !self.unwritten.get()
+    }
+
+    /// hyper has written all it has; true: somebody waited for that.
+    pub(super) fn written(&self) -> bool {
+        self.unwritten.set(false);
+        self.wants_written.take()
+    }
+
+    /// The answer is complete; the account closes when it is out.
+    pub(super) fn answered(&self, account: Account) {
+        self.await_client();
+        self.answered.replace(Some(account));
+    }
+
+    /// The answer's body was given up before its end: nothing can follow it.
+    pub(super) fn answer_abandoned(&self) {
+        self.abandoned.set(true);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.get()
+    }
+
+    /// All that was to be written is written: if the answer was complete, it is out now.
+    pub(super) fn answer_is_out(&self) -> bool {
+        if self.answered.take().is_none() {
+            return false;
+        }
+        self.exchange.set(false);
+        self.watch
+            .expect(Awaiting::Request, self.timeouts.get().keep_alive);
+        true
+    }
+
+    /// The head that is coming in is not one to read any further.
+    pub(super) fn refuse(&self, fault: Fault) {
+        self.refused.set(Some(fault));
+    }
+
+    pub(super) fn take_refused(&self) -> Option<Fault> {
+        self.refused.take()
+    }
+
+    /// Lets the connection look at what changed around it.
+    pub(super) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.between.get() && !self.exchange.get() && self.watch.awaiting() == Awaiting::Request
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_idle() && self.served.get() && self.thread.is_stopping()
+    }
+
+    pub(super) fn set_waker(&self, cx: &Context<'_>) {
+        self.waker.borrow_mut().clone_from(cx.waker());
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        add(&self.tally().connections, 1u64.wrapping_neg());
+    }
+}
+
+fn text_value(value: impl ToString) -> HeaderValue {
+    HeaderValue::try_from(value.to_string()).unwrap_or(HeaderValue::from_static(""))
+}

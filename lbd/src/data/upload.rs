@@ -1,0 +1,110 @@
+//! A request on its way to the server: its head, then its body as it comes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use hyper::body::{Body, Incoming};
+
+use super::connect::Upstream;
+use super::encode::{Framing, Outbox};
+
+#[derive(Debug)]
+pub(super) struct Upload {
+    outbox: Outbox,
+    /// `None`: the body has been taken to its end, or there is none.
+    incoming: Option<Incoming>,
+    framing: Framing,
+    /// Some of the body was taken: it cannot be sent again.
+    begun: bool,
+}
+
+/// Why a request could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The client's body broke off or does not parse.
+    Client,
+    /// The server takes no more.
+    Server,
+}
+
+/// How far an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    AwaitsClient,
+    AwaitsServer,
+    Sent,
+}
+
+impl Upload {
+    /// `buffer` is one to be used again.
+    pub(super) fn new(head: &Parts, incoming: Option<Incoming>, buffer: Vec<u8>) -> Self {
+        let sized = |body: &Incoming| body.size_hint().exact().is_some();
+        let mut outbox = Outbox::new(buffer);
+        outbox.head(head);
+        Self {
+            outbox,
+            framing: match incoming.as_ref().is_none_or(sized) {
+                true => Framing::Sized,
+                false => Framing::Chunked,
+            },
+            incoming,
+            begun: false,
+        }
+    }
+
+    /// Sends what can be sent now.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        upstream: &mut Upstream,
+    ) -> Result<Progress, Broken> {
+        loop {
+            let waits = self.outbox.takes_data() && self.take_some(cx)?;
+            match upstream.poll_write(cx, &mut self.outbox) {
+                Poll::Pending => return Ok(Progress::AwaitsServer),
+                Poll::Ready(Err(_)) => return Err(Broken::Server),
+                Poll::Ready(Ok(())) if self.incoming.is_none() => return Ok(Progress::Sent),
+                Poll::Ready(Ok(())) if waits => return Ok(Progress::AwaitsClient),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Takes the next piece of the body, if it is there; true: it is not.
+    fn take_some(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        let Some(incoming) = &mut self.incoming else {
+            return Ok(false);
+        };
+        let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Pending => return Ok(true),
+            Poll::Ready(Some(Err(_))) => return Err(Broken::Client),
+            Poll::Ready(Some(Ok(frame))) => Some(frame),
+            Poll::Ready(None) => None,
+        };
+        let last = incoming.is_end_stream();
+        self.begun = true;
+        match frame.map(|frame| frame.into_data()) {
+            None => self.outbox.end(self.framing),
+            Some(Ok(data)) => {
+                self.outbox.data(self.framing, data, last);
+                if !last {
+                    return Ok(false);
+                }
+            }
+            Some(Err(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.outbox.trailers(self.framing, trailers);
+                }
+            }
+        }
+        self.incoming = None;
+        Ok(false)
+    }
+
+    /// Takes back the body, if nothing of it was taken, and the buffer.
+    pub(super) fn take_back(self) -> (Option<Incoming>, Vec<u8>) {
+        let body = self.incoming.filter(|_| !self.begun);
+        (body, self.outbox.into_buffer())
+    }
+}
