@@ -35,6 +35,10 @@ fn what_is_not_given_has_its_default() {
     let waits = frontend.timeouts;
     let expected = (seconds(10), seconds(30), seconds(60));
     assert_eq!((waits.request, waits.client, waits.keep_alive), expected);
+    assert_eq!(
+        config.backends[0].timeouts.tunnel_from(&waits),
+        seconds(3600)
+    );
     assert!(frontend.trusted_proxies.is_empty() && frontend.routes.is_empty());
     assert!(frontend.allow.is_none() && frontend.deny.is_empty() && frontend.rate_limit.is_none());
     assert_eq!(frontend.max_connections, None);
@@ -91,6 +95,14 @@ fn what_is_given_is_kept() {
     assert_eq!(
         (outlier.errors, outlier.window, outlier.eject),
         (10, seconds(10), seconds(30))
+    );
+    let tunnel = |backend: usize| {
+        let waits = config.backends[backend].timeouts;
+        waits.tunnel_from(&frontend.timeouts)
+    };
+    assert_eq!(
+        (tunnel(0), tunnel(1)),
+        (seconds(8 * 3600), seconds(2 * 3600))
     );
     let weights: Vec<_> = backend.servers.iter().map(|s| s.weight).collect();
     assert_eq!(weights, [1, 2, 1]);

@@ -253,10 +253,16 @@ fn a_client_that_leaves_its_upload_while_we_connect_is_let_go() {
     let lbd = Lbd::start(app_at(&lines, [("s", port.addr())]));
     for begun in ["", "some"] {
         let mut wire = Wire::connect(lbd.addr());
-        wire.send(format!("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\n{begun}"));
-        eventually("the session has begun", || is(lbd.server("app/s").sessions, 1));
+        wire.send(format!(
+            "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\n{begun}"
+        ));
+        eventually("the session has begun", || {
+            is(lbd.server("app/s").sessions, 1)
+        });
         drop(wire);
-        eventually("the session has ended", || is(lbd.server("app/s").sessions, 0));
+        eventually("the session has ended", || {
+            is(lbd.server("app/s").sessions, 0)
+        });
     }
     assert_eq!(lbd.server("app/s").errors.connect, 0);
 }

@@ -126,3 +126,32 @@ fn a_tunnel_ends_with_either_side() {
         eventually("the session has ended", || is(sessions(&lbd), 0));
     }
 }
+
+#[test]
+fn a_silent_tunnel_ends_after_its_timeout() {
+    let origin = echo();
+    let lines = format!("{NO_CHECK}\ntimeouts = {{ tunnel = \"300ms\" }}");
+    let lbd = Lbd::start(app_at(&lines, [("s", origin.addr())]));
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send(ASKED);
+    assert_eq!(wire.head().expect("a head").status, 101);
+    assert_eq!(wire.rest().0, b"hello");
+    eventually("the session has ended", || is(sessions(&lbd), 0));
+}
+
+#[test]
+fn a_tunnels_bytes_are_counted_while_it_is_open() {
+    let origin = echo();
+    let lbd = Lbd::start(app_at(NO_CHECK, [("s", origin.addr())]));
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send(ASKED);
+    assert_eq!(wire.head().expect("a head").status, 101);
+    wire.bytes(5).expect("hello");
+    let counted = || (lbd.server("app/s").bytes_in, lbd.server("app/s").bytes_out);
+    let before = counted();
+    wire.send("0123456789ab");
+    wire.bytes(12).expect("an echo");
+    eventually("they are counted", || {
+        is(counted(), (before.0 + 12, before.1 + 12))
+    });
+}

@@ -112,6 +112,8 @@ pub struct ClientTimeouts {
     pub client: Duration,
     /// Client idle between requests.
     pub keep_alive: Duration,
+    /// Silence on a tunnel, unless its backend has a word of its own.
+    pub tunnel: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +121,16 @@ pub struct ServerTimeouts {
     pub connect: Duration,
     /// Server silence.
     pub server: Duration,
+    /// Silence on a tunnel, where the backend itself gives it.
+    pub tunnel: Option<Duration>,
+}
+
+impl ServerTimeouts {
+    /// How long both sides of a tunnel may be silent: the backend's word, then the frontend's, then
+    /// the file's.
+    pub fn tunnel_from(&self, frontend: &ClientTimeouts) -> Duration {
+        self.tunnel.unwrap_or(frontend.tunnel)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,21 +5,23 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use http::header::EXPECT;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
-use lb_proto::config::ClientTimeouts;
+use lb_proto::config::{self, ClientTimeouts};
 use tokio::time::Instant;
 
 use super::account::Account;
 use super::decode::Head;
 use super::fault::Fault;
 use super::thread::{Place, Thread};
+use super::tunnel::Meter;
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
 use super::{encode, headers};
-use crate::state::{FrontendRecord, FrontendTally, Listener, add};
+use crate::state::{FrontendRecord, FrontendTally, Listener, Server, add};
 
 /// Informational responses kept for a client that does not take them, in bytes, beyond the last.
 const MOST_INFORMED: usize = 16 * 1024;
@@ -108,6 +110,16 @@ impl Client {
 
     pub(super) fn tally(&self) -> &FrontendTally {
         self.record.tallies.of(self.thread.id)
+    }
+
+    /// Counts the bytes of a tunnel to this server.
+    pub(super) fn meter(&self, server: &Arc<Server>) -> Meter {
+        Meter::new(self.thread.id, self.record.clone(), server.clone())
+    }
+
+    /// How long a tunnel to this backend may be silent.
+    pub(super) fn tunnel_silence(&self, backend: &config::Backend) -> Duration {
+        backend.timeouts.tunnel_from(&self.timeouts.get())
     }
 
     /// The service was called with a request of this frontend.

@@ -43,7 +43,7 @@ pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
                 stream
             }
             Next::Upgrade(stream, upgrade, sent) => {
-                upgrade.run(stream, sent).await;
+                upgrade.run(&client, stream, sent).await;
                 break;
             }
             Next::Refuse(stream, fault) => {

@@ -33,6 +33,7 @@ mod encode;
 mod decode;
 mod body;
 mod upgrade;
+mod tunnel;
 mod fault;
 mod reply;
 mod linger;

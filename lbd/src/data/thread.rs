@@ -14,6 +14,7 @@ use super::client::Client;
 use super::connect::Upstream;
 use super::framing::MAX_HEAD;
 use super::pool::Pools;
+use super::tunnel;
 use super::view::View;
 use crate::memory;
 use crate::state::{Server, Shared, ThreadId};
@@ -32,6 +33,7 @@ pub(super) struct Thread {
     departed: RefCell<HashMap<u64, (Rc<View>, usize)>>,
     pools: RefCell<Pools>,
     clients: RefCell<Slab<Rc<Client>>>,
+    pub(super) tunnels: tunnel::Tools,
     /// What request heads are written into, one after the other.
     buffer: RefCell<Vec<u8>>,
     /// Seconds since the thread started: a clock that costs nothing to read.
@@ -80,6 +82,7 @@ impl Thread {
             departed: RefCell::default(),
             pools: RefCell::default(),
             clients: RefCell::default(),
+            tunnels: tunnel::Tools::default(),
             buffer: RefCell::default(),
             tick: Cell::new(0),
             parked: Cell::new(0),

@@ -14,31 +14,33 @@ const DEFAULTS: Shape = Shape {
 
 const NO_TLS: &str = "frontends do not speak TLS in this version";
 const NO_QUEUE: &str = "requests are not queued in this version";
-const NO_TUNNEL: &str = "upgraded and TCP-mode connections are not carried in this version";
 
 const ALL: Shape = Shape {
     what: "[defaults.timeouts]",
     example: "{ client = \"30s\" }",
-    keys: &["request", "client", "keep_alive", "connect", "server"],
-    later: &[
-        ("tls_handshake", NO_TLS),
-        ("queue", NO_QUEUE),
-        ("tunnel", NO_TUNNEL),
+    keys: &[
+        "request",
+        "client",
+        "keep_alive",
+        "connect",
+        "server",
+        "tunnel",
     ],
+    later: &[("tls_handshake", NO_TLS), ("queue", NO_QUEUE)],
 };
 
 const OF_FRONTEND: Shape = Shape {
     what: "a frontend's timeouts",
     example: "{ client = \"30s\" }",
-    keys: &["request", "client", "keep_alive"],
-    later: &[("tls_handshake", NO_TLS), ("tunnel", NO_TUNNEL)],
+    keys: &["request", "client", "keep_alive", "tunnel"],
+    later: &[("tls_handshake", NO_TLS)],
 };
 
 const OF_BACKEND: Shape = Shape {
     what: "a backend's timeouts",
     example: "{ server = \"30s\" }",
-    keys: &["connect", "server"],
-    later: &[("queue", NO_QUEUE), ("tunnel", NO_TUNNEL)],
+    keys: &["connect", "server", "tunnel"],
+    later: &[("queue", NO_QUEUE)],
 };
 
 /// What a frontend or backend waits for if neither it nor the file says otherwise. Every one is
@@ -48,10 +50,12 @@ const BUILT_IN: Timeouts = Timeouts {
         request: Duration::from_secs(10),
         client: Duration::from_secs(30),
         keep_alive: Duration::from_secs(60),
+        tunnel: Duration::from_secs(60 * 60),
     },
     server: ServerTimeouts {
         connect: Duration::from_secs(5),
         server: Duration::from_secs(30),
+        tunnel: None,
     },
 };
 
@@ -79,7 +83,10 @@ pub(super) fn of_frontend(frontend: Table<'_>, defaults: ClientTimeouts) -> Clie
 pub(super) fn of_backend(backend: Table<'_>, defaults: ServerTimeouts) -> ServerTimeouts {
     let table = backend.get("timeouts");
     let table = table.and_then(|value| value.table(&OF_BACKEND));
-    table.map_or(defaults, |table| server(table, defaults))
+    table.map_or(defaults, |table| ServerTimeouts {
+        tunnel: table.parse("tunnel", units::timeout),
+        ..server(table, defaults)
+    })
 }
 
 fn client(table: Table<'_>, defaults: ClientTimeouts) -> ClientTimeouts {
@@ -88,6 +95,7 @@ fn client(table: Table<'_>, defaults: ClientTimeouts) -> ClientTimeouts {
         request: or("request", defaults.request),
         client: or("client", defaults.client),
         keep_alive: or("keep_alive", defaults.keep_alive),
+        tunnel: or("tunnel", defaults.tunnel),
     }
 }
 
@@ -96,5 +104,6 @@ fn server(table: Table<'_>, defaults: ServerTimeouts) -> ServerTimeouts {
     ServerTimeouts {
         connect: or("connect", defaults.connect),
         server: or("server", defaults.server),
+        tunnel: defaults.tunnel,
     }
 }

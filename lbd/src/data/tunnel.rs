@@ -1,0 +1,231 @@
+//! A tunnel: what either side sends is passed on to the other, until both have said their end, one
+//! of them breaks, or both are silent for too long.
+//!
+//! A side that ends its sending may go on receiving. Nothing is held while nothing moves: reading
+//! goes into a buffer of the thread's, bulk through pipes of the thread's.
+
+mod flow;
+mod pipe;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+use self::flow::{Broke, Flow};
+use self::pipe::Pipes;
+use super::linger::{self, Unread};
+use crate::state::{FrontendRecord, Server, ThreadId, add};
+
+/// How much is read at once until a flow counts as bulk. As HAProxy's `tune.bufsize`.
+const SCRATCH: usize = 16 * 1024;
+
+/// What the tunnels of a thread share.
+#[derive(Debug)]
+pub(super) struct Tools {
+    scratch: RefCell<Box<[u8]>>,
+    pipes: Pipes,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self {
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+            pipes: Pipes::default(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Server,
+}
+
+/// Counts the bytes of one tunnel as they move.
+#[derive(Debug)]
+pub(super) struct Meter {
+    thread: ThreadId,
+    frontend: Arc<FrontendRecord>,
+    server: Arc<Server>,
+    from_client: Cell<u64>,
+    from_server: Cell<u64>,
+    /// Something moved since it was last asked.
+    moved: Cell<bool>,
+}
+
+impl Meter {
+    pub(super) fn new(
+        thread: ThreadId,
+        frontend: Arc<FrontendRecord>,
+        server: Arc<Server>,
+    ) -> Self {
+        Self {
+            thread,
+            frontend,
+            server,
+            from_client: Cell::new(0),
+            from_server: Cell::new(0),
+            moved: Cell::new(false),
+        }
+    }
+
+    /// What was read from the client in the tunnel so far.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
+    pub(super) fn client_bytes(&self) -> u64 {
+        self.from_client.get()
+    }
+
+    /// What was read from the server in the tunnel so far.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
+    pub(super) fn server_bytes(&self) -> u64 {
+        self.from_server.get()
+    }
+
+    fn read(&self, from: Side, n: usize) {
+        self.moved.set(true);
+        let n = n as u64;
+        match from {
+            Side::Client => {
+                self.from_client.set(self.from_client.get() + n);
+                add(&self.frontend.tallies.of(self.thread).bytes_in, n);
+            }
+            Side::Server => {
+                self.from_server.set(self.from_server.get() + n);
+                add(&self.server.tally(self.thread).bytes_out, n);
+            }
+        }
+    }
+
+    fn wrote(&self, to: Side, n: usize) {
+        self.moved.set(true);
+        match to {
+            Side::Client => add(&self.frontend.tallies.of(self.thread).bytes_out, n as u64),
+            Side::Server => add(&self.server.tally(self.thread).bytes_in, n as u64),
+        }
+    }
+}
+
+/// How a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Both sides ended what they sent, `first` before the other.
+    Closed { first: Side },
+    /// Its connection was reset or failed.
+    Broken(Side),
+    /// Nothing moved for as long as a tunnel may be silent.
+    Silent,
+}
+
+/// The end of a tunnel, to be told to both sides by [`End::tell`].
+#[derive(Debug)]
+#[must_use]
+pub(super) struct End {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
+    pub(super) cause: Cause,
+    /// What the client sent reached the server to its end.
+    up_ended: bool,
+    /// What the server sent reached the client to its end.
+    down_ended: bool,
+}
+
+/// Two sides to join.
+#[derive(Debug)]
+pub(super) struct Tunnel<'a> {
+    pub(super) client: &'a TcpStream,
+    pub(super) server: &'a TcpStream,
+    /// Read already, and counted where they were read.
+    pub(super) from_client: Bytes,
+    pub(super) from_server: Bytes,
+    /// How long nothing may move in either direction.
+    pub(super) silence: Duration,
+}
+
+impl Tunnel<'_> {
+    /// Passes on until the end. Dropping the future leaves both sockets as they are.
+    pub(super) async fn relay(self, tools: &Tools, meter: &Meter) -> End {
+        let (client, server) = (self.client, self.server);
+        let (on_client, on_server) = ((Side::Client, client), (Side::Server, server));
+        let mut up = Flow::new(on_client, on_server, self.from_client, tools, meter);
+        let mut down = Flow::new(on_server, on_client, self.from_server, tools, meter);
+        let mut client_failed = pin!(client.ready(Interest::ERROR));
+        let mut server_failed = pin!(server.ready(Interest::ERROR));
+        let mut deadline = Instant::now() + self.silence;
+        let mut timer = pin!(sleep_until(deadline));
+        let mut first = None;
+        let cause = poll_fn(|cx| {
+            for flow in [&mut up, &mut down] {
+                flow.poll(cx);
+                first = first.or(flow.source_if_ended());
+            }
+            if let Some(cause) = over(&up, &down, first) {
+                return Poll::Ready(cause);
+            }
+            // Nobody reads from a side whose receiver is slow, or that has ended what it sends; that
+            // it broke shows here alone.
+            if !up.is_reading() && client_failed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Cause::Broken(Side::Client));
+            }
+            if !down.is_reading() && server_failed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Cause::Broken(Side::Server));
+            }
+            if meter.moved.take() {
+                deadline = Instant::now() + self.silence;
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                if Instant::now() >= deadline {
+                    return Poll::Ready(Cause::Silent);
+                }
+                timer.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await;
+        End {
+            cause,
+            up_ended: up.source_if_ended().is_some(),
+            down_ended: down.source_if_ended().is_some(),
+        }
+    }
+}
+
+/// Why nothing more can be passed on, if nothing can.
+fn over(up: &Flow<'_>, down: &Flow<'_>, first: Option<Side>) -> Option<Cause> {
+    let broke = [up, down].into_iter().find_map(Flow::broke);
+    match broke {
+        // What a sender that broke still had to say is lost.
+        Some(Broke::Reading(side)) => Some(Cause::Broken(side)),
+        // A receiver that broke may have said its last word before; that is passed on first, and
+        // reading it never waits.
+        Some(Broke::Writing(side)) => {
+            (up.is_over() && down.is_over()).then_some(Cause::Broken(side))
+        }
+        None if up.is_over() && down.is_over() => first.map(|first| Cause::Closed { first }),
+        None => None,
+    }
+}
+
+impl End {
+    /// Closes both sockets so that each side learns whether it got everything: a clean end where it
+    /// did, a reset where it did not. The tunnel's session is over before this.
+    pub(super) async fn tell(self, client: TcpStream, server: TcpStream) {
+        if !self.up_ended {
+            linger::reset(server);
+        }
+        if !self.down_ended {
+            linger::reset(client);
+        } else if !self.up_ended {
+            linger::close(client, Unread::Something).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! One direction of a tunnel.
+//!
+//! Small messages are copied through the thread's buffer: a read and a write each. Once much came in
+//! a row, the bytes stay in the kernel and go by splice(2), as with HAProxy's `option splice-auto`.
+
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::pipe::Lent;
+use super::{Meter, Side, Tools};
+
+/// How often one flow may read before others have their turn.
+const ROUNDS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Flow<'a> {
+    source: (Side, &'a TcpStream),
+    sink: (Side, &'a TcpStream),
+    tools: &'a Tools,
+    meter: &'a Meter,
+    /// Read and not written yet; never both at a time.
+    held: Bytes,
+    pipe: Option<Lent<'a>>,
+    pace: Pace,
+    state: State,
+    /// Waits for the receiver.
+    stuck: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Open,
+    /// The sender said its end; the receiver has not heard it yet.
+    Ending,
+    Ended,
+    Broken(Broke),
+}
+
+/// Which end of a flow failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Broke {
+    Reading(Side),
+    Writing(Side),
+}
+
+impl<'a> Flow<'a> {
+    /// `held` was read before, and goes first.
+    pub(super) fn new(
+        source: (Side, &'a TcpStream),
+        sink: (Side, &'a TcpStream),
+        held: Bytes,
+        tools: &'a Tools,
+        meter: &'a Meter,
+    ) -> Self {
+        Self {
+            source,
+            sink,
+            tools,
+            meter,
+            held,
+            pipe: None,
+            pace: Pace::default(),
+            state: State::Open,
+            stuck: false,
+        }
+    }
+
+    /// Passes on what there is.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.is_over() {
+            return;
+        }
+        if let Poll::Ready(state) = self.poll_state(cx) {
+            self.state = state;
+            self.stuck = false;
+            self.pipe = None;
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended | State::Broken(_))
+    }
+
+    pub(super) fn broke(&self) -> Option<Broke> {
+        match self.state {
+            State::Broken(broke) => Some(broke),
+            _ => None,
+        }
+    }
+
+    /// Who sent, if the end of it has been passed on.
+    pub(super) fn source_if_ended(&self) -> Option<Side> {
+        matches!(self.state, State::Ended).then_some(self.source.0)
+    }
+
+    /// Would notice if the sender broke.
+    pub(super) fn is_reading(&self) -> bool {
+        !self.stuck && !self.is_over()
+    }
+
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<State> {
+        for _ in 0..ROUNDS {
+            self.stuck = true;
+            if ready!(self.poll_write(cx)).is_err() {
+                return Poll::Ready(State::Broken(Broke::Writing(self.sink.0)));
+            }
+            self.stuck = false;
+            if matches!(self.state, State::Ending) {
+                return Poll::Ready(match SockRef::from(self.sink.1).shutdown(Shutdown::Write) {
+                    Ok(()) => State::Ended,
+                    Err(_) => State::Broken(Broke::Writing(self.sink.0)),
+                });
+            }
+            match ready!(self.poll_read(cx)) {
+                Ok(0) => self.state = State::Ending,
+                Ok(n) => self.pace.came(n),
+                Err(_) => return Poll::Ready(State::Broken(Broke::Reading(self.source.0))),
+            }
+        }
+        // Goes on when the others were served and the sockets were looked at.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        Poll::Pending
+    }
+
+    /// Writes what was read before.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (side, to) = self.sink;
+        while let Some(mut pipe) = self.pipe.take() {
+            match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
+                Ok(n) => self.meter.wrote(side, n),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.pipe = Some(pipe);
+                    ready!(to.poll_write_ready(cx))?;
+                    continue;
+                }
+                Err(e) if is_unfit(&e) => {
+                    self.pace.refuse();
+                    self.held = pipe.copy_out()?.into();
+                    continue;
+                }
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+            if !pipe.is_empty() {
+                self.pipe = Some(pipe);
+            }
+        }
+        while !self.held.is_empty() {
+            match try_send(to, &self.held) {
+                Ok(n) => {
+                    self.meter.wrote(side, n);
+                    self.held.advance(n);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => ready!(to.poll_write_ready(cx))?,
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+        // An empty one may still hold on to its memory.
+        self.held = Bytes::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads, and writes at once as much as the receiver takes. How much was read.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (side, from) = self.source;
+        loop {
+            ready!(from.poll_read_ready(cx))?;
+            let pipe = match self.pace.is_bulk() {
+                true => self.tools.pipes.lend(),
+                false => None,
+            };
+            let read = match pipe {
+                Some(pipe) => self.try_splice(pipe),
+                None => self.try_copy(),
+            };
+            match read {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Ok(n) => {
+                    self.meter.read(side, n);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+    }
+
+    fn try_splice(&mut self, mut pipe: Lent<'a>) -> io::Result<usize> {
+        let from = self.source.1;
+        let read = from.try_io(Interest::READABLE, || pipe.fill(from));
+        match &read {
+            Ok(n) if *n > 0 => self.pipe = Some(pipe),
+            Err(e) if is_unfit(e) => {
+                self.pace.refuse();
+                return self.try_copy();
+            }
+            _ => {}
+        }
+        read
+    }
+
+    fn try_copy(&mut self) -> io::Result<usize> {
+        let (from, (side, to)) = (self.source.1, self.sink);
+        let mut scratch = self.tools.scratch.borrow_mut();
+        let mut n = 0;
+        let read = from.try_io(Interest::READABLE, || {
+            (_, n) = retry_on_intr(|| recv(from, &mut scratch[..], RecvFlags::empty()))?;
+            match n {
+                // Less than there was room for: the socket is empty until it says otherwise
+                // (epoll(7)), and need not be asked again. An end it remembers.
+                n if n > 0 && n < scratch.len() => Err(ErrorKind::WouldBlock.into()),
+                _ => Ok(()),
+            }
+        });
+        match read {
+            Err(e) if n == 0 => return Err(e),
+            _ if n == 0 => return Ok(0),
+            _ => {}
+        }
+        // An error comes again, and is told then.
+        let written = try_send(to, &scratch[..n]).unwrap_or(0);
+        if written > 0 {
+            self.meter.wrote(side, written);
+        }
+        if written < n {
+            self.held = Bytes::copy_from_slice(&scratch[written..n]);
+        }
+        Ok(n)
+    }
+}
+
+fn try_send(to: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    to.try_io(Interest::WRITABLE, || {
+        Ok(retry_on_intr(|| send(to, bytes, SendFlags::NOSIGNAL))?)
+    })
+}
+
+/// Errors of splice(2) that say it cannot be used here, not that a side broke.
+fn is_unfit(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::NOSYS | Errno::PERM))
+}
+
+/// Whether a flow is bulk: pure.
+#[derive(Debug, Default)]
+struct Pace {
+    large: u8,
+    small: u8,
+    bulk: bool,
+    refused: bool,
+}
+
+impl Pace {
+    /// A read of so much, and so many of them in a row, begin bulk.
+    const LARGE: usize = super::SCRATCH;
+    const BEGINS: u8 = 4;
+    /// A read of less, and so many of them in a row, end it.
+    const SMALL: usize = 4 * 1024;
+    const ENDS: u8 = 4;
+
+    fn came(&mut self, n: usize) {
+        self.large = if n >= Self::LARGE {
+            self.large.saturating_add(1)
+        } else {
+            0
+        };
+        self.small = if n < Self::SMALL {
+            self.small.saturating_add(1)
+        } else {
+            0
+        };
+        if self.large >= Self::BEGINS {
+            self.bulk = true;
+        } else if self.small >= Self::ENDS {
+            self.bulk = false;
+        }
+    }
+
+    fn is_bulk(&self) -> bool {
+        self.bulk && !self.refused
+    }
+
+    /// These sockets cannot be spliced.
+    fn refuse(&mut self) {
+        self.refused = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_begins_and_ends_with_several_reads_in_a_row() {
+        let mut pace = Pace::default();
+        for n in [16_384, 16_384, 16_384, 100, 16_384] {
+            pace.came(n);
+        }
+        assert!(!pace.is_bulk());
+        for n in [16_384, 16_384, 16_384, 8_000, 100, 100, 100, 262_144, 100] {
+            pace.came(n);
+        }
+        assert!(pace.is_bulk());
+        for _ in 0..4 {
+            pace.came(100);
+        }
+        assert!(!pace.is_bulk());
+    }
+}
