@@ -119,6 +119,20 @@ fn what_is_given_is_kept() {
 }
 
 #[test]
+fn a_tunnel_s_silence_is_the_backend_s_word_then_the_frontend_s() {
+    let tunnel = |text: &str, backend: usize| {
+        let config = read(text);
+        let backend = &config.backends[backend];
+        backend.timeouts.tunnel_from(&config.frontends[0].timeouts)
+    };
+    let contract = include_str!("cases/valid_contract.toml");
+    assert_eq!(tunnel(contract, 0), seconds(8 * 3600));
+    assert_eq!(tunnel(contract, 1), seconds(2 * 3600));
+    let smallest = include_str!("cases/valid_smallest.toml");
+    assert_eq!(tunnel(smallest, 0), seconds(3600));
+}
+
+#[test]
 fn routes_say_which_requests_and_what_becomes_of_them() {
     let config = read(include_str!("cases/valid_contract.toml"));
     let [api, old, secret] = &config.frontends[0].routes[..] else {
