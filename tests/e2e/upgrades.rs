@@ -121,7 +121,10 @@ fn a_tunnel_ends_with_either_side() {
         wire.send(word);
         match word {
             "abort" => wire.abort(),
-            _ => assert!(wire.rest().0.is_empty()),
+            _ => {
+                assert!(wire.rest().0.is_empty());
+                drop(wire);
+            }
         }
         eventually("the session has ended", || is(sessions(&lbd), 0));
     }
@@ -154,4 +157,16 @@ fn a_tunnels_bytes_are_counted_while_it_is_open() {
     eventually("they are counted", || {
         is(counted(), (before.0 + 12, before.1 + 12))
     });
+}
+
+#[test]
+fn a_client_that_stays_when_the_server_has_closed_is_not_waited_for_as_long_as_a_tunnel() {
+    let origin = RawOrigin::answering(GRANTED);
+    let app = app_at(NO_CHECK, [("s", origin.addr())]);
+    let lbd = Lbd::start(format!("[defaults.timeouts]\nclient = \"300ms\"\n{app}"));
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send(ASKED);
+    assert_eq!(wire.head().expect("a head").status, 101);
+    eventually("the session has ended", || is(sessions(&lbd), 0));
+    assert!(wire.rest().0.is_empty());
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use http::header::EXPECT;
 use http::{HeaderValue, Request, Version};
@@ -17,7 +16,7 @@ use super::account::Account;
 use super::decode::Head;
 use super::fault::Fault;
 use super::thread::{Place, Thread};
-use super::tunnel::Meter;
+use super::tunnel::{Meter, Silence};
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
 use super::{encode, headers};
@@ -118,8 +117,13 @@ impl Client {
     }
 
     /// How long a tunnel to this backend may be silent.
-    pub(super) fn tunnel_silence(&self, backend: &config::Backend) -> Duration {
-        backend.timeouts.tunnel_from(&self.timeouts.get())
+    pub(super) fn tunnel_silence(&self, backend: &config::Backend) -> Silence {
+        let timeouts = self.timeouts.get();
+        Silence {
+            open: backend.timeouts.tunnel_from(&timeouts),
+            after_client: backend.timeouts.server,
+            after_server: timeouts.client,
+        }
     }
 
     /// The service was called with a request of this frontend.

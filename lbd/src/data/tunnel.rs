@@ -144,8 +144,28 @@ pub(super) struct Tunnel<'a> {
     /// Read already, and counted where they were read.
     pub(super) from_client: Bytes,
     pub(super) from_server: Bytes,
-    /// How long nothing may move in either direction.
-    pub(super) silence: Duration,
+    pub(super) silence: Silence,
+}
+
+/// How long nothing may move in either direction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    /// While both sides may send.
+    pub(super) open: Duration,
+    /// Once the client has ended what it sends: the server's last word is waited for.
+    pub(super) after_client: Duration,
+    /// Once the server has: a client that never closes would hold its session.
+    pub(super) after_server: Duration,
+}
+
+impl Silence {
+    fn after(self, first: Option<Side>) -> Duration {
+        match first {
+            None => self.open,
+            Some(Side::Client) => self.after_client.min(self.open),
+            Some(Side::Server) => self.after_server.min(self.open),
+        }
+    }
 }
 
 impl Tunnel<'_> {
@@ -157,10 +177,11 @@ impl Tunnel<'_> {
         let mut down = Flow::new(on_server, on_client, self.from_server, tools, meter);
         let mut client_failed = pin!(client.ready(Interest::ERROR));
         let mut server_failed = pin!(server.ready(Interest::ERROR));
-        let mut deadline = Instant::now() + self.silence;
+        let mut deadline = Instant::now() + self.silence.open;
         let mut timer = pin!(sleep_until(deadline));
         let mut first = None;
         let cause = poll_fn(|cx| {
+            let was_open = first.is_none();
             for flow in [&mut up, &mut down] {
                 flow.poll(cx);
                 first = first.or(flow.source_if_ended());
@@ -176,8 +197,12 @@ impl Tunnel<'_> {
             if !down.is_reading() && server_failed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Cause::Broken(Side::Server));
             }
-            if meter.moved.take() {
-                deadline = Instant::now() + self.silence;
+            let ended = was_open && first.is_some();
+            if meter.moved.take() || ended {
+                deadline = Instant::now() + self.silence.after(first);
+            }
+            if ended {
+                timer.as_mut().reset(deadline);
             }
             while timer.as_mut().poll(cx).is_ready() {
                 if Instant::now() >= deadline {
