@@ -108,9 +108,7 @@ pub(super) async fn forward(
             account.lease = None;
             let wanted = account.cookie.wanted();
             account.lease = lease(client, view, backend, outgoing.key, &tried, wanted);
-            account
-                .cookie
-                .on(account.lease.as_ref().map(Lease::position));
+            account.returned();
         }
         let Some(lease) = &account.lease else {
             return Err(last);

@@ -17,6 +17,7 @@ mod quota;
 mod ramp;
 mod ranking;
 mod rate;
+mod returning;
 mod ring;
 mod server;
 mod share;
