@@ -213,6 +213,8 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/data/sticky.rs",
         "lbd/src/data/cache_control.rs",
         "lbd/src/data/balance/",
+        "lbd/src/state/share.rs",
+        "lbd/src/state/ring.rs",
         "lbd/src/health/verdict.rs",
         "lbctl/src/rolling.rs",
         "lb-proto/src/frame.rs",

@@ -76,6 +76,13 @@ pub struct ServerStatus {
     pub state: State,
     /// Whether health checks are configured for it.
     pub check: bool,
+    /// Clients that its cookie led to it in the last minute, roughly: pairs of address and
+    /// User-Agent. Absent where the backend is not sticky.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky_clients: Option<u64>,
+    /// Its cookie is not honoured while it drains.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub move_sticky: bool,
     /// Sessions now.
     pub sessions: u64,
     /// The most sessions at once since the process started.

@@ -149,6 +149,7 @@ impl Daemon {
             shared: shared.clone(),
             reloader,
         });
+        tokio::spawn(state::run_slow_starts(shared.clone()));
         tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().serve(socket));

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb_proto::config::{
-    self, Action, CheckKind, Config, HeaderRules, HostPattern, LogFormat, LogLevel, PathPattern,
-    Piece, SameSite, Sticky,
+    self, Action, Balance, CheckKind, Config, HeaderRules, HostPattern, LogFormat, LogLevel,
+    PathPattern, Piece, SameSite, Sticky,
 };
 
 fn read(text: &str) -> Config {
@@ -55,6 +55,9 @@ fn what_is_not_given_has_its_default() {
         (backend.servers[0].weight, backend.servers[0].check),
         (1, true)
     );
+    assert_eq!(backend.balance, Balance::RoundRobin);
+    let server = &backend.servers[0];
+    assert_eq!((server.backup, server.slow_start), (false, None));
 }
 
 #[test]
@@ -107,6 +110,10 @@ fn what_is_given_is_kept() {
     let weights: Vec<_> = backend.servers.iter().map(|s| s.weight).collect();
     assert_eq!(weights, [1, 2, 1]);
     assert!(!backend.servers[2].check);
+    let backups: Vec<_> = backend.servers.iter().map(|s| s.backup).collect();
+    assert_eq!(backups, [false, false, true]);
+    assert_eq!(backend.servers[1].slow_start, Some(seconds(30)));
+    assert_eq!(config.backends[1].balance.to_string(), "header:x-user");
     let check = backend.health.as_ref().expect("checks are on");
     let kind = CheckKind::Http {
         method: "GET".to_owned(),

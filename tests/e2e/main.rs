@@ -4,6 +4,7 @@ mod access;
 mod accounting;
 mod admin;
 mod answers;
+mod balance;
 mod demo;
 mod drain;
 mod exit_codes;

@@ -13,6 +13,7 @@ mod http;
 mod problem;
 pub mod units;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -229,15 +230,38 @@ pub struct HeaderRules {
     pub add: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Balance {
     RoundRobin,
+    LeastConn,
+    Random,
+    /// By the client's address.
+    Source,
+    /// By the path.
+    Uri,
+    /// By a header's value; the name is lower-case.
+    Header(String),
 }
 
 impl Balance {
-    pub fn as_str(self) -> &'static str {
+    /// Whether equal requests go to equal servers.
+    pub fn is_hash(&self) -> bool {
         match self {
-            Self::RoundRobin => "roundrobin",
+            Self::Source | Self::Uri | Self::Header(_) => true,
+            Self::RoundRobin | Self::LeastConn | Self::Random => false,
+        }
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoundRobin => f.write_str("roundrobin"),
+            Self::LeastConn => f.write_str("leastconn"),
+            Self::Random => f.write_str("random"),
+            Self::Source => f.write_str("source"),
+            Self::Uri => f.write_str("uri"),
+            Self::Header(name) => write!(f, "header:{name}"),
         }
     }
 }
@@ -259,6 +283,10 @@ pub struct Server {
     pub weight: u16,
     /// False: never checked, whatever the backend says.
     pub check: bool,
+    /// Takes sessions only where no other server does.
+    pub backup: bool,
+    /// How long its share grows after it came up.
+    pub slow_start: Option<Duration>,
     /// The value of the backend's cookie that means this server.
     pub cookie: String,
 }

@@ -72,6 +72,8 @@ pub(crate) fn server(name: &str) -> ServerStatus {
         health: Health::Up,
         state: State::Up,
         check: true,
+        sticky_clients: None,
+        move_sticky: false,
         sessions: 3,
         sessions_max: 40,
         sessions_total: 123_456,

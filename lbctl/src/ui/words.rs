@@ -16,6 +16,14 @@ pub(crate) fn sessions(count: u64) -> String {
     }
 }
 
+/// `1 sticky client`, `41 sticky clients`
+pub(crate) fn sticky_clients(count: u64) -> String {
+    match count {
+        1 => "1 sticky client".to_owned(),
+        _ => format!("{count} sticky clients"),
+    }
+}
+
 /// `L4CON: connection refused`
 pub(crate) fn check(check: &CheckStatus) -> String {
     match check.detail.as_str() {
@@ -68,7 +76,8 @@ pub(crate) fn latency(millis: f64) -> String {
     duration::words(Duration::from_millis(millis.min(1e12) as u64))
 }
 
-/// The state, and what hides behind it: a server that is down may be drained as well.
+/// The state, and what hides behind it: a server that is down may be drained as well, and one that
+/// drains may send its sticky clients elsewhere.
 pub(crate) fn state(server: &ServerStatus) -> String {
     if let Some(ejected) = &server.ejected {
         let left = duration::words(Duration::from_secs(ejected.left_s));
@@ -76,6 +85,7 @@ pub(crate) fn state(server: &ServerStatus) -> String {
     }
     match (server.state, server.admin) {
         (State::Down, Admin::Drain) => "down, drain".to_owned(),
+        (State::Drain, _) if server.move_sticky => "drain, moving".to_owned(),
         (state, _) => state.to_string(),
     }
 }

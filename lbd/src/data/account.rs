@@ -34,6 +34,15 @@ impl Account {
         account
     }
 
+    /// Another server was leased, or none: notes whether the cookie led there.
+    pub(super) fn returned(&mut self) {
+        let lease = self.lease.as_ref();
+        let client = self.cookie.on(lease.map(Lease::position));
+        if let (Some(lease), Some(client)) = (lease, client) {
+            lease.server().saw_returning(client);
+        }
+    }
+
     /// A connect to the leased server failed.
     pub(super) fn connect_error(&self) {
         if let Some(lease) = &self.lease {

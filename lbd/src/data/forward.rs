@@ -34,10 +34,12 @@ pub(super) struct Outgoing {
     idempotent: bool,
     /// The client asks for another protocol (RFC 9110, 7.8).
     pub(super) upgrades: bool,
+    /// What its server is picked by, if it is by a key.
+    key: Option<u64>,
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>, upgrades: bool) -> Self {
+    pub(super) fn new(request: Request<Incoming>, upgrades: bool, key: Option<u64>) -> Self {
         let (head, body) = request.into_parts();
         let body = Some(body).filter(|body| !body.is_end_stream());
         Self {
@@ -46,6 +48,7 @@ impl Outgoing {
             has_body: body.is_some(),
             body,
             upgrades,
+            key,
         }
     }
 
@@ -104,10 +107,8 @@ pub(super) async fn forward(
         if connections == Use::Kept {
             account.lease = None;
             let wanted = account.cookie.wanted();
-            account.lease = lease(client, view, backend, &tried, config.redispatch, wanted);
-            account
-                .cookie
-                .on(account.lease.as_ref().map(Lease::position));
+            account.lease = lease(client, view, backend, outgoing.key, &tried, wanted);
+            account.returned();
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -154,10 +155,11 @@ fn lease(
     client: &Client,
     view: &Rc<View>,
     backend: usize,
+    key: Option<u64>,
     tried: &[usize],
-    redispatch: bool,
     wanted: Option<usize>,
 ) -> Option<Lease> {
+    let redispatch = view.snapshot.backends[backend].config.redispatch;
     let on = |server| {
         let who = match wanted == Some(server) {
             true => Who::Returning,
@@ -165,7 +167,7 @@ fn lease(
         };
         Lease::on(&client.thread, view, backend, server, who)
     };
-    let take = || Lease::take(&client.thread, view, backend, tried);
+    let take = || Lease::take(&client.thread, view, backend, key, tried);
     match (tried.last(), wanted) {
         (Some(same), _) if !redispatch => on(*same),
         (None, Some(wanted)) => on(wanted).or_else(take),

@@ -1,6 +1,7 @@
 //! The way of a request: open its account, find its route, pick a server, forward, answer.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 
 use super::account::Account;
+use super::balance;
 use super::body::Answer;
 use super::client::Client;
 use super::client_address::client_address;
@@ -141,14 +143,24 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
             ));
         }
     };
+    // By what the client sent: the server's request may have other headers.
+    let key = balance::key(
+        &place.view.snapshot.backends[backend].config.balance,
+        client.peer.ip(),
+        uri.path(),
+        request.headers(),
+    );
     let upgrades = prepare(client, place, &mut request, &host);
     let edits = &place.view.edits[backend];
     let sticky = edits.sticky.as_ref();
-    let cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
+    let mut cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
+    if cookie.wanted().is_some() {
+        cookie.by(address(client, place, request.headers()), request.headers());
+    }
     edits.request.apply(request.headers_mut());
     Ok(Way::Forward {
         backend,
-        outgoing: Box::new(Outgoing::new(request, upgrades)),
+        outgoing: Box::new(Outgoing::new(request, upgrades, key)),
         cookie,
     })
 }
@@ -159,9 +171,12 @@ fn admit(client: &Client, place: &Place, headers: &HeaderMap) -> Result<(), Faul
     let Some(gate) = &frontend.gate else {
         return Ok(());
     };
-    let trusted = &frontend.config.trusted_proxies;
-    let address = client_address(client.peer.ip(), trusted, headers);
-    Ok(gate.admit(address)?)
+    Ok(gate.admit(address(client, place, headers))?)
+}
+
+fn address(client: &Client, place: &Place, headers: &HeaderMap) -> IpAddr {
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    client_address(client.peer.ip(), &frontend.config.trusted_proxies, headers)
 }
 
 /// Turns the client's request into the one for a server; true: it asks for another protocol.

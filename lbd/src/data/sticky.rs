@@ -7,8 +7,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lb_proto::config::{self, SameSite};
 
@@ -243,6 +245,8 @@ pub(super) struct Visit {
     cookie: Cookie,
     /// The session is, or was last, on the server that the cookie names.
     followed: bool,
+    /// Tells the client from others.
+    client: u64,
     answer: Given,
 }
 
@@ -252,6 +256,7 @@ impl Visit {
         sticky: false,
         cookie: Cookie::Absent,
         followed: false,
+        client: 0,
         answer: Given::Nothing,
     };
 
@@ -271,9 +276,19 @@ impl Visit {
         }
     }
 
-    /// The server that the session is on now.
-    pub(super) fn on(&mut self, server: Option<usize>) {
+    /// Whose request it is. Many clients may share an address; fewer share their User-Agent, too.
+    pub(super) fn by(&mut self, address: IpAddr, headers: &HeaderMap) {
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        let agent = headers.get(USER_AGENT);
+        agent.map(HeaderValue::as_bytes).hash(&mut hasher);
+        self.client = hasher.finish();
+    }
+
+    /// The server that the session is on now. Where the cookie led there, says whose.
+    pub(super) fn on(&mut self, server: Option<usize>) -> Option<u64> {
         self.followed = server.is_some() && server == self.wanted();
+        self.followed.then_some(self.client)
     }
 }
 

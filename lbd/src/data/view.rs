@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::balance::Rotation;
+use super::balance::Picker;
 use super::header_rules::HeaderRules;
 use super::route::Routes;
 use super::sticky::Sticky;
-use crate::state::{Backend, Server, Snapshot};
+use crate::state::Snapshot;
 
 /// Counted without atomics: a request holds one, and never sees half a reload.
 #[derive(Debug)]
@@ -24,8 +24,12 @@ pub(super) struct View {
     by_listener: HashMap<u64, usize>,
     /// Each server's backend and position, by uid.
     servers: HashMap<u64, (usize, usize)>,
-    rotations: RefCell<Vec<Option<Turns>>>,
+    /// In the order of the snapshot's backends.
+    pickers: RefCell<Vec<Option<Made>>>,
 }
+
+/// A picker, and the version of the shares that it was made from.
+type Made = (u32, Rc<Picker>);
 
 /// What a backend changes in the messages that pass.
 #[derive(Debug)]
@@ -34,9 +38,6 @@ pub(super) struct Edits {
     pub(super) response: HeaderRules,
     pub(super) sticky: Option<Sticky>,
 }
-
-/// A backend's rotation, and the version of its servers' states that it was made from.
-type Turns = (u32, Rc<Rotation>);
 
 impl View {
     pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
@@ -74,7 +75,7 @@ impl View {
             servers: servers.collect(),
             routes: routes.collect(),
             by_listener,
-            rotations: RefCell::new(vec![None; snapshot.backends.len()]),
+            pickers: RefCell::new(vec![None; snapshot.backends.len()]),
             snapshot,
         }
     }
@@ -93,35 +94,18 @@ impl View {
         ))
     }
 
-    /// The rotation of a backend as its servers are now.
-    pub(super) fn rotation(&self, backend: usize) -> Rc<Rotation> {
-        let backend_state = &self.snapshot.backends[backend];
-        let version = backend_state.pool.version();
-        let mut rotations = self.rotations.borrow_mut();
-        if let Some((of, rotation)) = &rotations[backend]
+    /// What servers of a backend are picked with, as their shares are now.
+    pub(super) fn picker(&self, backend: usize) -> Rc<Picker> {
+        let state = &self.snapshot.backends[backend];
+        let version = state.pool.version();
+        let mut pickers = self.pickers.borrow_mut();
+        if let Some((of, picker)) = &pickers[backend]
             && *of == version
         {
-            return rotation.clone();
+            return picker.clone();
         }
-        let rotation = Rotation::new(taking(backend_state, |server| !server.ejection.is_on()));
-        // An ejected server that may be ill is better than none.
-        let rotation = Rc::new(match rotation.is_empty() {
-            true => Rotation::new(taking(backend_state, |_| true)),
-            false => rotation,
-        });
-        rotations[backend] = Some((version, rotation.clone()));
-        rotation
+        let picker = Rc::new(Picker::new(state));
+        pickers[backend] = Some((version, picker.clone()));
+        picker
     }
-}
-
-/// The servers of a backend that take new sessions and that `suits`, with their weights.
-fn taking(
-    backend: &Backend,
-    suits: impl Fn(&Server) -> bool,
-) -> impl Iterator<Item = (usize, u16)> {
-    let servers = backend.servers.iter().zip(&backend.config.servers);
-    servers
-        .enumerate()
-        .filter(move |(_, (server, _))| server.state().takes_new_sessions() && suits(server))
-        .map(|(i, (_, config))| (i, config.weight))
 }

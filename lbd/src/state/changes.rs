@@ -15,11 +15,38 @@ pub(crate) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
+/// What the operator wants of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    admin: Admin,
+    moves_sticky: bool,
+}
+
+impl Wish {
+    fn of(server: &Server) -> Self {
+        Self {
+            admin: server.admin(),
+            moves_sticky: server.moves_sticky(),
+        }
+    }
+}
+
 impl Shared {
-    /// Sets what the operator wants of a server. Leaving maint starts its health over.
+    /// Sets what the operator wants of a server. Leaving maint starts its health over, and going
+    /// back to ready lets its cookie count again.
     ///
     /// `reason` says who asked, as in "by uid 0, pid 4711".
     pub(crate) fn set_admin(&self, server: &Server, admin: Admin, reason: &str) {
+        let moves_sticky = admin != Admin::Ready && server.moves_sticky();
+        self.set(server, admin, moves_sticky, reason);
+    }
+
+    /// Drains a server; `moves_sticky` says whether clients that its cookie names go elsewhere, too.
+    pub(crate) fn drain(&self, server: &Server, moves_sticky: bool, reason: &str) {
+        self.set(server, Admin::Drain, moves_sticky, reason);
+    }
+
+    fn set(&self, server: &Server, admin: Admin, moves_sticky: bool, reason: &str) {
         let was = server.admin();
         let leaves_maint = was == Admin::Maint && admin != Admin::Maint;
         let health = if leaves_maint {
@@ -27,10 +54,18 @@ impl Shared {
         } else {
             server.health()
         };
-        let log = LogLine::Operator;
+        let wish = Wish {
+            admin,
+            moves_sticky,
+        };
+        let what = match moves_sticky && admin == Admin::Drain {
+            true => "drain, sticky clients are moved,",
+            false => admin.as_str(),
+        };
+        let reason = format!("{what} {reason}");
         // Before the state is written, which ends it silently.
-        self.readmit(server, &format!("{admin} {reason}"));
-        self.write(server, admin, health, &format!("{admin} {reason}"), log);
+        self.readmit(server, &reason);
+        self.write(server, wish, health, &reason, LogLine::Operator);
         if (was == Admin::Maint) != (admin == Admin::Maint) {
             server.check_wake.notify_one();
         }
@@ -42,7 +77,7 @@ impl Shared {
             return;
         }
         let log = server.log_quota();
-        self.write(server, server.admin(), health, reason, log);
+        self.write(server, Wish::of(server), health, reason, log);
     }
 
     /// Gives a server no new sessions until then, for it fails too often.
@@ -51,7 +86,7 @@ impl Shared {
             until,
             reason: reason.to_owned(),
         });
-        server.pool_changed();
+        self.share_out(server);
         if server.log_quota() != LogLine::None {
             let time = until.saturating_duration_since(Instant::now());
             let seconds = time.as_millis().div_ceil(1000);
@@ -65,7 +100,7 @@ impl Shared {
         if !server.ejection.end() {
             return;
         }
-        server.pool_changed();
+        self.share_out(server);
         if server.log_quota() != LogLine::None {
             info!(server = %server.id, reason, "server no longer ejected");
         }
@@ -97,13 +132,26 @@ impl Shared {
         }
     }
 
-    fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str, line: LogLine) {
-        if (admin, health) == (server.admin(), server.health()) {
+    /// Gives the servers of its backend their shares anew.
+    fn share_out(&self, server: &Server) {
+        if let Some(backend) = self.snapshot().backend(&server.id.backend) {
+            backend.share_out_after(server);
+        }
+    }
+
+    fn write(&self, server: &Server, wish: Wish, health: Health, reason: &str, line: LogLine) {
+        if (wish, health) == (Wish::of(server), server.health()) {
             return;
         }
+        let Wish {
+            admin,
+            moves_sticky,
+        } = wish;
+        server.set_moves_sticky(moves_sticky);
         let (was, state) = server.write(admin, health);
         log(server, was, state, reason, line);
         if was != state {
+            self.share_out(server);
             self.nudge();
         }
         self.emit_server(server, was, reason);
@@ -118,6 +166,7 @@ impl Shared {
             state: State::of(admin, health),
             admin,
             health,
+            move_sticky: server.moves_sticky(),
             ejected: server.ejection.is_on(),
             reason: reason.to_owned(),
         });

@@ -1,16 +1,20 @@
 //! A server's record: it outlives the snapshots that mention it.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
 use lb_proto::name::ServerId;
 use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{CheckStatus, Errors};
 use tokio::sync::Notify;
 
 use super::ejection::Ejection;
+use super::load::Load;
 use super::quota::{LogLine, LogQuota};
+use super::ranking::Ranking;
+use super::returning::{self, Returning};
 use super::tally::{PerThread, ServerTally, ThreadId, add};
 
 /// What belongs to a backend and outlives its configuration.
@@ -18,8 +22,11 @@ use super::tally::{PerThread, ServerTally, ThreadId, add};
 pub(crate) struct Pool {
     /// The turn of the rotation, shared by all threads.
     pub(crate) turn: AtomicU64,
-    /// Goes up when the set of servers that take new sessions may have changed.
+    /// Goes up when what servers get of new sessions may have changed.
     version: AtomicU32,
+    /// There is a ranking: asked at each session's end, so cheaper than the ranking itself.
+    ranked: AtomicBool,
+    ranking: ArcSwapOption<Ranking>,
 }
 
 impl Pool {
@@ -27,8 +34,33 @@ impl Pool {
         self.version.load(Ordering::Acquire)
     }
 
-    fn changed(&self) {
+    pub(super) fn changed(&self) {
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// `None`: nobody picks by load.
+    pub(crate) fn ranking(&self) -> Option<Guard<Option<Arc<Ranking>>>> {
+        self.ranked
+            .load(Ordering::SeqCst)
+            .then(|| self.ranking.load())
+    }
+
+    /// From now on servers are ranked in this order, or not at all.
+    pub(super) fn rank(&self, servers: Option<&[Arc<Server>]>) {
+        let Some(servers) = servers else {
+            self.ranked.store(false, Ordering::SeqCst);
+            self.ranking.store(None);
+            return;
+        };
+        for (at, server) in servers.iter().enumerate() {
+            server.rank.store(at, Ordering::SeqCst);
+        }
+        let loads = servers.iter().map(|server| server.load.clone());
+        let ranking = Arc::new(Ranking::new(loads));
+        self.ranking.store(Some(ranking.clone()));
+        self.ranked.store(true, Ordering::SeqCst);
+        // Whoever counts a session from here on sees the ranking; whoever did before is seen here.
+        ranking.renew();
     }
 }
 
@@ -49,12 +81,16 @@ pub(crate) struct Server {
     pool: Arc<Pool>,
     admin: AtomicU8,
     health: AtomicU8,
+    /// Its cookie is not honoured while it drains.
+    moves_sticky: AtomicBool,
     /// Connections opened under an older epoch are not used again.
     epoch: AtomicU32,
     pub(crate) ejection: Ejection,
-    sessions: AtomicU64,
-    sessions_max: AtomicU64,
+    pub(crate) load: Arc<Load>,
+    /// The server's position in the pool's ranking, if it has one there.
+    rank: AtomicUsize,
     tallies: PerThread<ServerTally>,
+    returning: Returning,
     /// Wakes the health check: the server went into maint or left it.
     pub(crate) check_wake: Notify,
     seen: Mutex<Seen>,
@@ -64,8 +100,20 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct Seen {
     changed: Instant,
+    /// When it came up after having been down or in maint; never set at the start.
+    risen: Option<Instant>,
     last_check: Option<CheckStatus>,
     log_quota: LogQuota,
+}
+
+/// The count of sessions was another one than was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moved;
+
+/// What happened to a count.
+enum Recount {
+    Grew,
+    Changed,
 }
 
 impl Server {
@@ -77,14 +125,17 @@ impl Server {
             pool,
             admin: AtomicU8::new(Admin::Ready as u8),
             health: AtomicU8::new(health as u8),
+            moves_sticky: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
             ejection: Ejection::default(),
-            sessions: AtomicU64::new(0),
-            sessions_max: AtomicU64::new(0),
+            load: Arc::default(),
+            rank: AtomicUsize::new(0),
             tallies: PerThread::new(threads),
+            returning: Returning::default(),
             check_wake: Notify::new(),
             seen: Mutex::new(Seen {
                 changed: Instant::now(),
+                risen: None,
                 last_check: None,
                 log_quota: LogQuota::default(),
             }),
@@ -114,7 +165,7 @@ impl Server {
     }
 
     /// Writes both facts; returns the state before and after. Control plane only, through
-    /// [`Shared`](super::Shared), which tells everybody.
+    /// [`Shared`](super::Shared), which shares out anew and tells everybody.
     pub(super) fn write(&self, admin: Admin, health: Health) -> (State, State) {
         let was = self.state();
         self.admin.store(admin as u8, Ordering::SeqCst);
@@ -123,19 +174,30 @@ impl Server {
         if state != State::Up {
             self.ejection.end();
         }
-        if was != state {
-            self.seen().changed = Instant::now();
-            self.pool.changed();
+        if was == state {
+            return (was, state);
         }
-        if was != state && matches!(state, State::Down | State::Maint) {
+        let out = |state| matches!(state, State::Down | State::Maint);
+        let now = Instant::now();
+        let mut seen = self.seen();
+        seen.changed = now;
+        if out(state) || out(was) {
+            seen.risen = (!out(state)).then_some(now);
+        }
+        drop(seen);
+        if out(state) {
             self.forget_connections();
         }
         (was, state)
     }
 
-    /// Who gets new sessions may have changed.
-    pub(super) fn pool_changed(&self) {
-        self.pool.changed();
+    /// Whether clients that its cookie names are sent elsewhere while it drains.
+    pub(crate) fn moves_sticky(&self) -> bool {
+        self.moves_sticky.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_moves_sticky(&self, moves: bool) {
+        self.moves_sticky.store(moves, Ordering::SeqCst);
     }
 
     /// Makes idle connections to it unusable: it is down, or lives elsewhere now.
@@ -150,14 +212,30 @@ impl Server {
     /// Counts a session, unless the server stopped taking them a moment ago.
     #[must_use]
     pub(crate) fn take_session(&self, thread: ThreadId, who: Who) -> bool {
-        let now = self.sessions.fetch_add(1, Ordering::SeqCst) + 1;
+        let sessions = self.load.add();
+        self.recount(Recount::Grew);
+        self.keep_session(thread, who, sessions)
+    }
+
+    /// Counts a session where there are as many as `seen`.
+    ///
+    /// # Errors
+    /// Where there are more or fewer.
+    pub(crate) fn take_session_after(&self, thread: ThreadId, seen: u64) -> Result<bool, Moved> {
+        if !self.load.add_to(seen) {
+            return Err(Moved);
+        }
+        self.recount(Recount::Grew);
+        Ok(self.keep_session(thread, Who::Anybody, seen + 1))
+    }
+
+    /// Keeps the session just counted, or gives it back where the server takes none any more.
+    fn keep_session(&self, thread: ThreadId, who: Who, sessions: u64) -> bool {
         if !self.takes(who) {
-            self.sessions.fetch_sub(1, Ordering::SeqCst);
+            self.drop_session();
             return false;
         }
-        if now > self.sessions_max.load(Ordering::Relaxed) {
-            self.sessions_max.fetch_max(now, Ordering::Relaxed);
-        }
+        self.load.record(sessions);
         add(&self.tally(thread).sessions_total, 1);
         true
     }
@@ -166,21 +244,66 @@ impl Server {
         let state = self.state();
         match who {
             Who::Anybody => state.takes_new_sessions(),
+            Who::Returning if self.moves_sticky() => state.takes_new_sessions(),
             // It is ill: better another server, unless there is none, and then it is anybody's.
             Who::Returning => state.takes_returning_clients() && !self.ejection.is_on(),
         }
     }
 
+    /// A client came here because its cookie said so; `client` is a hash that tells it from others.
+    pub(crate) fn saw_returning(&self, client: u64) {
+        self.returning.saw(client, returning::now());
+    }
+
+    /// How many clients came here by their cookie in the last minute, roughly.
+    pub(crate) fn returning_clients(&self) -> u64 {
+        self.returning.seen(returning::now())
+    }
+
     pub(crate) fn drop_session(&self) {
-        self.sessions.fetch_sub(1, Ordering::SeqCst);
+        self.load.remove();
+        self.recount(Recount::Changed);
+    }
+
+    /// Tells the ranking what was done to the count.
+    fn recount(&self, how: Recount) {
+        let Some(guard) = self.pool.ranking() else {
+            return;
+        };
+        let Some(ranking) = &*guard else {
+            return;
+        };
+        let rank = self.rank.load(Ordering::SeqCst);
+        if !ranking.has(rank, &self.load) {
+            return;
+        }
+        match how {
+            Recount::Grew => ranking.grew(rank),
+            Recount::Changed => ranking.changed(rank),
+        }
+    }
+
+    /// Sets what it gets of new sessions; tells whether that is anything new. Control plane only.
+    pub(super) fn set_share(&self, share: u32) -> bool {
+        let changed = self.load.set_share(share) != share;
+        if changed {
+            self.recount(Recount::Changed);
+        }
+        changed
+    }
+
+    /// How long it has been up again, after it was down or in maint.
+    pub(super) fn risen(&self, now: Instant) -> Option<Duration> {
+        let risen = self.seen().risen?;
+        Some(now.saturating_duration_since(risen))
     }
 
     pub(crate) fn sessions(&self) -> u64 {
-        self.sessions.load(Ordering::SeqCst)
+        self.load.sessions()
     }
 
     pub(crate) fn sessions_max(&self) -> u64 {
-        self.sessions_max.load(Ordering::Relaxed)
+        self.load.sessions_max()
     }
 
     pub(crate) fn tally(&self, thread: ThreadId) -> &ServerTally {
@@ -270,6 +393,8 @@ mod tests {
         assert!(taken(Admin::Drain, Health::Up));
         assert!(!taken(Admin::Drain, Health::Down));
         assert!(!taken(Admin::Maint, Health::Up));
+        server.set_moves_sticky(true);
+        assert!(!taken(Admin::Drain, Health::Up));
         assert_eq!(server.sessions(), 2);
     }
 

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use lb_proto::config::{self, Config};
+use lb_proto::config::{self, Balance, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
 use super::ejection::failures_of;
+use super::ring::Ring;
 use super::server::Pool;
+use super::share::{Standing, next_step, shares};
 use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
 
 /// Where a configuration came from.
@@ -54,6 +57,10 @@ pub(crate) struct Backend {
     pub(crate) pool: Arc<Pool>,
     /// In the order of `config.servers`.
     pub(crate) servers: Vec<Arc<Server>>,
+    /// Where keys belong, if servers are picked by one.
+    pub(crate) ring: Option<Arc<Ring>>,
+    /// Some server has a slow start.
+    pub(super) starts_slowly: bool,
     /// Each server's failures, where those count (`outlier`); else empty.
     pub(crate) failures: Vec<Arc<Failures>>,
     index: HashMap<ServerName, usize>,
@@ -96,6 +103,9 @@ impl Snapshot {
             .enumerate()
             .map(|(i, b)| (b.config.name.clone(), i))
             .collect();
+        if before.is_none() {
+            backends.iter().for_each(Backend::begin);
+        }
         Ok(Self {
             loaded,
             global: config.global,
@@ -123,8 +133,9 @@ impl Snapshot {
             .flat_map(|f| f.listeners.iter().cloned())
     }
 
-    /// Carries out what taking over from `before` means for records that both mention: limits
-    /// change, and health starts over where the address changed. Call it right before publishing.
+    /// Carries out what taking over from `before` means for records that both mention: limits and
+    /// shares change, and health starts over where the address changed. Call it right before
+    /// publishing.
     pub(crate) fn settle(&self, before: &Snapshot) {
         for frontend in &self.frontends {
             frontend
@@ -136,6 +147,7 @@ impl Snapshot {
             if let Some(old) = before.backend(&backend.config.name) {
                 backend.settle(old);
             }
+            backend.begin();
         }
     }
 }
@@ -165,6 +177,63 @@ impl Backend {
         self.index.get(name).copied()
     }
 
+    /// Gives every server its share of new sessions as it stands, and tells the data threads.
+    pub(super) fn share_out(&self, now: Instant) {
+        let standings: Vec<_> = (0..self.servers.len())
+            .map(|at| self.standing(at, now))
+            .collect();
+        let mut changed = false;
+        for (server, share) in self.servers.iter().zip(shares(&standings)) {
+            changed |= server.set_share(share);
+        }
+        if changed {
+            self.pool.changed();
+        }
+    }
+
+    /// [`Backend::share_out`] after the state of one server has changed.
+    pub(super) fn share_out_after(&self, server: &Server) {
+        let now = Instant::now();
+        let position = self.position(&server.id.server);
+        let Some(at) = position.filter(|at| self.servers[*at].uid == server.uid) else {
+            return;
+        };
+        let backups = self.config.servers.iter().any(|server| server.backup);
+        if backups || self.config.outlier.is_some() {
+            return self.share_out(now);
+        }
+        if server.set_share(shares(&[self.standing(at, now)])[0]) {
+            self.pool.changed();
+        }
+    }
+
+    fn standing(&self, at: usize, now: Instant) -> Standing {
+        let (server, config) = (&self.servers[at], &self.config.servers[at]);
+        Standing {
+            up: server.state().takes_new_sessions(),
+            ejected: server.ejection.is_on(),
+            weight: config.weight,
+            backup: config.backup,
+            start: start(server, config, now),
+        }
+    }
+
+    /// How long until a server that starts slowly gets more; `None`: none is starting.
+    pub(super) fn next_step(&self, now: Instant) -> Option<Duration> {
+        let servers = self.servers.iter().zip(&self.config.servers);
+        servers
+            .filter_map(|(server, config)| start(server, config, now))
+            .filter_map(|(risen, whole)| next_step(risen, whole))
+            .min()
+    }
+
+    /// From now on its servers are picked as this configuration says.
+    fn begin(&self) {
+        let by_load = self.config.balance == Balance::LeastConn;
+        self.pool.rank(by_load.then_some(self.servers.as_slice()));
+        self.share_out(Instant::now());
+    }
+
     fn settle(&self, old: &Backend) {
         let keeps_health = |server: &Arc<Server>| {
             let name = &server.id.server;
@@ -178,8 +247,8 @@ impl Backend {
         for server in &self.servers {
             let checked = self.checks(&server.id.server).is_some();
             let moved = !keeps_health(server);
-            if (moved || self.config.outlier.is_none()) && server.ejection.end() {
-                server.pool_changed();
+            if moved || self.config.outlier.is_none() {
+                server.ejection.end();
             }
             if moved {
                 server.forget_connections();
@@ -194,6 +263,13 @@ impl Backend {
             server.write(server.admin(), health);
         }
     }
+}
+
+/// How long a server has been up again, of the time that its start takes.
+fn start(server: &Server, config: &config::Server, now: Instant) -> Option<(Duration, Duration)> {
+    let whole = config.slow_start?;
+    let risen = server.risen(now)?;
+    (risen < whole).then_some((risen, whole))
 }
 
 fn build_frontend(
@@ -270,11 +346,27 @@ fn build_backend(
         .collect::<Vec<_>>();
     Backend {
         failures: failures_of(config.outlier, &servers, old),
+        ring: ring(&config, old),
+        starts_slowly: config.servers.iter().any(|s| s.slow_start.is_some()),
         config,
         pool,
         servers,
         index,
     }
+}
+
+/// The old one, if it would be the same: it takes a while to make for thousands of servers.
+fn ring(config: &config::Backend, old: Option<&Backend>) -> Option<Arc<Ring>> {
+    if !config.balance.is_hash() {
+        return None;
+    }
+    let servers = config.servers.iter();
+    let servers: Vec<_> = servers.map(|s| (s.name.to_string(), s.weight)).collect();
+    let same = old.and_then(|old| old.ring.clone());
+    Some(
+        same.filter(|ring| ring.is_of(&servers))
+            .unwrap_or_else(|| Arc::new(Ring::new(servers))),
+    )
 }
 
 fn most_connections(config: &config::Frontend) -> usize {

@@ -7,7 +7,7 @@ use super::table::{Shape, Table, Value, name};
 use super::{header_rules, health, outlier, server, sticky, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
-use crate::config::{Backend, Balance, Server, ServerTimeouts};
+use crate::config::{Backend, Balance, Server, ServerTimeouts, http};
 
 const BACKEND: Shape = Shape {
     what: "a backend",
@@ -49,7 +49,7 @@ pub(super) fn read<'a>(
     let redispatch = table.get("redispatch").and_then(|v| v.flag());
     let sticky = table.get("sticky");
     let backend = Backend {
-        balance: balance(table),
+        balance: balance(table).unwrap_or(Balance::RoundRobin),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
@@ -65,14 +65,21 @@ pub(super) fn read<'a>(
     Some(backend)
 }
 
-fn balance(table: Table<'_>) -> Balance {
-    let later = |text: &str| {
-        ["leastconn", "source", "random", "uri"].contains(&text) || text.starts_with("header:")
-    };
-    table
-        .get("balance")
-        .and_then(|value| value.choice(&[("roundrobin", Balance::RoundRobin)], later))
-        .unwrap_or(Balance::RoundRobin)
+fn balance(table: Table<'_>) -> Option<Balance> {
+    let value = table.get("balance")?;
+    if let Some(name) = value.text()?.strip_prefix("header:") {
+        return value.parse(|_| http::header_name(name).map(Balance::Header));
+    }
+    let known = [
+        ("roundrobin", Balance::RoundRobin),
+        ("leastconn", Balance::LeastConn),
+        ("source", Balance::Source),
+        ("random", Balance::Random),
+        ("uri", Balance::Uri),
+        // Read above; here it only is one of those that a remedy names.
+        ("header:NAME", Balance::RoundRobin),
+    ];
+    value.choice(&known, |_| false)
 }
 
 fn servers(backend: &str, table: Table<'_>, sticky: bool) -> Vec<Server> {

@@ -1,22 +1,25 @@
 //! One of a backend's `servers`.
 
 use super::table::{Shape, Value, name};
-use crate::config::{Server, address, cookie};
+use crate::config::{Server, address, cookie, units};
 use crate::name::ServerName;
 
 const SERVER: Shape = Shape {
     what: "a server",
     example: "{ name = \"web01\", address = \"10.0.0.11:8080\" }",
-    keys: &["name", "address", "weight", "check", "cookie"],
+    keys: &[
+        "name",
+        "address",
+        "weight",
+        "check",
+        "backup",
+        "slow_start",
+        "cookie",
+    ],
     later: &[
         (
             "max_connections",
             "sessions of a server are not limited in this version",
-        ),
-        ("backup", "every server takes its share in this version"),
-        (
-            "slow_start",
-            "a server takes its full share at once in this version",
         ),
         ("send_proxy", "PROXY headers are not sent in this version"),
         ("tls", "servers are not spoken to by TLS in this version"),
@@ -41,6 +44,8 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
         .and_then(|value| value.parse(address::server));
     let weight = table.get("weight").and_then(|v| v.number(0, MAX_WEIGHT));
     let check = table.get("check").and_then(|v| v.flag());
+    let backup = table.get("backup").and_then(|v| v.flag());
+    let slow_start = table.parse("slow_start", units::timeout);
     let marked = table.get("cookie");
     let cookie = marked.and_then(|value| value.parse(cookie::value));
     let named = table.require("name", "`name = \"web01\"`")?;
@@ -58,6 +63,8 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
                 .and_then(|weight| weight.try_into().ok())
                 .unwrap_or(1),
             check: check.unwrap_or(true),
+            backup: backup.unwrap_or(false),
+            slow_start,
             cookie: cookie.unwrap_or_else(|| name.to_string()),
             name,
         }),

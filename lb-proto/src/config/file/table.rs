@@ -277,14 +277,14 @@ impl<'a> Value<'a> {
     }
 
     /// One of a few words. `later` says which others are part of the language but not supported.
-    pub(super) fn choice<T: Copy>(
+    pub(super) fn choice<T: Clone>(
         &self,
         known: &[(&str, T)],
         later: impl Fn(&str) -> bool,
     ) -> Option<T> {
         let text = self.text()?;
         if let Some((_, choice)) = known.iter().find(|(word, _)| *word == text) {
-            return Some(*choice);
+            return Some(choice.clone());
         }
         let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
         let remedy = match words.as_slice() {

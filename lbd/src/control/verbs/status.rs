@@ -97,7 +97,7 @@ fn backend_status(backend: &Backend) -> BackendStatus {
 fn backend_frame(backend: &Backend) -> BackendStatus {
     BackendStatus {
         name: backend.config.name.clone(),
-        balance: backend.config.balance.as_str().to_owned(),
+        balance: backend.config.balance.to_string(),
         queued: 0,
         servers: Vec::new(),
     }
@@ -115,6 +115,12 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         health,
         state: State::of(admin, health),
         check: backend.checks(name).is_some(),
+        sticky_clients: backend
+            .config
+            .sticky
+            .is_some()
+            .then(|| server.returning_clients()),
+        move_sticky: server.moves_sticky(),
         sessions: server.sessions(),
         sessions_max: server.sessions_max(),
         sessions_total: server.sessions_total(),

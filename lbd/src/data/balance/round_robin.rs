@@ -17,7 +17,7 @@ pub(in crate::data) struct Rotation {
 impl Rotation {
     /// `weights` gives each server that takes sessions as its position and weight; weight 0 is left
     /// out.
-    pub(in crate::data) fn new(weights: impl IntoIterator<Item = (usize, u16)>) -> Self {
+    pub(in crate::data) fn new(weights: impl IntoIterator<Item = (usize, u32)>) -> Self {
         let weights: Vec<_> = weights
             .into_iter()
             .filter(|(_, weight)| *weight > 0)
@@ -43,16 +43,32 @@ impl Rotation {
         }
     }
 
-    pub(in crate::data) fn is_empty(&self) -> bool {
-        self.servers.is_empty()
-    }
-
     /// The server whose turn it is, as a position.
     pub(in crate::data) fn at(&self, turn: u64) -> Option<usize> {
         let turn = turn.checked_rem(self.slots)?;
         let slot = (u128::from(turn) * u128::from(self.stride) % u128::from(self.slots)) as u64;
         let at = self.servers.partition_point(|(_, up_to)| *up_to <= slot);
         self.servers.get(at).map(|(server, _)| *server)
+    }
+
+    /// Two different servers, each as likely as its weight says, from a random number; the same one
+    /// twice where there is no other.
+    pub(super) fn two(&self, random: u64) -> Option<(usize, usize)> {
+        let scale = |part: u64, slots: u64| ((part & u64::from(u32::MAX)) * slots) >> 32;
+        let at = |slot| self.servers.partition_point(|(_, up_to)| *up_to <= slot);
+        let first = at(scale(random, self.slots));
+        let (server, up_to) = *self.servers.get(first)?;
+        let from = first
+            .checked_sub(1)
+            .map_or(0, |before| self.servers[before].1);
+        // As if the first one's slots were not there.
+        let own = up_to - from;
+        let mut slot = scale(random >> 32, self.slots - own);
+        if slot >= from {
+            slot += own;
+        }
+        let other = self.servers.get(at(slot));
+        Some((server, other.map_or(server, |(other, _)| *other)))
     }
 
     /// The servers that take turns, from the one whose turn it is, each once.
@@ -104,7 +120,7 @@ mod tests {
             let turns = picks(&rotation, start..start + 359);
             for (server, weight) in weights {
                 let count = turns.iter().filter(|s| **s == server).count();
-                assert_eq!(count, usize::from(weight), "server {server} from {start}");
+                assert_eq!(count, weight as usize, "server {server} from {start}");
             }
         }
     }
@@ -120,6 +136,28 @@ mod tests {
             picks(&rotation, 0..3).iter().filter(|s| **s == 0).count(),
             2
         );
+    }
+
+    #[test]
+    fn two_are_different_and_as_likely_as_their_weights() {
+        let rotation = Rotation::new([(3, 16), (5, 32), (9, 16)]);
+        let mut firsts = [0; 10];
+        let mut seconds = [0; 10];
+        for a in 0..64u64 {
+            for b in 0..48u64 {
+                // Every slot of the first draw equally often, and of the second.
+                let (first, second) = rotation
+                    .two((a << 26) | (((b << 32) / 48 + 1) << 32))
+                    .unwrap();
+                assert_ne!(first, second);
+                firsts[first] += 1;
+                seconds[second] += 1;
+            }
+        }
+        assert_eq!((firsts[3], firsts[5], firsts[9]), (768, 1536, 768));
+        assert_eq!(seconds[3], seconds[9]);
+        assert_eq!(Rotation::new([(4, 16)]).two(u64::MAX), Some((4, 4)));
+        assert_eq!(Rotation::new([]).two(7), None);
     }
 
     #[test]
