@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb_proto::config::{
-    self, Action, Balance, CheckKind, Config, HeaderRules, HostPattern, LogFormat, LogLevel,
-    PathPattern, Piece, SameSite, Sticky,
+    self, AccessLog, Action, Balance, CheckKind, Config, HeaderRules, HostPattern, LogFormat,
+    LogLevel, LogPath, PathPattern, Piece, SameSite, Sticky,
 };
 
 fn read(text: &str) -> Config {
@@ -30,6 +30,7 @@ fn what_is_not_given_has_its_default() {
     assert_eq!(global.shutdown_timeout, seconds(30));
     assert_eq!(global.log.level, LogLevel::Info);
     assert_eq!(global.log.format, LogFormat::Text);
+    assert_eq!(global.access_log, None);
 
     let frontend = &config.frontends[0];
     let waits = frontend.timeouts;
@@ -66,6 +67,11 @@ fn what_is_given_is_kept() {
     assert_eq!(config.global.threads, Some(2));
     assert_eq!(config.global.max_connections, Some(20_000));
     assert_eq!(config.global.socket_group.as_deref(), Some("lbd"));
+    let access_log = AccessLog {
+        path: LogPath::Stdout,
+        format: LogFormat::Text,
+    };
+    assert_eq!(config.global.access_log, Some(access_log));
 
     let frontend = &config.frontends[0];
     let binds: Vec<_> = frontend

@@ -1,6 +1,7 @@
 //! lbd and lbctl as built programs, against real origins on free ports. Needs nothing but cargo.
 
 mod access;
+mod access_log;
 mod accounting;
 mod admin;
 mod answers;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use http::header::EXPECT;
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use lb_proto::config::{self, ClientTimeouts};
 use tokio::time::Instant;
@@ -16,10 +16,12 @@ use super::account::Account;
 use super::decode::Head;
 use super::fault::Fault;
 use super::thread::{Place, Thread};
+use super::trace::{self, Flow};
 use super::tunnel::{Meter, Silence};
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
 use super::{encode, headers};
+use crate::access_log::Termination;
 use crate::state::{FrontendRecord, FrontendTally, Listener, Server, add};
 
 /// Informational responses kept for a client that does not take them, in bytes, beyond the last.
@@ -41,6 +43,7 @@ pub(super) struct Client {
     /// The port it connected to, as a field value.
     pub(super) port: HeaderValue,
     pub(super) watch: Watch,
+    pub(super) flow: Rc<Flow>,
     timeouts: Cell<ClientTimeouts>,
     /// No part of a request is unread.
     pub(super) between: Cell<bool>,
@@ -86,6 +89,7 @@ impl Client {
             address: text_value(peer.ip().to_canonical()),
             local: listener.address,
             port: text_value(listener.address.port()),
+            flow: Flow::new(peer),
             watch: Watch::new(Awaiting::Request, timeouts.request, Instant::now()),
             timeouts: Cell::new(timeouts),
             between: Cell::new(true),
@@ -142,6 +146,9 @@ impl Client {
 
     /// The first byte of a head has come.
     pub(super) fn head_began(&self) {
+        if self.thread.journal.is_on() {
+            self.flow.head_began(std::time::Instant::now());
+        }
         self.watch
             .expect(Awaiting::Head, self.timeouts.get().request);
     }
@@ -235,13 +242,32 @@ impl Client {
 
     /// All that was to be written is written: if the answer was complete, it is out now.
     pub(super) fn answer_is_out(&self) -> bool {
-        if self.answered.take().is_none() {
+        let Some(account) = self.answered.take() else {
             return false;
-        }
+        };
+        account.complete();
+        drop(account);
         self.exchange.set(false);
         self.watch
             .expect(Awaiting::Request, self.timeouts.get().keep_alive);
         true
+    }
+
+    /// A head that was refused, or never came whole, in the access log.
+    pub(super) fn log_bad_request(&self, status: Option<StatusCode>, end: Termination, bytes: u64) {
+        if self.thread.journal.is_on()
+            && let Some(place) = self.thread.place(self.listener)
+        {
+            let frontend = &place.view.snapshot.frontends[place.frontend];
+            trace::write_bad_request(
+                &self.flow,
+                &self.thread.journal,
+                frontend,
+                status,
+                end,
+                bytes,
+            );
+        }
     }
 
     /// The head that is coming in is not one to read any further.

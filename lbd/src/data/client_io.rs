@@ -54,6 +54,7 @@ impl ClientIo {
         while !informed.is_empty() {
             let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &informed))?;
             add(&self.client.tally().bytes_out, n as u64);
+            self.client.flow.wrote(n as u64);
             informed.drain(..n);
         }
         Poll::Ready(Ok(()))
@@ -76,6 +77,11 @@ impl ClientIo {
             true => Unread::Nothing,
             false => Unread::Something,
         }
+    }
+
+    /// Whether part of a head has come, and not all of it.
+    pub(super) fn in_head(&self) -> bool {
+        self.framing.in_head()
     }
 
     /// Gives hyper what belongs to the current message and holds back the rest.
@@ -160,6 +166,7 @@ impl AsyncWrite for ClientIo {
         ready!(this.inform(cx))?;
         let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
         add(&this.client.tally().bytes_out, n as u64);
+        this.client.flow.wrote(n as u64);
         this.client.answer_moved();
         Poll::Ready(Ok(n))
     }

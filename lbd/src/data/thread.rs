@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::client::Client;
 use super::connect::Upstream;
 use super::framing::MAX_HEAD;
+use super::journal::Journal;
 use super::pool::Pools;
 use super::tunnel;
 use super::view::View;
@@ -27,6 +28,7 @@ pub(super) struct Thread {
     pub(super) id: ThreadId,
     pub(super) shared: Arc<Shared>,
     pub(super) http: http1::Builder,
+    pub(super) journal: Journal,
     view: RefCell<Rc<View>>,
     /// Listeners that a reload removed while connections of theirs were open, with the frontend
     /// these go on to be served by.
@@ -76,6 +78,7 @@ impl Thread {
         let view = View::new(shared.snapshot());
         Rc::new(Self {
             id,
+            journal: Journal::new(shared.clone()),
             shared,
             http,
             view: RefCell::new(Rc::new(view)),
@@ -98,6 +101,7 @@ impl Thread {
         if !Arc::ptr_eq(&current, &view.snapshot) {
             let old = std::mem::replace(&mut *view, Rc::new(View::new(Arc::clone(&current))));
             self.remember_departed(&old, &view);
+            self.journal.follow();
         }
         view.clone()
     }
@@ -201,6 +205,7 @@ impl Thread {
     /// A second has passed.
     pub(super) fn tick(&self) {
         self.tick.set(self.tick.get().wrapping_add(1));
+        self.journal.tick();
         self.sweep();
         if self.parked.take() >= MANY_PARKED {
             memory::give_back();

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use self::flow::{Broke, Flow};
 use self::pipe::Pipes;
 use super::linger::{self, Unread};
+use crate::access_log::{self, Phase, Termination};
 use crate::state::{FrontendRecord, Server, ThreadId, add};
 
 /// How much is read at once until a flow counts as bulk. As HAProxy's `tune.bufsize`.
@@ -84,7 +85,6 @@ impl Meter {
     }
 
     /// What was read from the server in the tunnel so far.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
     pub(super) fn server_bytes(&self) -> u64 {
         self.from_server.get()
     }
@@ -128,8 +128,7 @@ pub(super) enum Cause {
 #[derive(Debug)]
 #[must_use]
 pub(super) struct End {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
-    pub(super) cause: Cause,
+    cause: Cause,
     /// What the client sent reached the server to its end.
     up_ended: bool,
     /// What the server sent reached the client to its end.
@@ -238,6 +237,19 @@ fn over(up: &Flow<'_>, down: &Flow<'_>, first: Option<Side>) -> Option<Cause> {
 }
 
 impl End {
+    /// How the access log has it.
+    pub(super) fn termination(&self) -> Termination {
+        let by = match self.cause {
+            Cause::Closed { .. } => return Termination::NORMAL,
+            Cause::Broken(Side::Client) => access_log::Cause::Client,
+            Cause::Broken(Side::Server) => access_log::Cause::Server,
+            // The server had said its last word, and the client did not close.
+            Cause::Silent if self.down_ended => access_log::Cause::ClientTimeout,
+            Cause::Silent => access_log::Cause::ServerTimeout,
+        };
+        Termination::at(by, Phase::Data)
+    }
+
     /// Closes both sockets so that each side learns whether it got everything: a clean end where it
     /// did, a reset where it did not. The tunnel's session is over before this.
     pub(super) async fn tell(self, client: TcpStream, server: TcpStream) {

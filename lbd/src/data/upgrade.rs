@@ -38,6 +38,8 @@ impl Upgrade {
             silence: client.tunnel_silence(&lease.backend().config),
         };
         let end = tunnel.relay(&client.thread.tunnels, &meter).await;
+        self.account
+            .tunnelled(end.termination(), meter.server_bytes());
         drop(self.account);
         end.tell(stream, server).await;
     }

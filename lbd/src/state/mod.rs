@@ -33,6 +33,8 @@ use arc_swap::ArcSwap;
 use lb_proto::event::Event;
 use tokio::sync::{Notify, broadcast, watch};
 
+use crate::access_log::AccessLog;
+
 pub(crate) use changes::now;
 pub(crate) use ejection::{run as run_ejections, seconds_left};
 pub(crate) use failures::Failures;
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     suspects: Notify,
     /// Client connections at once, all frontends.
     pub(crate) connections: Limit,
+    pub(crate) access_log: AccessLog,
     pub(crate) threads: usize,
     pub(crate) started: Instant,
 }
@@ -80,6 +83,7 @@ impl Shared {
             events: broadcast::Sender::new(EVENT_BACKLOG),
             suspects: Notify::new(),
             connections: Limit::new(max_connections),
+            access_log: AccessLog::new(),
             threads,
             started: Instant::now(),
         })

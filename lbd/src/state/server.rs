@@ -22,6 +22,7 @@ use super::tally::{PerThread, ServerTally, ThreadId, add};
 pub(crate) struct Pool {
     /// The turn of the rotation, shared by all threads.
     pub(crate) turn: AtomicU64,
+    requests: AtomicU64,
     /// Goes up when what servers get of new sessions may have changed.
     version: AtomicU32,
     /// There is a ranking: asked at each session's end, so cheaper than the ranking itself.
@@ -32,6 +33,20 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn version(&self) -> u32 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Requests that are at the backend now, as far as they are logged.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// A request that is logged has come to the backend.
+    pub(crate) fn request_began(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn changed(&self) {
