@@ -1,4 +1,4 @@
-//! lbd between programs that others wrote: nginx as the origin, wrk and curl as clients.
+//! lbd between programs that others wrote: servers, applications and clients.
 //!
 //! `cargo test --workspace -- --ignored` runs them; `.ci/run` installs what they need.
 
