@@ -187,6 +187,7 @@ fn libraries_stop_where_they_belong() {
     for word in ["clap", "clap_complete"] {
         only_in(&format!("{word}::"), &PROGRAMS, &arguments);
     }
+    only_in("hickory_resolver::", &PROGRAMS, &["lbd/src/dns/lookup.rs"]);
     only_in("toml::", &PROGRAMS, &["lb-proto/src/config"]);
     only_in(
         "rustls::",

@@ -9,7 +9,7 @@ use crate::state::{Admin, Health, State};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// A server's admin state or health changed, or it was ejected or let back.
+    /// A server's admin state, its `move_sticky` or its health changed, or it was ejected or let back.
     Server {
         /// RFC 3339, UTC.
         at: String,
@@ -18,6 +18,9 @@ pub enum Event {
         state: State,
         admin: Admin,
         health: Health,
+        /// Its cookie is not honoured while it drains.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        move_sticky: bool,
         /// It gets no new sessions because it failed too often.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ejected: bool,

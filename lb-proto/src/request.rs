@@ -43,6 +43,10 @@ pub struct Status {
 pub struct SetState {
     pub server: ServerId,
     pub admin: Admin,
+    /// With `drain`: whether clients that its cookie names are sent elsewhere, too. Absent: as it is;
+    /// `ready` ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_sticky: Option<bool>,
 }
 
 /// Reads the configuration file again and swaps it in, or leaves everything as it was.

@@ -27,6 +27,17 @@ pub struct Daemon {
     pub connections: u64,
     /// How many client connections may be open at once.
     pub connections_limit: u64,
+    /// Absent while requests are not logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLogStatus {
+    /// The file, or `stdout`.
+    pub path: String,
+    /// Lines that could not be written since the process started.
+    pub lost: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +91,13 @@ pub struct ServerStatus {
     pub state: State,
     /// Whether health checks are configured for it.
     pub check: bool,
+    /// Clients that its cookie led to it in the last minute, roughly: pairs of address and
+    /// User-Agent. Absent where the backend is not sticky.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky_clients: Option<u64>,
+    /// Its cookie is not honoured while it drains.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub move_sticky: bool,
     /// Sessions now.
     pub sessions: u64,
     /// The most sessions at once since the process started.

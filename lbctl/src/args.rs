@@ -135,6 +135,7 @@ When the timeout expires, --on-timeout decides:
 Examples:
   lbctl drain app/web01
   lbctl drain app/web01 app/web02 --timeout 90s --on-timeout maint
+  lbctl drain app/web01 --move-sticky
   lbctl drain app/web01 --no-wait")]
 pub(crate) struct Drain {
     #[arg(value_name = "SERVER", required = true, help = SERVER)]
@@ -146,6 +147,10 @@ pub(crate) struct Drain {
     /// Set the state and return at once
     #[arg(long, conflicts_with_all = ["timeout", "on_timeout"])]
     pub(crate) no_wait: bool,
+    /// Send clients elsewhere whose stickiness cookie names one of the servers, too; until `lbctl
+    /// ready`. Without it they keep coming, and sessions may begin again after the last has ended
+    #[arg(long)]
+    pub(crate) move_sticky: bool,
     /// What to do with servers that still have sessions after the timeout
     #[arg(
         long,

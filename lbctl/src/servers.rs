@@ -97,7 +97,8 @@ pub(crate) fn left_alone(status: &StatusReply, leaving: &[ServerId]) -> Vec<Back
         .collect()
 }
 
-/// Sets all to `admin`, in order.
+/// Sets all to `admin`, in order. `move_sticky` goes with drain: clients that a server's cookie names
+/// are sent elsewhere, too.
 ///
 /// # Errors
 /// The daemon's refusal; where it came half-way, it says which servers were set already.
@@ -105,12 +106,15 @@ pub(crate) fn set_all(
     daemon: &mut Client,
     servers: &[ServerId],
     admin: Admin,
+    move_sticky: bool,
 ) -> Result<Vec<WasSet>, ErrorReply> {
     let mut done = Vec::with_capacity(servers.len());
     for (at, server) in servers.iter().enumerate() {
         let set = daemon.call(&SetState {
             server: server.clone(),
             admin,
+            // Absent, it does not take back what an earlier drain asked for.
+            move_sticky: move_sticky.then_some(true),
         });
         match set {
             Ok(set) => done.push(set),

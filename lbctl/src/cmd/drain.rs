@@ -7,6 +7,7 @@ use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
 use lb_proto::request::Status;
 use lb_proto::state::Admin;
+use lb_proto::status::ServerStatus;
 use serde_json::{Value, json};
 
 use crate::args::{Drain, OnTimeout};
@@ -24,12 +25,13 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     ui.warn_left_alone(&servers::left_alone(&status, &ids));
 
     let interrupt = Interrupt::catch()?;
-    let set = servers::set_all(daemon, &ids, Admin::Drain)?;
+    let set = servers::set_all(daemon, &ids, Admin::Drain, args.move_sticky)?;
     let mut awaited = Awaited::each(ids, set);
     if args.no_wait {
         for server in &awaited {
             ui.say(&without_waiting(server));
         }
+        warn_of_returning(ui, &awaited);
         return ui.json_if_asked(|| json!({ "servers": report(&awaited) }));
     }
 
@@ -37,6 +39,7 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     if args.on_timeout == OnTimeout::Maint {
         maint_the_expired(ui, daemon, &mut awaited)?;
     }
+    warn_of_returning(ui, &awaited);
     match failure(&awaited, interrupt.pressed()) {
         Some(error) => Err(Error::Wait {
             error,
@@ -65,7 +68,7 @@ fn wait_for_all(
             Verdict::Waiting => progress.show(
                 at,
                 &Step {
-                    text: format!("{left} of {} left", words::sessions(most[at])),
+                    text: step(server, most[at]),
                     done: Some((most[at] - left, most[at])),
                     waited: server.waited,
                 },
@@ -74,6 +77,42 @@ fn wait_for_all(
         }
     });
     waited.map_err(|error| lost(error, awaited))
+}
+
+/// `3 of 12 sessions left, 41 sticky clients still come`
+fn step(server: &Awaited, most: u64) -> String {
+    let left = server.now.sessions;
+    let text = format!("{left} of {} left", words::sessions(most));
+    match returning(&server.now) {
+        Some(clients) => format!("{text}, {} still come", words::sticky_clients(clients)),
+        None => text,
+    }
+}
+
+/// The clients that may begin new sessions on a drained server, for their cookie names it.
+fn returning(server: &ServerStatus) -> Option<u64> {
+    let may_come = server.admin == Admin::Drain && !server.move_sticky;
+    server
+        .sticky_clients
+        .filter(|clients| *clients > 0 && may_come)
+}
+
+/// Says why sessions may begin again though there were none a moment ago.
+fn warn_of_returning(ui: &Ui, awaited: &[Awaited]) {
+    for server in awaited {
+        if let Some(clients) = returning(&server.now) {
+            ui.warn(&comes_again(&server.id, clients));
+        }
+    }
+}
+
+fn comes_again(id: &ServerId, clients: u64) -> String {
+    let them = if clients == 1 { "it" } else { "them" };
+    format!(
+        "{} came to {id} in the last minute, and sessions may begin again: \
+         `lbctl drain --move-sticky {id}` sends {them} elsewhere, `lbctl maint {id}` everybody",
+        words::sticky_clients(clients)
+    )
 }
 
 fn without_waiting(server: &Awaited) -> String {
@@ -106,7 +145,12 @@ fn maint_the_expired(
         if server.verdict != Verdict::Expired {
             continue;
         }
-        let set = servers::set_all(daemon, std::slice::from_ref(&server.id), Admin::Maint)?;
+        let set = servers::set_all(
+            daemon,
+            std::slice::from_ref(&server.id),
+            Admin::Maint,
+            false,
+        )?;
         if let Some(set) = set.into_iter().next() {
             server.now = set.server;
         }
@@ -233,6 +277,8 @@ fn report(awaited: &[Awaited]) -> Value {
                 "was": server.was,
                 "admin": server.now.admin,
                 "sessions": server.now.sessions,
+                "sticky_clients": server.now.sticky_clients,
+                "move_sticky": server.now.move_sticky,
                 "waited_s": server.waited_s(),
                 "drained": server.now.admin != Admin::Ready && server.now.sessions == 0,
             })
@@ -244,7 +290,6 @@ fn report(awaited: &[Awaited]) -> Value {
 mod tests {
     use super::*;
     use crate::ui::sample;
-    use lb_proto::status::ServerStatus;
 
     fn awaited(id: &str, admin: Admin, sessions: u64, verdict: Verdict) -> Awaited {
         Awaited {
@@ -325,11 +370,29 @@ mod tests {
     }
 
     #[test]
+    fn sticky_clients_are_told_of_while_their_cookies_count() {
+        let mut server = awaited("app/web01", Admin::Drain, 3, Verdict::Waiting);
+        assert_eq!(step(&server, 12), "3 of 12 sessions left");
+        server.now.sticky_clients = Some(0);
+        assert_eq!(step(&server, 12), "3 of 12 sessions left");
+        server.now.sticky_clients = Some(41);
+        assert_eq!(
+            step(&server, 12),
+            "3 of 12 sessions left, 41 sticky clients still come"
+        );
+        server.now.move_sticky = true;
+        assert_eq!(step(&server, 12), "3 of 12 sessions left");
+        server.now.move_sticky = false;
+        server.now.admin = Admin::Maint;
+        assert_eq!(returning(&server.now), None);
+    }
+
+    #[test]
     fn the_report_is_what_scripts_know() {
         let servers = [awaited("app/web01", Admin::Drain, 0, Verdict::Done)];
         let expected = json!([{
             "server": "app/web01", "was": "ready", "admin": "drain",
-            "sessions": 0, "waited_s": 90.0, "drained": true,
+            "sessions": 0, "sticky_clients": null, "move_sticky": false, "waited_s": 90.0, "drained": true,
         }]);
         assert_eq!(report(&servers), expected);
     }

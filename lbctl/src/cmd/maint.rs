@@ -15,7 +15,7 @@ pub(crate) fn run(args: &Maint, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     let ids = servers::find(&status, &args.servers)?;
     ui.warn_left_alone(&servers::left_alone(&status, &ids));
 
-    let set = servers::set_all(daemon, &ids, Admin::Maint)?;
+    let set = servers::set_all(daemon, &ids, Admin::Maint, false)?;
     for (id, set) in ids.iter().zip(&set) {
         ui.say(&match set.server.sessions {
             0 => format!("{id} is in maint: no sessions are running"),

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Ready, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     let ids = servers::find(&status, &args.servers)?;
 
     let interrupt = Interrupt::catch()?;
-    let set = servers::set_all(daemon, &ids, Admin::Ready)?;
+    let set = servers::set_all(daemon, &ids, Admin::Ready, false)?;
     let mut awaited = Awaited::each(ids, set);
     if !args.wait {
         for server in &awaited {

@@ -22,13 +22,14 @@ const FRONTEND: [Column; 8] = [
     Column::number("OUT", Worth::Drop(3)),
 ];
 
-const SERVER: [Column; 13] = [
+const SERVER: [Column; 14] = [
     Column::text("SERVER", Worth::Always),
     Column::text("STATE", Worth::Always),
     Column::text("FOR", Worth::Drop(9)),
     Column::text("WHY", Worth::Shrink(20)),
     Column::number("CHECK", Worth::Drop(4)),
     Column::number("SESSIONS", Worth::Always),
+    Column::number(STICKY, Worth::Drop(8)),
     Column::number("MAX", Worth::Drop(5)),
     Column::number("TOTAL", Worth::Drop(7)),
     Column::number("ERRORS", Worth::Drop(8)),
@@ -37,6 +38,9 @@ const SERVER: [Column; 13] = [
     Column::number("WEIGHT", Worth::Drop(6)),
     Column::text("ADDRESS", Worth::Drop(1)),
 ];
+
+/// Shown where a backend is sticky.
+const STICKY: &str = "STICKY";
 
 /// Daemon, frontends, backends.
 pub(crate) fn everything(status: &Status, canvas: &Canvas) -> String {
@@ -50,12 +54,21 @@ pub(crate) fn everything(status: &Status, canvas: &Canvas) -> String {
 
 /// A table for each backend, their columns in line.
 pub(crate) fn backends(status: &Status, canvas: &Canvas) -> String {
+    let is_sticky = |backend: &BackendStatus| {
+        let mut servers = backend.servers.iter();
+        servers.any(|server| server.sticky_clients.is_some())
+    };
+    let sticky = status.backends.iter().any(is_sticky);
+    let columns: Vec<Column> = SERVER
+        .into_iter()
+        .filter(|column| sticky || column.title != STICKY)
+        .collect();
     let tables: Vec<Vec<Vec<Field>>> = status
         .backends
         .iter()
-        .map(|backend| backend.servers.iter().map(row).collect())
+        .map(|backend| backend.servers.iter().map(|s| row(s, sticky)).collect())
         .collect();
-    let layout = Layout::new(&SERVER, tables.iter().flatten(), canvas);
+    let layout = Layout::new(&columns, tables.iter().flatten(), canvas);
     let each: Vec<String> = status
         .backends
         .iter()
@@ -77,9 +90,15 @@ pub(crate) fn server(status: &Status, canvas: &Canvas) -> String {
 }
 
 fn daemon(daemon: &Daemon) -> String {
+    let lost = match &daemon.access_log {
+        Some(log) if log.lost > 0 => {
+            format!("access log {}: {} lines lost\n", log.path, log.lost)
+        }
+        _ => String::new(),
+    };
     format!(
         "lbd {}, pid {}, up {}, {} of {} connections\n\
-         {}, generation {}, loaded {}\n",
+         {}, generation {}, loaded {}\n{lost}",
         daemon.version,
         daemon.pid,
         seconds(daemon.uptime_s),
@@ -142,14 +161,18 @@ fn heading(backend: &BackendStatus, canvas: &Canvas) -> String {
     text
 }
 
-fn row(server: &ServerStatus) -> Vec<Field> {
-    vec![
+fn row(server: &ServerStatus, sticky: bool) -> Vec<Field> {
+    let clients = server.sticky_clients;
+    let clients = clients.map_or_else(|| "-".to_owned(), |clients| clients.to_string());
+    let before = [
         server.name.as_str().into(),
         state(server),
         seconds(server.changed_s).into(),
         words::why(server).into(),
         latency(server).into(),
         server.sessions.into(),
+    ];
+    let after = [
         server.sessions_max.into(),
         server.sessions_total.into(),
         errors(server),
@@ -157,7 +180,9 @@ fn row(server: &ServerStatus) -> Vec<Field> {
         words::bytes(server.bytes_out).into(),
         server.weight.into(),
         words::address(server).into(),
-    ]
+    ];
+    let clients = sticky.then(|| clients.into());
+    before.into_iter().chain(clients).chain(after).collect()
 }
 
 fn state(server: &ServerStatus) -> Field {
@@ -252,7 +277,21 @@ fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> S
         ),
     );
     fact("weight", server.weight.to_string());
+    if let Some(clients) = server.sticky_clients {
+        fact("sticky", sticky(server, clients));
+    }
     text
+}
+
+fn sticky(server: &ServerStatus, clients: u64) -> String {
+    let clients = match clients {
+        1 => "1 client in the last minute".to_owned(),
+        _ => format!("{clients} clients in the last minute"),
+    };
+    match server.move_sticky {
+        true => format!("{clients}; sent elsewhere until the server is ready"),
+        false => clients,
+    }
 }
 
 fn health(server: &ServerStatus) -> String {
@@ -268,6 +307,8 @@ fn seconds(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lb_proto::status::AccessLogStatus;
+
     use super::*;
     use crate::ui::sample;
 
@@ -276,6 +317,24 @@ mod tests {
             width: Some(width),
             color: false,
         }
+    }
+
+    #[test]
+    fn lost_lines_of_the_access_log_are_told() {
+        let mut status = sample::status();
+        let mut log = AccessLogStatus {
+            path: "/var/log/lbd/access.log".to_owned(),
+            lost: 0,
+        };
+        status.daemon.access_log = Some(log.clone());
+        assert!(!everything(&status, &plain(80)).contains("access log"));
+        log.lost = 12;
+        status.daemon.access_log = Some(log);
+        let text = everything(&status, &plain(80));
+        assert!(
+            text.contains("\naccess log /var/log/lbd/access.log: 12 lines lost\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -347,6 +406,33 @@ errors      1 connecting, 2 responding
 bytes       100 MiB in, 5.0 GiB out
 weight      1
 "
+        );
+    }
+
+    #[test]
+    fn sticky_clients_have_a_column_where_a_backend_is_sticky() {
+        let mut status = sample::status();
+        let moving = &mut status.backends[1].servers[0];
+        moving.sticky_clients = Some(41);
+        moving.move_sticky = true;
+        let canvas = Canvas {
+            width: None,
+            color: false,
+        };
+        let text = backends(&status, &canvas);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("SESSIONS  STICKY  MAX"), "{text}");
+        assert!(lines[2].contains("       3       -   40"), "{text}");
+        assert!(lines[8].contains("drain, moving"), "{text}");
+        assert!(lines[8].contains("       3      41   40"), "{text}");
+        status.backends.remove(0);
+        let told = server(&status, &canvas);
+        let last = told.lines().last();
+        assert_eq!(
+            last,
+            Some(
+                "sticky      41 clients in the last minute; sent elsewhere until the server is ready"
+            )
         );
     }
 

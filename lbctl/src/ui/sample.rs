@@ -21,6 +21,7 @@ pub(crate) fn status() -> Status {
             },
             connections: 12,
             connections_limit: 20_000,
+            access_log: None,
         },
         frontends: vec![FrontendStatus {
             name: "web".parse().unwrap(),
@@ -73,6 +74,8 @@ pub(crate) fn server(name: &str) -> ServerStatus {
         health: Health::Up,
         state: State::Up,
         check: true,
+        sticky_clients: None,
+        move_sticky: false,
         sessions: 3,
         sessions_max: 40,
         sessions_total: 123_456,

@@ -16,6 +16,14 @@ pub(crate) fn sessions(count: u64) -> String {
     }
 }
 
+/// `1 sticky client`, `41 sticky clients`
+pub(crate) fn sticky_clients(count: u64) -> String {
+    match count {
+        1 => "1 sticky client".to_owned(),
+        _ => format!("{count} sticky clients"),
+    }
+}
+
 /// `L4CON: connection refused`
 pub(crate) fn check(check: &CheckStatus) -> String {
     match check.detail.as_str() {
@@ -68,7 +76,8 @@ pub(crate) fn latency(millis: f64) -> String {
     duration::words(Duration::from_millis(millis.min(1e12) as u64))
 }
 
-/// The state, and what hides behind it: a server that is down may be drained as well.
+/// The state, and what hides behind it: a server that is down may be drained as well, and one that
+/// drains may send its sticky clients elsewhere.
 pub(crate) fn state(server: &ServerStatus) -> String {
     if let Some(ejected) = &server.ejected {
         let left = duration::words(Duration::from_secs(ejected.left_s));
@@ -76,6 +85,7 @@ pub(crate) fn state(server: &ServerStatus) -> String {
     }
     match (server.state, server.admin) {
         (State::Down, Admin::Drain) => "down, drain".to_owned(),
+        (State::Drain, _) if server.move_sticky => "drain, moving".to_owned(),
         (state, _) => state.to_string(),
     }
 }
@@ -178,9 +188,9 @@ mod tests {
         server.host = Some(host.clone());
         assert_eq!(address(&server), "10.0.0.11:8080 (app.internal)");
         assert_eq!(why(&server), "L7OK 200");
-        host.error = Some("there is no such name".to_owned());
+        host.error = Some("no such name".to_owned());
         server.host = Some(host.clone());
-        assert_eq!(why(&server), "DNS: there is no such name");
+        assert_eq!(why(&server), "DNS: no such name");
         let down = ServerStatus {
             host: Some(host.clone()),
             ..sample::down("web02")
@@ -190,7 +200,7 @@ mod tests {
         server.host = Some(host);
         server.address = "app.internal:8080".to_owned();
         assert_eq!(address(&server), "app.internal:8080");
-        assert_eq!(why(&server), "DNS: there is no such name");
+        assert_eq!(why(&server), "DNS: no such name");
     }
 
     #[test]

@@ -108,9 +108,7 @@ pub(super) async fn forward(
             account.lease = None;
             let wanted = account.cookie.wanted();
             account.lease = lease(client, view, backend, outgoing.key, &tried, wanted);
-            account
-                .cookie
-                .on(account.lease.as_ref().map(Lease::position));
+            account.picked();
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -197,6 +195,9 @@ async fn attempt(
             .reuse(lease.server(), lease.address(), !outgoing.idempotent),
         Use::Fresh => None,
     };
+    if kept.is_none() {
+        account.connecting();
+    }
     let was_kept = kept.is_some();
     let upstream = match kept {
         Some(upstream) => upstream,
@@ -211,6 +212,7 @@ async fn attempt(
                 }
             })?,
     };
+    account.connected();
     client.watch.expect(Awaiting::Server, timeouts.server);
     let mut exchange = Exchange::new(
         client.clone(),

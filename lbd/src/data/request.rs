@@ -1,6 +1,7 @@
 //! The way of a request: open its account, find its route, pick a server, forward, answer.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -38,7 +39,7 @@ pub(super) fn serve(
     let asked = client.thread.place(client.listener).map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
         client.begin_exchange(&request, frontend.config.timeouts);
-        let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
+        let account = Account::open(&client, place.view.clone(), place.frontend, &request);
         let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
         let way = route(&client, &place, request);
         (
@@ -78,19 +79,23 @@ enum Way {
 async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Response<Answer> {
     let accept = asked.accept.as_ref();
     let mut response = match asked.way {
-        Ok(Way::Answer(response)) => own(*response, client, account),
+        Ok(Way::Answer(response)) => {
+            account.answers(response.status());
+            own(*response, client, account)
+        }
         Ok(Way::Forward {
             backend,
             outgoing,
             cookie,
         }) => {
+            account.routed(backend);
             account.cookie = cookie;
             match forward(client, &asked.view, backend, outgoing, &mut account).await {
                 Ok(arrived) => pass_on(arrived, asked.version, client, account),
-                Err(fault) => own(reply::fault(fault, accept), client, account),
+                Err(fault) => failed(fault, accept, client, account),
             }
         }
-        Err(fault) => own(reply::fault(fault, accept), client, account),
+        Err(fault) => failed(fault, accept, client, account),
     };
     // Asked only now: a stop or a reload may have come while the server worked.
     if client.thread.is_leaving(client.listener, &asked.view) {
@@ -152,7 +157,10 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
     let upgrades = prepare(client, place, &mut request, &host);
     let edits = &place.view.edits[backend];
     let sticky = edits.sticky.as_ref();
-    let cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
+    let mut cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
+    if cookie.wanted().is_some() {
+        cookie.by(address(client, place, request.headers()), request.headers());
+    }
     edits.request.apply(request.headers_mut());
     Ok(Way::Forward {
         backend,
@@ -167,9 +175,12 @@ fn admit(client: &Client, place: &Place, headers: &HeaderMap) -> Result<(), Faul
     let Some(gate) = &frontend.gate else {
         return Ok(());
     };
-    let trusted = &frontend.config.trusted_proxies;
-    let address = client_address(client.peer.ip(), trusted, headers);
-    Ok(gate.admit(address)?)
+    Ok(gate.admit(address(client, place, headers))?)
+}
+
+fn address(client: &Client, place: &Place, headers: &HeaderMap) -> IpAddr {
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    client_address(client.peer.ip(), &frontend.config.trusted_proxies, headers)
 }
 
 /// Turns the client's request into the one for a server; true: it asks for another protocol.
@@ -216,13 +227,14 @@ fn pass_on(
         exchange,
         upgrades,
     } = arrived;
+    account.answered(head.status);
     if head.status.is_server_error() {
         account.server_error();
     }
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && !upgrades {
         account.response_error();
-        return own(reply::fault(Fault::BadResponse, None), client, account);
+        return failed(Fault::BadResponse, None, client, account);
     }
     let Head {
         status,
@@ -255,6 +267,17 @@ fn pass_on(
         response.extensions_mut().insert(reason);
     }
     response
+}
+
+/// An answer that says what went wrong.
+fn failed(
+    fault: Fault,
+    accept: Option<&HeaderValue>,
+    client: &Rc<Client>,
+    account: Account,
+) -> Response<Answer> {
+    account.failed(fault);
+    own(reply::fault(fault, accept), client, account)
 }
 
 /// An answer of our own.

@@ -6,13 +6,15 @@
 //! sets it is kept by no cache that clients share.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lb_proto::config::{self, SameSite};
 
 use super::cache_control;
+use crate::access_log::CookieFlags;
 
 /// Directives for shared caches alone, which would go by them and not by `Cache-Control` (RFC 9213,
 /// 2.1, and its forerunner).
@@ -235,14 +237,15 @@ enum Given {
     Removed,
 }
 
-/// What the cookie did for one request. As text, it is the third and fourth flag of the access log
-/// (HAProxy configuration manual, 8.5).
+/// What the cookie did for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Visit {
     sticky: bool,
     cookie: Cookie,
     /// The session is, or was last, on the server that the cookie names.
     followed: bool,
+    /// Tells the client from others.
+    client: u64,
     answer: Given,
 }
 
@@ -252,6 +255,7 @@ impl Visit {
         sticky: false,
         cookie: Cookie::Absent,
         followed: false,
+        client: 0,
         answer: Given::Nothing,
     };
 
@@ -271,29 +275,40 @@ impl Visit {
         }
     }
 
-    /// The server that the session is on now.
-    pub(super) fn on(&mut self, server: Option<usize>) {
+    /// Whose request it is. Many clients may share an address; fewer share their User-Agent, too.
+    pub(super) fn by(&mut self, address: IpAddr, headers: &HeaderMap) {
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        let agent = headers.get(USER_AGENT);
+        agent.map(HeaderValue::as_bytes).hash(&mut hasher);
+        self.client = hasher.finish();
+    }
+
+    /// The server that the session is on now. Where the cookie led there, says whose.
+    pub(super) fn on(&mut self, server: Option<usize>) -> Option<u64> {
         self.followed = server.is_some() && server == self.wanted();
+        self.followed.then_some(self.client)
     }
 }
 
-impl fmt::Display for Visit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Visit {
+    /// The third and fourth flag of the access log.
+    pub(super) fn flags(self) -> CookieFlags {
         if !self.sticky {
-            return f.write_str("--");
+            return CookieFlags::default();
         }
         let request = match self.cookie {
-            Cookie::Absent => 'N',
-            Cookie::Unknown => 'I',
-            Cookie::Names(_) if self.followed => 'V',
-            Cookie::Names(_) => 'D',
+            Cookie::Absent => b'N',
+            Cookie::Unknown => b'I',
+            Cookie::Names(_) if self.followed => b'V',
+            Cookie::Names(_) => b'D',
         };
         let answer = match self.answer {
-            Given::Nothing => 'N',
-            Given::Set => 'I',
-            Given::Removed => 'D',
+            Given::Nothing => b'N',
+            Given::Set => b'I',
+            Given::Removed => b'D',
         };
-        write!(f, "{request}{answer}")
+        CookieFlags([request, answer])
     }
 }
 
@@ -407,7 +422,7 @@ mod tests {
             visit.on(Some(answered_by));
             let mut headers = HeaderMap::new();
             plain().give(&mut headers, answered_by, &mut visit);
-            assert_eq!(visit.to_string(), flags);
+            assert_eq!(visit.flags().to_string(), flags);
             let set = [
                 "SRVID=w1; Path=/; HttpOnly",
                 "SRVID=second; Path=/; HttpOnly",
@@ -424,12 +439,12 @@ mod tests {
         visit.on(None);
         assert_eq!(
             (
-                visit.to_string().as_str(),
-                taken(&[]).0.to_string().as_str()
+                visit.flags().to_string().as_str(),
+                taken(&[]).0.flags().to_string().as_str()
             ),
             ("DN", "NN")
         );
-        assert_eq!(Visit::NONE.to_string(), "--");
+        assert_eq!(Visit::NONE.flags().to_string(), "--");
     }
 
     #[test]
@@ -461,7 +476,7 @@ mod tests {
         visit.on(Some(0));
         plain().give(&mut headers, 0, &mut visit);
         assert_eq!(values(&headers, SET_COOKIE), ["a=1; Path=/", "b=SRVID=2"]);
-        assert_eq!(visit.to_string(), "VD");
+        assert_eq!(visit.flags().to_string(), "VD");
         let mut headers = map(SET_COOKIE, &given[1..2]);
         plain().give(&mut headers, 1, &mut Visit::of(Cookie::Absent));
         assert_eq!(

@@ -39,11 +39,11 @@ pub(super) struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LookupError {
-    #[error("there is no such name")]
+    #[error("no such name")]
     NoSuchName,
-    #[error("the name has no address")]
+    #[error("no address")]
     NoAddress,
-    #[error("no answer in time")]
+    #[error("no answer")]
     Timeout,
     #[error("{0}")]
     Other(NetError),

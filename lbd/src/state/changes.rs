@@ -16,11 +16,38 @@ pub(crate) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
+/// What the operator wants of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    admin: Admin,
+    moves_sticky: bool,
+}
+
+impl Wish {
+    fn of(server: &Server) -> Self {
+        Self {
+            admin: server.admin(),
+            moves_sticky: server.moves_sticky(),
+        }
+    }
+}
+
 impl Shared {
-    /// Sets what the operator wants of a server. Leaving maint starts its health over.
+    /// Sets what the operator wants of a server. Leaving maint starts its health over, and going
+    /// back to ready lets its cookie count again.
     ///
     /// `reason` says who asked, as in "by uid 0, pid 4711".
     pub(crate) fn set_admin(&self, server: &Server, admin: Admin, reason: &str) {
+        let moves_sticky = admin != Admin::Ready && server.moves_sticky();
+        self.set(server, admin, moves_sticky, reason);
+    }
+
+    /// Drains a server; `moves_sticky` says whether clients that its cookie names go elsewhere, too.
+    pub(crate) fn drain(&self, server: &Server, moves_sticky: bool, reason: &str) {
+        self.set(server, Admin::Drain, moves_sticky, reason);
+    }
+
+    fn set(&self, server: &Server, admin: Admin, moves_sticky: bool, reason: &str) {
         let was = server.admin();
         let leaves_maint = was == Admin::Maint && admin != Admin::Maint;
         let health = if leaves_maint {
@@ -28,10 +55,18 @@ impl Shared {
         } else {
             server.health()
         };
-        let log = LogLine::Operator;
+        let wish = Wish {
+            admin,
+            moves_sticky,
+        };
+        let what = match moves_sticky && admin == Admin::Drain {
+            true => "drain, sticky clients are moved,",
+            false => admin.as_str(),
+        };
+        let reason = format!("{what} {reason}");
         // Before the state is written, which ends it silently.
-        self.readmit(server, &format!("{admin} {reason}"));
-        self.write(server, admin, health, &format!("{admin} {reason}"), log);
+        self.readmit(server, &reason);
+        self.write(server, wish, health, &reason, LogLine::Operator);
         if (was == Admin::Maint) != (admin == Admin::Maint) {
             server.check_wake.notify_one();
         }
@@ -43,7 +78,7 @@ impl Shared {
             return;
         }
         let log = server.log_quota();
-        self.write(server, server.admin(), health, reason, log);
+        self.write(server, Wish::of(server), health, reason, log);
     }
 
     /// Gives a server no new sessions until then, for it fails too often.
@@ -98,7 +133,7 @@ impl Shared {
         if health == server.health() {
             self.emit_server(server, server.state(), &reason);
         } else {
-            self.write(server, server.admin(), health, &reason, LogLine::None);
+            self.write(server, Wish::of(server), health, &reason, LogLine::None);
         }
         server.check_wake.notify_one();
         self.nudge();
@@ -155,10 +190,15 @@ impl Shared {
         }
     }
 
-    fn write(&self, server: &Server, admin: Admin, health: Health, reason: &str, line: LogLine) {
-        if (admin, health) == (server.admin(), server.health()) {
+    fn write(&self, server: &Server, wish: Wish, health: Health, reason: &str, line: LogLine) {
+        if (wish, health) == (Wish::of(server), server.health()) {
             return;
         }
+        let Wish {
+            admin,
+            moves_sticky,
+        } = wish;
+        server.set_moves_sticky(moves_sticky);
         let (was, state) = server.write(admin, health);
         log(server, was, state, reason, line);
         if was != state {
@@ -177,6 +217,7 @@ impl Shared {
             state: State::of(admin, health),
             admin,
             health,
+            move_sticky: server.moves_sticky(),
             ejected: server.ejection.is_on(),
             reason: reason.to_owned(),
         });

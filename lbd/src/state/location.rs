@@ -1,12 +1,14 @@
 //! Where a server is: as configured, or what its host name led to last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use lb_proto::config::Address;
+
+use super::Snapshot;
 
 /// What host names lead to, as far as that is known when a configuration is loaded.
 pub(crate) type Addresses = HashMap<String, IpAddr>;
@@ -58,6 +60,27 @@ impl Location {
 
     fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Snapshot {
+    /// The host names of its servers, each once.
+    pub(crate) fn host_names(&self) -> BTreeSet<&str> {
+        let servers = self.backends.iter().flat_map(|b| &b.config.servers);
+        servers.filter_map(|server| server.address.host()).collect()
+    }
+
+    /// What those names lead to, as far as is known.
+    pub(crate) fn addresses(&self) -> Addresses {
+        let backends = self.backends.iter();
+        let servers = backends.flat_map(|b| b.servers.iter().zip(&b.config.servers));
+        servers
+            .filter_map(|(server, config)| {
+                let host = config.address.host()?;
+                let address = server.location.address()?;
+                Some((host.to_owned(), address.ip()))
+            })
+            .collect()
     }
 }
 

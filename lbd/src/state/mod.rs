@@ -18,6 +18,7 @@ mod quota;
 mod ramp;
 mod ranking;
 mod rate;
+mod returning;
 mod ring;
 mod server;
 mod share;
@@ -32,6 +33,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use lb_proto::event::Event;
 use tokio::sync::{Notify, broadcast, watch};
+
+use crate::access_log::AccessLog;
 
 pub(crate) use changes::now;
 pub(crate) use ejection::{run as run_ejections, seconds_left};
@@ -69,6 +72,7 @@ pub(crate) struct Shared {
     suspects: Notify,
     /// Client connections at once, all frontends.
     pub(crate) connections: Limit,
+    pub(crate) access_log: AccessLog,
     pub(crate) threads: usize,
     pub(crate) started: Instant,
 }
@@ -81,6 +85,7 @@ impl Shared {
             events: broadcast::Sender::new(EVENT_BACKLOG),
             suspects: Notify::new(),
             connections: Limit::new(max_connections),
+            access_log: AccessLog::new(),
             threads,
             started: Instant::now(),
         })

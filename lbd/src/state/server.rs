@@ -15,6 +15,7 @@ use super::load::Load;
 use super::location::Location;
 use super::quota::{LogLine, LogQuota};
 use super::ranking::Ranking;
+use super::returning::{self, Returning};
 use super::tally::{PerThread, ServerTally, ThreadId, add};
 
 /// What belongs to a backend and outlives its configuration.
@@ -22,6 +23,7 @@ use super::tally::{PerThread, ServerTally, ThreadId, add};
 pub(crate) struct Pool {
     /// The turn of the rotation, shared by all threads.
     pub(crate) turn: AtomicU64,
+    requests: AtomicU64,
     /// Goes up when what servers get of new sessions may have changed.
     version: AtomicU32,
     /// There is a ranking: asked at each session's end, so cheaper than the ranking itself.
@@ -32,6 +34,20 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn version(&self) -> u32 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Requests that are at the backend now, as far as they are logged.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// A request that is logged has come to the backend.
+    pub(crate) fn request_began(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn changed(&self) {
@@ -81,6 +97,8 @@ pub(crate) struct Server {
     pool: Arc<Pool>,
     admin: AtomicU8,
     health: AtomicU8,
+    /// Its cookie is not honoured while it drains.
+    moves_sticky: AtomicBool,
     /// Connections opened under an older epoch are not used again.
     epoch: AtomicU32,
     pub(crate) ejection: Ejection,
@@ -89,6 +107,7 @@ pub(crate) struct Server {
     /// The server's position in the pool's ranking, if it has one there.
     rank: AtomicUsize,
     tallies: PerThread<ServerTally>,
+    returning: Returning,
     /// Wakes the health check: the server went into maint or left it.
     pub(crate) check_wake: Notify,
     seen: Mutex<Seen>,
@@ -123,12 +142,14 @@ impl Server {
             pool,
             admin: AtomicU8::new(Admin::Ready as u8),
             health: AtomicU8::new(health as u8),
+            moves_sticky: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
             ejection: Ejection::default(),
             location: Location::default(),
             load: Arc::default(),
             rank: AtomicUsize::new(0),
             tallies: PerThread::new(threads),
+            returning: Returning::default(),
             check_wake: Notify::new(),
             seen: Mutex::new(Seen {
                 changed: Instant::now(),
@@ -188,6 +209,15 @@ impl Server {
         (was, state)
     }
 
+    /// Whether clients that its cookie names are sent elsewhere while it drains.
+    pub(crate) fn moves_sticky(&self) -> bool {
+        self.moves_sticky.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_moves_sticky(&self, moves: bool) {
+        self.moves_sticky.store(moves, Ordering::SeqCst);
+    }
+
     /// Makes idle connections to it unusable: it is down, or lives elsewhere now.
     pub(super) fn forget_connections(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
@@ -232,9 +262,20 @@ impl Server {
         let state = self.state();
         match who {
             Who::Anybody => state.takes_new_sessions(),
+            Who::Returning if self.moves_sticky() => state.takes_new_sessions(),
             // It is ill: better another server, unless there is none, and then it is anybody's.
             Who::Returning => state.takes_returning_clients() && !self.ejection.is_on(),
         }
+    }
+
+    /// A client came here because its cookie said so; `client` is a hash that tells it from others.
+    pub(crate) fn saw_returning(&self, client: u64) {
+        self.returning.saw(client, returning::now());
+    }
+
+    /// How many clients came here by their cookie in the last minute, roughly.
+    pub(crate) fn returning_clients(&self) -> u64 {
+        self.returning.seen(returning::now())
     }
 
     pub(crate) fn drop_session(&self) {
@@ -370,6 +411,8 @@ mod tests {
         assert!(taken(Admin::Drain, Health::Up));
         assert!(!taken(Admin::Drain, Health::Down));
         assert!(!taken(Admin::Maint, Health::Up));
+        server.set_moves_sticky(true);
+        assert!(!taken(Admin::Drain, Health::Up));
         assert_eq!(server.sessions(), 2);
     }
 

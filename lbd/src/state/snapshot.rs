@@ -1,6 +1,6 @@
 //! One configuration as it runs: immutable, swapped whole.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,25 +130,6 @@ impl Snapshot {
 
     pub(crate) fn frontend(&self, name: &FrontendName) -> Option<&Frontend> {
         self.frontends.iter().find(|f| f.config.name == *name)
-    }
-
-    /// The host names of its servers, each once.
-    pub(crate) fn host_names(&self) -> BTreeSet<&str> {
-        let servers = self.backends.iter().flat_map(|b| &b.config.servers);
-        servers.filter_map(|server| server.address.host()).collect()
-    }
-
-    /// What those names lead to, as far as is known.
-    pub(crate) fn addresses(&self) -> Addresses {
-        let backends = self.backends.iter();
-        let servers = backends.flat_map(|b| b.servers.iter().zip(&b.config.servers));
-        servers
-            .filter_map(|(server, config)| {
-                let host = config.address.host()?;
-                let address = server.location.address()?;
-                Some((host.to_owned(), address.ip()))
-            })
-            .collect()
     }
 
     fn listeners(&self) -> impl Iterator<Item = Arc<Listener>> {

@@ -8,8 +8,8 @@ use lb_proto::name::{BackendName, ServerId};
 use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
-    BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, HostStatus, SCHEMA, ServerStatus,
-    Status,
+    AccessLogStatus, BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, HostStatus,
+    SCHEMA, ServerStatus, Status,
 };
 
 use super::{find_server, unknown};
@@ -53,6 +53,11 @@ fn one_of(snapshot: &Snapshot, name: &str) -> Result<BackendStatus, ErrorReply> 
 
 fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
     let loaded = &snapshot.loaded;
+    let log = &shared.access_log;
+    let access_log = log.current().map(|sink| AccessLogStatus {
+        path: sink.config.path.to_string(),
+        lost: log.lost(),
+    });
     let connections = snapshot.frontends.iter().map(connections);
     Daemon {
         version: lb_proto::VERSION.to_owned(),
@@ -66,6 +71,7 @@ fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
         },
         connections: connections.sum(),
         connections_limit: shared.connections.most() as u64,
+        access_log,
     }
 }
 
@@ -136,6 +142,12 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         health,
         state: State::of(admin, health),
         check: backend.checks(name).is_some(),
+        sticky_clients: backend
+            .config
+            .sticky
+            .is_some()
+            .then(|| server.returning_clients()),
+        move_sticky: server.moves_sticky(),
         sessions: server.sessions(),
         sessions_max: server.sessions_max(),
         sessions_total: server.sessions_total(),
