@@ -18,6 +18,7 @@ mod limits;
 mod malformed;
 mod outlier;
 mod rate_limit;
+mod queue;
 mod reload;
 mod retries;
 mod routes;

@@ -31,6 +31,10 @@ pub(super) enum Fault {
     TooOften(u32),
     /// No server of the backend takes sessions.
     NoServer,
+    /// All servers are full, and so is the queue.
+    QueueFull,
+    /// No server had room in time.
+    QueueTimedOut,
     ConnectFailed,
     ConnectTimedOut,
     /// The connection broke, or what came was no response.
@@ -49,9 +53,11 @@ impl Fault {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Denied => StatusCode::FORBIDDEN,
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoServer
+            | Self::QueueFull
+            | Self::QueueTimedOut
+            | Self::ConnectFailed
+            | Self::ConnectTimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ServerSilent => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -70,9 +76,11 @@ impl Fault {
             Self::NoRoute => "Nothing is served here.",
             Self::Denied => "Requests from your address are not answered here.",
             Self::TooOften(_) => "Too many requests came from your address.",
-            Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
-                "No server is available to answer this request."
-            }
+            Self::NoServer
+            | Self::QueueFull
+            | Self::QueueTimedOut
+            | Self::ConnectFailed
+            | Self::ConnectTimedOut => "No server is available to answer this request.",
             Self::BadResponse => "The server's response was invalid or incomplete.",
             Self::ServerSilent => "The server did not answer in time.",
         }
@@ -102,6 +110,8 @@ impl Fault {
             | Self::Denied
             | Self::TooOften(_)
             | Self::NoServer
+            | Self::QueueFull
+            | Self::QueueTimedOut
             | Self::ConnectFailed
             | Self::ConnectTimedOut
             | Self::BadResponse
@@ -138,6 +148,7 @@ impl From<Expired> for Fault {
         match awaiting {
             Awaiting::Request | Awaiting::Head => Self::HeadTooSlow,
             Awaiting::Client => Self::ClientSilent,
+            Awaiting::Queue => Self::QueueTimedOut,
             Awaiting::Connect => Self::ConnectTimedOut,
             Awaiting::Server => Self::ServerSilent,
         }

@@ -26,6 +26,8 @@ pub(super) enum Awaiting {
     Request,
     /// The client, to finish a request head.
     Head,
+    /// A server with room.
+    Queue,
     /// A connect to a server.
     Connect,
     /// The client, to send more of a body or to take more of an answer.

@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use lb_proto::config::{self, Balance, Config};
+use lb_proto::config::{self, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
 use super::ejection::failures_of;
+use super::pool::Pool;
 use super::ring::Ring;
-use super::server::Pool;
-use super::share::{Standing, next_step, shares};
 use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
 
 /// Where a configuration came from.
@@ -95,7 +93,7 @@ impl Snapshot {
             .into_iter()
             .map(|backend| {
                 let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
-                build_backend(backend, old, before.is_none(), threads)
+                build_backend(backend, old, loaded.generation, threads)
             })
             .collect();
         let backend_index = backends
@@ -145,7 +143,7 @@ impl Snapshot {
         }
         for backend in &self.backends {
             if let Some(old) = before.backend(&backend.config.name) {
-                backend.settle(old);
+                backend.settle(old, before.loaded.generation);
             }
             backend.begin();
         }
@@ -173,68 +171,15 @@ impl Backend {
         self.position(name).map(|i| &self.config.servers[i])
     }
 
-    fn position(&self, name: &ServerName) -> Option<usize> {
+    pub(super) fn position(&self, name: &ServerName) -> Option<usize> {
         self.index.get(name).copied()
     }
 
-    /// Gives every server its share of new sessions as it stands, and tells the data threads.
-    pub(super) fn share_out(&self, now: Instant) {
-        let standings: Vec<_> = (0..self.servers.len())
-            .map(|at| self.standing(at, now))
-            .collect();
-        let mut changed = false;
-        for (server, share) in self.servers.iter().zip(shares(&standings)) {
-            changed |= server.set_share(share);
+    fn settle(&self, old: &Backend, generation: u64) {
+        let gone = |server: &&Arc<Server>| self.server(&server.id.server).is_none();
+        for server in old.servers.iter().filter(gone) {
+            server.ends_with(generation);
         }
-        if changed {
-            self.pool.changed();
-        }
-    }
-
-    /// [`Backend::share_out`] after the state of one server has changed.
-    pub(super) fn share_out_after(&self, server: &Server) {
-        let now = Instant::now();
-        let position = self.position(&server.id.server);
-        let Some(at) = position.filter(|at| self.servers[*at].uid == server.uid) else {
-            return;
-        };
-        let backups = self.config.servers.iter().any(|server| server.backup);
-        if backups || self.config.outlier.is_some() {
-            return self.share_out(now);
-        }
-        if server.set_share(shares(&[self.standing(at, now)])[0]) {
-            self.pool.changed();
-        }
-    }
-
-    fn standing(&self, at: usize, now: Instant) -> Standing {
-        let (server, config) = (&self.servers[at], &self.config.servers[at]);
-        Standing {
-            up: server.state().takes_new_sessions(),
-            ejected: server.ejection.is_on(),
-            weight: config.weight,
-            backup: config.backup,
-            start: start(server, config, now),
-        }
-    }
-
-    /// How long until a server that starts slowly gets more; `None`: none is starting.
-    pub(super) fn next_step(&self, now: Instant) -> Option<Duration> {
-        let servers = self.servers.iter().zip(&self.config.servers);
-        servers
-            .filter_map(|(server, config)| start(server, config, now))
-            .filter_map(|(risen, whole)| next_step(risen, whole))
-            .min()
-    }
-
-    /// From now on its servers are picked as this configuration says.
-    fn begin(&self) {
-        let by_load = self.config.balance == Balance::LeastConn;
-        self.pool.rank(by_load.then_some(self.servers.as_slice()));
-        self.share_out(Instant::now());
-    }
-
-    fn settle(&self, old: &Backend) {
         let keeps_health = |server: &Arc<Server>| {
             let name = &server.id.server;
             old.address(name)
@@ -263,13 +208,6 @@ impl Backend {
             server.write(server.admin(), health);
         }
     }
-}
-
-/// How long a server has been up again, of the time that its start takes.
-fn start(server: &Server, config: &config::Server, now: Instant) -> Option<(Duration, Duration)> {
-    let whole = config.slow_start?;
-    let risen = server.risen(now)?;
-    (risen < whole).then_some((risen, whole))
 }
 
 fn build_frontend(
@@ -313,7 +251,7 @@ fn build_frontend(
 fn build_backend(
     config: config::Backend,
     old: Option<&Backend>,
-    first_start: bool,
+    generation: u64,
     threads: usize,
 ) -> Backend {
     let pool = old.map(|b| b.pool.clone()).unwrap_or_default();
@@ -336,12 +274,12 @@ fn build_backend(
                 return record.clone();
             }
             let checked = config.health.is_some() && server.check;
-            let health = match checked && !first_start && somebody_stays {
+            let health = match checked && somebody_stays {
                 true => Health::Down,
                 false => Health::Unchecked,
             };
             let id = ServerId::new(&config.name, &server.name);
-            Arc::new(Server::new(id, pool.clone(), health, threads))
+            Arc::new(Server::new(id, pool.clone(), health, generation, threads))
         })
         .collect::<Vec<_>>();
     Backend {
