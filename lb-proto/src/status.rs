@@ -27,6 +27,17 @@ pub struct Daemon {
     pub connections: u64,
     /// How many client connections may be open at once.
     pub connections_limit: u64,
+    /// Absent while requests are not logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLogStatus {
+    /// The file, or `stdout`.
+    pub path: String,
+    /// Lines that could not be written since the process started.
+    pub lost: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,13 +6,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_proto::config::{self, Config, LoadError};
 use lb_proto::error::Problem;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
     Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, loaded,
 };
@@ -23,6 +24,12 @@ use crate::{data, health, log, service, state};
 
 /// How often the stop looks whether data threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
+
+/// How long a thread whose sessions were cut may take to hand over the lines it has.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// How long a stop waits for the access log to be written.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// How often the daemon looks whether a data thread has died, which none ever should.
 const WATCH_POLL: Duration = Duration::from_secs(1);
@@ -51,6 +58,8 @@ pub(crate) enum AppError {
         message: String,
         hint: Option<String>,
     },
+    #[error(transparent)]
+    AccessLog(#[from] OpenError),
     #[error("cannot {what}")]
     Start {
         what: &'static str,
@@ -71,6 +80,7 @@ impl AppError {
             Self::Socket(SocketError::Taken { .. }) => {
                 Some("stop that one first, or give this one its own [global] socket")
             }
+            Self::AccessLog(error) => Some(error.hint()),
             Self::Invalid(_) | Self::Socket(_) | Self::Start { .. } | Self::DataThread => None,
         }
     }
@@ -143,6 +153,8 @@ impl Daemon {
         }
         let snapshot = Snapshot::build(config, loaded(path, text, 1), None, threads)?;
         let shared = Shared::new(snapshot, threads, most_connections);
+        let sink = shared.access_log.open(global.access_log.as_ref())?;
+        shared.access_log.switch(sink);
         let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;
         let reloader = Reloader::new(shared.clone(), path.to_owned(), files);
         let control = Arc::new(Control {
@@ -177,7 +189,25 @@ impl Daemon {
                 warn!(sessions = sessions(&shared), "stopped at once, sessions were cut");
             }
         }
+        self.finish_access_log().await;
         Ok(())
+    }
+
+    /// Writes what was logged, unless that takes too long: nobody may be reading the pipe.
+    async fn finish_access_log(&self) {
+        let log: &AccessLog = &self.control.shared.access_log;
+        if !self.data_threads.iter().all(JoinHandle::is_finished) {
+            sleep(LAST_LINES).await;
+        }
+        log.finish();
+        let deadline = Instant::now() + LAST_WRITES;
+        while !log.is_finished() {
+            if Instant::now() >= deadline {
+                warn!("stopped before the access log's last lines were written");
+                return;
+            }
+            sleep(STOP_POLL).await;
+        }
     }
 
     fn say_ready(&self, snapshot: &Snapshot) {
@@ -210,7 +240,11 @@ impl Daemon {
                     // It says in the log what came of it.
                     tokio::spawn(async move { control.reloader.reload("by SIGHUP").await });
                 }
-                Asked::ReopenLogs => info!("SIGUSR1: there are no log files to reopen"),
+                Asked::ReopenLogs => {
+                    if !self.control.shared.access_log.reopen() {
+                        info!("SIGUSR1: there is no log file to reopen");
+                    }
+                }
             }
         }
     }

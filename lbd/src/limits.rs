@@ -76,6 +76,7 @@ mod tests {
                 level: LogLevel::Info,
                 format: LogFormat::Text,
             },
+            access_log: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! `lbd`, the load balancer daemon.
 
+mod access_log;
 mod app;
 mod cli;
 mod control;

@@ -10,6 +10,8 @@ pub(crate) struct Signals {
     interrupt: Signal,
     hangup: Signal,
     user1: Signal,
+    /// Taken so that a file that may not grow is an error, and not the end of the process.
+    _file_size: Signal,
 }
 
 /// What a signal asks for.
@@ -31,6 +33,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

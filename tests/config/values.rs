@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lb_proto::config::{
-    self, Action, Balance, CheckKind, Config, HeaderRules, HostPattern, LogFormat, LogLevel,
-    PathPattern, Piece, SameSite, Sticky,
+    self, AccessLog, Action, Balance, CheckKind, Config, HeaderRules, HostPattern, LogFormat,
+    LogLevel, LogPath, PathPattern, Piece, SameSite, Sticky,
 };
 
 fn read(text: &str) -> Config {
@@ -30,11 +30,16 @@ fn what_is_not_given_has_its_default() {
     assert_eq!(global.shutdown_timeout, seconds(30));
     assert_eq!(global.log.level, LogLevel::Info);
     assert_eq!(global.log.format, LogFormat::Text);
+    assert_eq!(global.access_log, None);
 
     let frontend = &config.frontends[0];
     let waits = frontend.timeouts;
     let expected = (seconds(10), seconds(30), seconds(60));
     assert_eq!((waits.request, waits.client, waits.keep_alive), expected);
+    assert_eq!(
+        config.backends[0].timeouts.tunnel_from(&waits),
+        seconds(3600)
+    );
     assert!(frontend.trusted_proxies.is_empty() && frontend.routes.is_empty());
     assert!(frontend.allow.is_none() && frontend.deny.is_empty() && frontend.rate_limit.is_none());
     assert_eq!(frontend.max_connections, None);
@@ -64,6 +69,11 @@ fn what_is_given_is_kept() {
     assert_eq!(config.global.threads, Some(2));
     assert_eq!(config.global.max_connections, Some(20_000));
     assert_eq!(config.global.socket_group.as_deref(), Some("lbd"));
+    let access_log = AccessLog {
+        path: LogPath::Stdout,
+        format: LogFormat::Text,
+    };
+    assert_eq!(config.global.access_log, Some(access_log));
 
     let frontend = &config.frontends[0];
     let binds: Vec<_> = frontend
@@ -96,6 +106,14 @@ fn what_is_given_is_kept() {
     assert_eq!(
         (outlier.errors, outlier.window, outlier.eject),
         (10, seconds(10), seconds(30))
+    );
+    let tunnel = |backend: usize| {
+        let waits = config.backends[backend].timeouts;
+        waits.tunnel_from(&frontend.timeouts)
+    };
+    assert_eq!(
+        (tunnel(0), tunnel(1)),
+        (seconds(8 * 3600), seconds(2 * 3600))
     );
     let weights: Vec<_> = backend.servers.iter().map(|s| s.weight).collect();
     assert_eq!(weights, [1, 2, 1]);

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use lb_proto::status::Errors;
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::eventually::LIMIT;
+use lb_tests::port::SilentPort;
 use lb_tests::wire::{get, request, upload};
 use lb_tests::{Lbd, Load, Origin, RawOrigin, Wire, eventually, is};
 
@@ -243,6 +244,27 @@ fn clients_that_leave_before_the_answer_leave_nothing() {
     });
     waiting.into_iter().for_each(Wire::abort);
     assert_all_over(&lbd, &origins);
+}
+
+#[test]
+fn a_client_that_leaves_its_upload_while_we_connect_is_let_go() {
+    let port = SilentPort::new();
+    let lines = format!("{NO_CHECK}\ntimeouts = {{ connect = \"1h\" }}");
+    let lbd = Lbd::start(app_at(&lines, [("s", port.addr())]));
+    for begun in ["", "some"] {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send(format!(
+            "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\n{begun}"
+        ));
+        eventually("the session has begun", || {
+            is(lbd.server("app/s").sessions, 1)
+        });
+        drop(wire);
+        eventually("the session has ended", || {
+            is(lbd.server("app/s").sessions, 0)
+        });
+    }
+    assert_eq!(lbd.server("app/s").errors.connect, 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! lbd and lbctl as built programs, against real origins on free ports. Needs nothing but cargo.
 
 mod access;
+mod access_log;
 mod accounting;
 mod admin;
 mod answers;
@@ -16,6 +17,7 @@ mod health;
 mod hop_by_hop;
 mod limits;
 mod malformed;
+mod messages;
 mod outlier;
 mod rate_limit;
 mod queue;
@@ -31,4 +33,5 @@ mod sticky;
 mod stop;
 mod streaming;
 mod terminal;
+mod upgrades;
 mod versions;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use lb_proto::client::Client;
 use lb_proto::error::ErrorReply;
@@ -88,6 +88,20 @@ impl Setup {
             .unwrap_or_else(|refused| panic!("lbd does not start: {refused:#?}"))
     }
 
+    /// [`Self::start`], with the daemon's standard output going elsewhere.
+    #[track_caller]
+    pub fn start_into(self, stdout: Stdio) -> Lbd {
+        self.write();
+        let mut lbd = Lbd {
+            process: Process::spawn_into(self.command(), stdout),
+            setup: self,
+        };
+        if let Err(refused) = lbd.answers() {
+            panic!("lbd does not start: {refused:#?}");
+        }
+        lbd
+    }
+
     /// # Errors
     /// When the daemon ends before it answers.
     #[track_caller]
@@ -169,6 +183,11 @@ impl Lbd {
         self.process.stderr.so_far()
     }
 
+    /// What it wrote so far to its standard output.
+    pub fn stdout(&self) -> String {
+        self.process.stdout.so_far()
+    }
+
     /// A connection to its control socket.
     #[track_caller]
     pub fn client(&self) -> Client {
@@ -237,6 +256,12 @@ impl Lbd {
             let seen = self.server(server);
             is(seen.health, Health::Up).map_err(|e| format!("{e}; {seen:?}"))
         });
+    }
+
+    /// Replaces the lines of `[global]` ([`Setup::global`]); [`Self::reload`] makes them count.
+    pub fn rewrite_global(&mut self, lines: &str) {
+        self.setup.global = format!("{lines}\n");
+        self.setup.write();
     }
 
     /// Replaces the file; [`Self::reload`] makes it count.

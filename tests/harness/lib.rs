@@ -4,6 +4,7 @@
 //! programs that users run. Ports are free ones, and nothing is synchronised by sleeping: tests wait
 //! for conditions ([`eventually()`]) or hold requests on gates ([`origin::Origin::hold`]).
 
+pub mod access_log;
 pub mod daemon;
 pub mod eventually;
 pub mod lbctl;

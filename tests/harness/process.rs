@@ -29,10 +29,16 @@ pub struct Output {
 impl Process {
     /// Starts a program, without a terminal and with nothing to read.
     #[track_caller]
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_into(command, Stdio::piped())
+    }
+
+    /// Starts one whose standard output goes elsewhere, and is not collected.
+    #[track_caller]
+    pub fn spawn_into(mut command: Command, stdout: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));

@@ -90,9 +90,15 @@ pub(crate) fn server(status: &Status, canvas: &Canvas) -> String {
 }
 
 fn daemon(daemon: &Daemon) -> String {
+    let lost = match &daemon.access_log {
+        Some(log) if log.lost > 0 => {
+            format!("access log {}: {} lines lost\n", log.path, log.lost)
+        }
+        _ => String::new(),
+    };
     format!(
         "lbd {}, pid {}, up {}, {} of {} connections\n\
-         {}, generation {}, loaded {}\n",
+         {}, generation {}, loaded {}\n{lost}",
         daemon.version,
         daemon.pid,
         seconds(daemon.uptime_s),
@@ -293,6 +299,8 @@ fn seconds(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lb_proto::status::AccessLogStatus;
+
     use super::*;
     use crate::ui::sample;
 
@@ -301,6 +309,24 @@ mod tests {
             width: Some(width),
             color: false,
         }
+    }
+
+    #[test]
+    fn lost_lines_of_the_access_log_are_told() {
+        let mut status = sample::status();
+        let mut log = AccessLogStatus {
+            path: "/var/log/lbd/access.log".to_owned(),
+            lost: 0,
+        };
+        status.daemon.access_log = Some(log.clone());
+        assert!(!everything(&status, &plain(80)).contains("access log"));
+        log.lost = 12;
+        status.daemon.access_log = Some(log);
+        let text = everything(&status, &plain(80));
+        assert!(
+            text.contains("\naccess log /var/log/lbd/access.log: 12 lines lost\n"),
+            "{text}"
+        );
     }
 
     #[test]

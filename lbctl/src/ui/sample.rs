@@ -21,6 +21,7 @@ pub(crate) fn status() -> Status {
             },
             connections: 12,
             connections_limit: 20_000,
+            access_log: None,
         },
         frontends: vec![FrontendStatus {
             name: "web".parse().unwrap(),

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::explain_bind;
+use crate::access_log::{OpenError, Sink};
 use crate::limits::OpenFiles;
 use crate::state::{BuildError, Loaded, Shared, Snapshot, now};
 use crate::{log, service};
@@ -77,6 +78,9 @@ impl Reloader {
 
     async fn load_and_swap(&self) -> Result<reply::Reload, ErrorReply> {
         let (config, text) = self.load().await?;
+        let sink = self
+            .open_access_log(config.global.access_log.clone())
+            .await?;
         // From here to the end nothing waits: no probe and no call comes between.
         let before = self.shared.snapshot();
         let (most, too_many) = self.files.connections(&config.global);
@@ -96,6 +100,7 @@ impl Reloader {
             .map_err(|error| build_error(&error))?;
         snapshot.settle(&before);
         self.shared.connections.resize(most);
+        self.shared.access_log.switch(sink);
         self.shared.publish(snapshot);
         log::apply(logging);
         Ok(reply::Reload {
@@ -114,6 +119,22 @@ impl Reloader {
             Err(_) => Err(ErrorReply::new(
                 ErrorCode::Failed,
                 "reading the configuration failed unexpectedly; see the log",
+            )),
+        }
+    }
+
+    /// Opens what requests are to be logged to, beside the control thread as well.
+    async fn open_access_log(
+        &self,
+        wanted: Option<config::AccessLog>,
+    ) -> Result<Option<Arc<Sink>>, ErrorReply> {
+        let shared = self.shared.clone();
+        let open = move || shared.access_log.open(wanted.as_ref());
+        match tokio::task::spawn_blocking(open).await {
+            Ok(opened) => opened.map_err(|error| open_error(&error)),
+            Err(_) => Err(ErrorReply::new(
+                ErrorCode::Failed,
+                "opening the access log failed unexpectedly; see the log",
             )),
         }
     }
@@ -176,6 +197,14 @@ fn in_short(problems: &[Problem]) -> String {
     match problems.len() - 1 {
         0 => first,
         more => format!("{first} (and {})", service::count(more, "more problem")),
+    }
+}
+
+fn open_error(error: &OpenError) -> ErrorReply {
+    let why = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
+    ErrorReply {
+        hint: Some(error.hint().to_owned()),
+        ..ErrorReply::new(ErrorCode::Failed, format!("{error}{why}"))
     }
 }
 

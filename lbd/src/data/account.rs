@@ -1,13 +1,21 @@
 //! A request's account: opened with its head, closed when its last byte was passed on or somebody
-//! gave up. Whatever happens to the request, dropping the account closes it once.
+//! gave up. Whatever happens to the request, dropping the account closes it once, and writes its line
+//! in the access log.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
+use http::{Request, StatusCode};
+
+use super::client::Client;
+use super::fault::Fault;
 use super::lease::Lease;
 use super::sticky::Visit;
 use super::thread::Thread;
+use super::trace::Trace;
 use super::view::View;
-use crate::state::{FrontendTally, add};
+use crate::access_log::{Cause, Phase, Termination};
+use crate::state::{Ahead, FrontendTally, add};
 
 #[derive(Debug)]
 pub(super) struct Account {
@@ -18,29 +26,100 @@ pub(super) struct Account {
     pub(super) lease: Option<Lease>,
     /// What a stickiness cookie did for it.
     pub(super) cookie: Visit,
+    /// `None`: it is not logged.
+    trace: Option<Box<RefCell<Trace>>>,
 }
 
 impl Account {
-    pub(super) fn open(thread: Rc<Thread>, view: Rc<View>, frontend: usize) -> Self {
+    pub(super) fn open<B>(
+        client: &Client,
+        view: Rc<View>,
+        frontend: usize,
+        request: &Request<B>,
+    ) -> Self {
+        let thread = client.thread.clone();
+        let trace = thread
+            .journal
+            .is_on()
+            .then(|| Box::new(RefCell::new(Trace::begin(&client.flow, request))));
         let account = Self {
             thread,
             view,
             frontend,
             lease: None,
             cookie: Visit::NONE,
+            trace,
         };
         add(&account.tally().requests_total, 1);
         add(&account.tally().sessions, 1);
         account
     }
 
-    /// Another server was leased, or none: notes whether the cookie led there.
-    pub(super) fn returned(&mut self) {
+    /// It is for this backend.
+    pub(super) fn routed(&self, backend: usize) {
+        self.note(|trace| {
+            trace.routed(backend);
+            self.view.snapshot.backends[backend].pool.request_began();
+        });
+    }
+
+    /// It waits for a server with room.
+    pub(super) fn waits(&self, ahead: Ahead) {
+        self.note(|trace| trace.waits(ahead));
+    }
+
+    /// Another server was leased, or none.
+    pub(super) fn picked(&mut self) {
         let lease = self.lease.as_ref();
         let client = self.cookie.on(lease.map(Lease::position));
-        if let (Some(lease), Some(client)) = (lease, client) {
+        let Some(lease) = lease else {
+            return;
+        };
+        if let Some(client) = client {
             lease.server().saw_returning(client);
         }
+        self.note(|trace| trace.picked(lease.position()));
+    }
+
+    /// A connection to the server is being made.
+    pub(super) fn connecting(&self) {
+        self.note(Trace::connecting);
+    }
+
+    /// There is one, be it one that was kept.
+    pub(super) fn connected(&self) {
+        self.note(Trace::connected);
+    }
+
+    /// The head of the server's response has come.
+    pub(super) fn answered(&self, status: StatusCode) {
+        self.note(|trace| trace.answered(status));
+    }
+
+    /// The answer cannot be finished.
+    pub(super) fn cut(&self, by: Cause) {
+        self.note(|trace| trace.cut(by));
+    }
+
+    /// lbd answers with this status because it is configured to.
+    pub(super) fn answers(&self, status: StatusCode) {
+        let end = Termination::at(Cause::Local, Phase::Request);
+        self.note(|trace| trace.answers(status, end));
+    }
+
+    /// lbd answers because of this.
+    pub(super) fn failed(&self, fault: Fault) {
+        self.note(|trace| trace.answers(fault.status(), fault.termination(trace.phase())));
+    }
+
+    /// The connection was a tunnel; `bytes`: what the client got there.
+    pub(super) fn tunnelled(&self, end: Termination, bytes: u64) {
+        self.note(|trace| trace.tunnelled(end, bytes));
+    }
+
+    /// The client was sent the whole answer.
+    pub(super) fn complete(&self) {
+        self.note(Trace::complete);
     }
 
     /// A connect to the leased server failed.
@@ -66,6 +145,13 @@ impl Account {
         }
     }
 
+    /// Tells the access log something, where there is one.
+    fn note(&self, tell: impl FnOnce(&mut Trace)) {
+        if let Some(trace) = &self.trace {
+            tell(&mut trace.borrow_mut());
+        }
+    }
+
     fn tally(&self) -> &FrontendTally {
         self.view.snapshot.frontends[self.frontend]
             .record
@@ -77,5 +163,19 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         add(&self.tally().sessions, 1u64.wrapping_neg());
+        let Some(trace) = &self.trace else {
+            return;
+        };
+        let trace = trace.borrow();
+        let snapshot = &self.view.snapshot;
+        trace.write(
+            self.cookie.flags(),
+            &self.thread.journal,
+            snapshot,
+            self.frontend,
+        );
+        if let Some(backend) = trace.backend {
+            snapshot.backends[backend].pool.request_ended();
+        }
     }
 }

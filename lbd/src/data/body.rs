@@ -12,14 +12,16 @@ use http_body::{Body, Frame, SizeHint};
 use super::account::Account;
 use super::client::Client;
 use super::exchange::{Cut, Exchange};
+use super::watch::Expired;
+use crate::access_log::Cause;
 
 /// An answer's body, on its way to the client. It carries the request's account, and hands it over
 /// when the body has ended; dropped before, it closes it.
 #[derive(Debug)]
 pub(super) struct Answer {
     source: Source,
-    /// The server's response broke off.
-    is_cut: bool,
+    /// Who broke it off.
+    cut: Option<Cause>,
     client: Rc<Client>,
     account: Option<Account>,
 }
@@ -44,7 +46,7 @@ impl Answer {
         client.gives();
         Self {
             source: Source::Server(Box::new(exchange)),
-            is_cut: false,
+            cut: None,
             client,
             account: Some(account),
         }
@@ -54,7 +56,7 @@ impl Answer {
     pub(super) fn tunnel(client: Rc<Client>) -> Self {
         Self {
             source: Source::Own(None),
-            is_cut: false,
+            cut: None,
             client,
             account: None,
         }
@@ -64,7 +66,7 @@ impl Answer {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self {
             source: Source::Own(bytes),
-            is_cut: false,
+            cut: None,
             client,
             account: Some(account),
         }
@@ -88,28 +90,35 @@ impl Answer {
         let Source::Server(exchange) = &mut self.source else {
             return Poll::Ready(None);
         };
-        if self.is_cut {
+        if self.cut.is_some() {
             return self.poll_cut();
         }
         match exchange.poll_frame(cx) {
             Poll::Pending => {
                 exchange.await_server();
-                if self.client.watch.take_expired().is_none() {
-                    return Poll::Pending;
+                match self.client.watch.take_expired() {
+                    Some(Expired(awaiting)) => self.cut_by(awaiting.cause()),
+                    None => return Poll::Pending,
                 }
             }
-            Poll::Ready(Some(Err(Cut))) => {}
+            Poll::Ready(Some(Err(Cut(by)))) => self.cut_by(by),
             Poll::Ready(frame) => {
                 self.client.await_client();
                 self.client.gives();
                 return Poll::Ready(frame);
             }
         }
-        self.is_cut = true;
-        if let Some(account) = &self.account {
-            account.response_error();
-        }
         self.poll_cut()
+    }
+
+    fn cut_by(&mut self, by: Cause) {
+        self.cut = Some(by);
+        if let Some(account) = &self.account {
+            account.cut(by);
+            if matches!(by, Cause::Server | Cause::ServerTimeout) {
+                account.response_error();
+            }
+        }
     }
 
     /// Waits until what came before the cut is written: hyper drops it otherwise.
@@ -117,7 +126,7 @@ impl Answer {
         self.client.await_client();
         let written = self.client.is_written() || self.client.watch.take_expired().is_some();
         match written {
-            true => Poll::Ready(Some(Err(Cut))),
+            true => Poll::Ready(self.cut.map(|by| Err(Cut(by)))),
             false => Poll::Pending,
         }
     }

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use http::header::EXPECT;
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
-use lb_proto::config::ClientTimeouts;
+use lb_proto::config::{self, ClientTimeouts};
 use tokio::time::Instant;
 
 use super::account::Account;
 use super::decode::Head;
 use super::fault::Fault;
 use super::thread::{Place, Thread};
+use super::trace::{self, Flow};
+use super::tunnel::{Meter, Silence};
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
 use super::{encode, headers};
-use crate::state::{FrontendRecord, FrontendTally, Listener, add};
+use crate::access_log::Termination;
+use crate::state::{FrontendRecord, FrontendTally, Listener, Server, add};
 
 /// Informational responses kept for a client that does not take them, in bytes, beyond the last.
 const MOST_INFORMED: usize = 16 * 1024;
@@ -40,6 +43,7 @@ pub(super) struct Client {
     /// The port it connected to, as a field value.
     pub(super) port: HeaderValue,
     pub(super) watch: Watch,
+    pub(super) flow: Rc<Flow>,
     timeouts: Cell<ClientTimeouts>,
     /// No part of a request is unread.
     pub(super) between: Cell<bool>,
@@ -61,7 +65,7 @@ pub(super) struct Client {
     unwritten: Cell<bool>,
     /// Somebody waits for that to be written.
     wants_written: Cell<bool>,
-    /// The answer's body was given up before its end.
+    /// The answer's body was given up before its end, or nobody is there to take it.
     abandoned: Cell<bool>,
     /// It has asked for something.
     served: Cell<bool>,
@@ -85,6 +89,7 @@ impl Client {
             address: text_value(peer.ip().to_canonical()),
             local: listener.address,
             port: text_value(listener.address.port()),
+            flow: Flow::new(peer),
             watch: Watch::new(Awaiting::Request, timeouts.request, Instant::now()),
             timeouts: Cell::new(timeouts),
             between: Cell::new(true),
@@ -110,6 +115,21 @@ impl Client {
         self.record.tallies.of(self.thread.id)
     }
 
+    /// Counts the bytes of a tunnel to this server.
+    pub(super) fn meter(&self, server: &Arc<Server>) -> Meter {
+        Meter::new(self.thread.id, self.record.clone(), server.clone())
+    }
+
+    /// How long a tunnel to this backend may be silent.
+    pub(super) fn tunnel_silence(&self, backend: &config::Backend) -> Silence {
+        let timeouts = self.timeouts.get();
+        Silence {
+            open: backend.timeouts.tunnel_from(&timeouts),
+            after_client: backend.timeouts.server,
+            after_server: timeouts.client,
+        }
+    }
+
     /// The service was called with a request of this frontend.
     pub(super) fn begin_exchange(&self, request: &Request<Incoming>, timeouts: ClientTimeouts) {
         self.version.set(request.version());
@@ -126,6 +146,9 @@ impl Client {
 
     /// The first byte of a head has come.
     pub(super) fn head_began(&self) {
+        if self.thread.journal.is_on() {
+            self.flow.head_began(std::time::Instant::now());
+        }
         self.watch
             .expect(Awaiting::Head, self.timeouts.get().request);
     }
@@ -208,19 +231,43 @@ impl Client {
         self.abandoned.set(true);
     }
 
+    /// The client has gone away.
+    pub(super) fn leave(&self) {
+        self.abandoned.set(true);
+    }
+
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.get()
     }
 
     /// All that was to be written is written: if the answer was complete, it is out now.
     pub(super) fn answer_is_out(&self) -> bool {
-        if self.answered.take().is_none() {
+        let Some(account) = self.answered.take() else {
             return false;
-        }
+        };
+        account.complete();
+        drop(account);
         self.exchange.set(false);
         self.watch
             .expect(Awaiting::Request, self.timeouts.get().keep_alive);
         true
+    }
+
+    /// A head that was refused, or never came whole, in the access log.
+    pub(super) fn log_bad_request(&self, status: Option<StatusCode>, end: Termination, bytes: u64) {
+        if self.thread.journal.is_on()
+            && let Some(place) = self.thread.place(self.listener)
+        {
+            let frontend = &place.view.snapshot.frontends[place.frontend];
+            trace::write_bad_request(
+                &self.flow,
+                &self.thread.journal,
+                frontend,
+                status,
+                end,
+                bytes,
+            );
+        }
     }
 
     /// The head that is coming in is not one to read any further.

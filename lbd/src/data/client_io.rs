@@ -4,17 +4,19 @@
 //! here. What hyper would write on its own account is thrown away: its answer to a head that it cannot
 //! read, for which `conn` answers, and its 100 Continue, which is for the server to send.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::framing::Framing;
 use super::linger::Unread;
+use super::watch::Awaiting;
 use super::write;
 use crate::state::add;
 
@@ -52,9 +54,21 @@ impl ClientIo {
         while !informed.is_empty() {
             let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &informed))?;
             add(&self.client.tally().bytes_out, n as u64);
+            self.client.flow.wrote(n as u64);
             informed.drain(..n);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether the client closed the connection while nobody reads from it. hyper does not look: it
+    /// reads a body only when that is asked for.
+    fn has_left(&self) -> bool {
+        let readable = pin!(self.stream.ready(Interest::READABLE));
+        match readable.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 
     /// Whether bytes came, or may be on their way, that hyper has not been given.
@@ -63,6 +77,11 @@ impl ClientIo {
             true => Unread::Nothing,
             false => Unread::Something,
         }
+    }
+
+    /// Whether part of a head has come, and not all of it.
+    pub(super) fn in_head(&self) -> bool {
+        self.framing.in_head()
     }
 
     /// Gives hyper what belongs to the current message and holds back the rest.
@@ -147,6 +166,7 @@ impl AsyncWrite for ClientIo {
         ready!(this.inform(cx))?;
         let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
         add(&this.client.tally().bytes_out, n as u64);
+        this.client.flow.wrote(n as u64);
         this.client.answer_moved();
         Poll::Ready(Ok(n))
     }
@@ -159,6 +179,10 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.inform(cx))?;
+        if this.client.watch.awaiting() == Awaiting::Connect && this.has_left() {
+            this.client.leave();
+            return Poll::Ready(Ok(()));
+        }
         let awaited = this.client.written();
         if awaited || this.client.answer_is_out() && !this.held.is_empty() {
             cx.waker().wake_by_ref();

@@ -20,7 +20,8 @@ use super::fault::Fault;
 use super::linger::{self, Unread};
 use super::request;
 use super::upgrade::Upgrade;
-use super::watch::{Awaiting, LOOK, Look};
+use super::watch::{Awaiting, Expired, LOOK, Look};
+use crate::access_log::{Cause, Phase, Termination};
 
 /// How a busy connection goes on.
 enum Next {
@@ -43,7 +44,7 @@ pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
                 stream
             }
             Next::Upgrade(stream, upgrade, sent) => {
-                upgrade.run(stream, sent).await;
+                upgrade.run(&client, stream, sent).await;
                 break;
             }
             Next::Refuse(stream, fault) => {
@@ -98,10 +99,15 @@ async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
                 return Poll::Ready(End::Done(result));
             }
             if let Some(fault) = client.take_refused() {
+                client.flow.will_be_refused(fault);
                 return Poll::Ready(End::Refused(fault));
             }
             // hyper had its turn to notice; whoever did not leaves nothing to go on with.
-            if client.is_abandoned() || client.watch.take_expired().is_some() {
+            if let Some(Expired(awaiting)) = client.watch.take_expired() {
+                client.flow.will_be_cut(awaiting.cause());
+                return Poll::Ready(End::Cut);
+            }
+            if client.is_abandoned() {
                 return Poll::Ready(End::Cut);
             }
             if client.is_leaving() {
@@ -116,6 +122,10 @@ async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
     let parts = conn.into_parts();
     let io = parts.io.into_inner();
     let unread = io.unread();
+    if matches!(end, End::Done(_)) && io.in_head() && !client.in_exchange() {
+        let gone = Termination::at(Cause::Client, Phase::Request);
+        client.log_bad_request(None, gone, 0);
+    }
     let upgrade = client.take_upgrade();
     if let (End::Done(Ok(())), Some(upgrade)) = (&end, upgrade) {
         let (stream, held) = io.into_parts();

@@ -16,6 +16,7 @@ use super::connect::Upstream;
 use super::decode::{self, Body, Head, Malformed, Piece};
 use super::upload::{Broken, Progress, Upload};
 use super::watch::Awaiting;
+use crate::access_log::Cause;
 
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -47,9 +48,9 @@ pub(super) enum Failed {
     Server,
 }
 
-/// The response broke off.
+/// The response broke off, because of one side or the other.
 #[derive(Debug)]
-pub(super) struct Cut;
+pub(super) struct Cut(pub(super) Cause);
 
 impl Exchange {
     pub(super) fn new(
@@ -127,7 +128,7 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.poll_upload(cx).is_err() {
-            return Poll::Ready(Some(Err(Cut)));
+            return Poll::Ready(Some(Err(Cut(Cause::Client))));
         }
         loop {
             match self.body.next(&mut self.received) {
@@ -137,12 +138,12 @@ impl Exchange {
                 }
                 Ok(None) if self.body.has_ended() => return Poll::Ready(None),
                 Ok(None) => {}
-                Err(Malformed) => return Poll::Ready(Some(Err(Cut))),
+                Err(Malformed) => return Poll::Ready(Some(Err(Cut(Cause::Server)))),
             }
             match ready!(self.poll_read(cx)) {
                 Ok(true) => {}
                 Ok(false) if matches!(self.body, Body::UntilClose) => self.body = Body::Ended,
-                _ => return Poll::Ready(Some(Err(Cut))),
+                _ => return Poll::Ready(Some(Err(Cut(Cause::Server)))),
             }
         }
     }

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::framing::BadHead;
 use super::watch::{Awaiting, Expired};
+use crate::access_log::{Cause, Phase, Termination};
 use crate::state::Refusal;
 
 /// After so many seconds a client may find a server again: a few check intervals.
@@ -61,6 +62,29 @@ impl Fault {
             Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ServerSilent => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// How the access log has it, of a request that was at `phase`.
+    pub(super) fn termination(self, phase: Phase) -> Termination {
+        let (cause, phase) = match self {
+            Self::Malformed
+            | Self::BothFramings
+            | Self::HeadTooLarge
+            | Self::TargetTooLong
+            | Self::Connect
+            | Self::NoRoute
+            | Self::Denied
+            | Self::TooOften(_) => (Cause::Proxy, Phase::Request),
+            Self::HeadTooSlow => (Cause::ClientTimeout, Phase::Request),
+            Self::BadBody => (Cause::Client, phase),
+            Self::ClientSilent => (Cause::ClientTimeout, phase),
+            Self::NoServer | Self::ConnectFailed => (Cause::Server, Phase::Connect),
+            Self::QueueFull | Self::QueueTimedOut => (Cause::ServerTimeout, Phase::Queue),
+            Self::ConnectTimedOut => (Cause::ServerTimeout, Phase::Connect),
+            Self::BadResponse => (Cause::Server, Phase::Head),
+            Self::ServerSilent => (Cause::ServerTimeout, Phase::Head),
+        };
+        Termination::at(cause, phase)
     }
 
     /// One sentence for the client. It names no server: that is the operator's business.

@@ -109,13 +109,15 @@ pub(super) async fn forward(
             account.lease = None;
             let wanted = account.cookie.wanted();
             let look = || look(client, view, backend, outgoing.key, &tried, wanted);
-            let leased = queue::lease(&client.thread, &client.watch, view, backend, look).await;
+            let waits = |ahead| account.waits(ahead);
+            let (thread, watch) = (&client.thread, &client.watch);
+            let leased = queue::lease(thread, watch, view, backend, look, waits).await;
             account.lease = match leased {
                 Ok(lease) => Some(lease),
                 Err(Fault::NoServer) => None,
                 Err(fault) => return Err(fault),
             };
-            account.returned();
+            account.picked();
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -205,6 +207,9 @@ async fn attempt(
             .reuse(lease.server(), lease.address(), !outgoing.idempotent),
         Use::Fresh => None,
     };
+    if kept.is_none() {
+        account.connecting();
+    }
     let was_kept = kept.is_some();
     let upstream = match kept {
         Some(upstream) => upstream,
@@ -219,6 +224,7 @@ async fn attempt(
                 }
             })?,
     };
+    account.connected();
     client.watch.expect(Awaiting::Server, timeouts.server);
     let mut exchange = Exchange::new(
         client.clone(),

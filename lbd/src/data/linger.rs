@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::fault::Fault;
 use super::reply;
+use crate::access_log::Phase;
 use crate::state::add;
 
 /// How long a client that goes on sending is listened to, and how much of it is taken.
@@ -31,8 +32,15 @@ pub(super) async fn refuse(mut stream: TcpStream, client: &Client, fault: Fault)
     let tally = client.tally();
     add(&tally.requests_total, 1);
     let answer = reply::raw_fault(fault);
-    if let Ok(Ok(())) = timeout(PATIENCE, stream.write_all(&answer)).await {
-        add(&tally.bytes_out, answer.len() as u64);
+    let sent = timeout(PATIENCE, stream.write_all(&answer)).await;
+    let sent = matches!(sent, Ok(Ok(())));
+    let bytes = if sent { answer.len() as u64 } else { 0 };
+    let end = fault.termination(Phase::Request);
+    if !client.in_exchange() {
+        client.log_bad_request(Some(fault.status()), end, bytes);
+    }
+    if sent {
+        add(&tally.bytes_out, bytes);
         close(stream, Unread::Something).await;
     }
 }

@@ -15,6 +15,8 @@ mod client_io;
 mod framing;
 mod request;
 mod account;
+mod trace;
+mod journal;
 mod route;
 mod headers;
 mod header_rules;
@@ -34,7 +36,6 @@ mod encode;
 mod decode;
 mod body;
 mod upgrade;
-#[cfg_attr(not(test), expect(dead_code, reason = "no way leads there yet"))]
 mod tunnel;
 mod fault;
 mod reply;
@@ -47,6 +48,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::listen::Listening;
@@ -83,6 +85,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
 async fn run(thread: Rc<Thread>) {
     let mut phase = thread.shared.phase();
     let mut listening = Listening::default();
+    spawn_local(journal::hand_over(thread.clone()));
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while *phase.borrow_and_update() == Phase::Running {
@@ -101,4 +104,5 @@ async fn run(thread: Rc<Thread>) {
     thread.stop();
     listening.stop().await;
     thread.last_client_left().await;
+    thread.journal.close().await;
 }

@@ -8,16 +8,17 @@ use super::lease::{Lease, Missed};
 use super::thread::Thread;
 use super::view::View;
 use super::watch::{Awaiting, Expired, Watch};
-use crate::state::Told;
+use crate::state::{Ahead, Told};
 
 /// A session, waited for if need be: what `look` finds, asked again whenever what it found full may
-/// have changed.
+/// have changed. `waits` is told of each wait.
 pub(super) async fn lease(
     thread: &Thread,
     watch: &Watch,
     view: &Rc<View>,
     backend: usize,
     look: impl Fn() -> Result<Lease, Missed>,
+    waits: impl Fn(Ahead),
 ) -> Result<Lease, Fault> {
     let state = &view.snapshot.backends[backend];
     let mut ticket = None;
@@ -29,6 +30,7 @@ pub(super) async fn lease(
         };
         let waiting = state.wait(ticket, wants).map_err(|_| Fault::QueueFull)?;
         ticket = Some(waiting.ticket);
+        waits(waiting.ahead);
         watch.expect(Awaiting::Queue, state.config.timeouts.queue);
         match watch.bound(waiting.told()).await {
             Ok(Told::Room(granted)) => {
@@ -78,7 +80,7 @@ mod tests {
             0 => Lease::on(&thread, &view, 0, n as usize % 3, Who::Returning),
             _ => Lease::take(&thread, &view, 0, key, &tried),
         };
-        let leased = lease(&thread, &watch, &view, 0, look);
+        let leased = lease(&thread, &watch, &view, 0, look, |_| {});
         let impatient = async {
             for _ in 0..n % 50 {
                 yield_now().await;
@@ -170,7 +172,7 @@ mod tests {
     async fn waits(thread: &Thread, view: &Rc<View>) -> Result<Lease, Fault> {
         let watch = Watch::new(Awaiting::Request, Duration::from_secs(60), Instant::now());
         let look = || Lease::take(thread, view, 0, None, &[]);
-        lease(thread, &watch, view, 0, look).await
+        lease(thread, &watch, view, 0, look, |_| {}).await
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) fn serve(
     let asked = client.thread.place(client.listener).map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
         client.begin_exchange(&request, frontend.config.timeouts);
-        let account = Account::open(client.thread.clone(), place.view.clone(), place.frontend);
+        let account = Account::open(&client, place.view.clone(), place.frontend, &request);
         let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
         let way = route(&client, &place, request);
         (
@@ -79,19 +79,23 @@ enum Way {
 async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Response<Answer> {
     let accept = asked.accept.as_ref();
     let mut response = match asked.way {
-        Ok(Way::Answer(response)) => own(*response, client, account),
+        Ok(Way::Answer(response)) => {
+            account.answers(response.status());
+            own(*response, client, account)
+        }
         Ok(Way::Forward {
             backend,
             outgoing,
             cookie,
         }) => {
+            account.routed(backend);
             account.cookie = cookie;
             match forward(client, &asked.view, backend, outgoing, &mut account).await {
                 Ok(arrived) => pass_on(arrived, asked.version, client, account),
-                Err(fault) => own(reply::fault(fault, accept), client, account),
+                Err(fault) => failed(fault, accept, client, account),
             }
         }
-        Err(fault) => own(reply::fault(fault, accept), client, account),
+        Err(fault) => failed(fault, accept, client, account),
     };
     // Asked only now: a stop or a reload may have come while the server worked.
     if client.thread.is_leaving(client.listener, &asked.view) {
@@ -223,13 +227,14 @@ fn pass_on(
         exchange,
         upgrades,
     } = arrived;
+    account.answered(head.status);
     if head.status.is_server_error() {
         account.server_error();
     }
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && !upgrades {
         account.response_error();
-        return own(reply::fault(Fault::BadResponse, None), client, account);
+        return failed(Fault::BadResponse, None, client, account);
     }
     let Head {
         status,
@@ -262,6 +267,17 @@ fn pass_on(
         response.extensions_mut().insert(reason);
     }
     response
+}
+
+/// An answer that says what went wrong.
+fn failed(
+    fault: Fault,
+    accept: Option<&HeaderValue>,
+    client: &Rc<Client>,
+    account: Account,
+) -> Response<Answer> {
+    account.failed(fault);
+    own(reply::fault(fault, accept), client, account)
 }
 
 /// An answer of our own.

@@ -6,7 +6,6 @@
 //! sets it is kept by no cache that clients share.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
@@ -15,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use lb_proto::config::{self, SameSite};
 
 use super::cache_control;
+use crate::access_log::CookieFlags;
 
 /// Directives for shared caches alone, which would go by them and not by `Cache-Control` (RFC 9213,
 /// 2.1, and its forerunner).
@@ -237,8 +237,7 @@ enum Given {
     Removed,
 }
 
-/// What the cookie did for one request. As text, it is the third and fourth flag of the access log
-/// (HAProxy configuration manual, 8.5).
+/// What the cookie did for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Visit {
     sticky: bool,
@@ -292,23 +291,24 @@ impl Visit {
     }
 }
 
-impl fmt::Display for Visit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Visit {
+    /// The third and fourth flag of the access log.
+    pub(super) fn flags(self) -> CookieFlags {
         if !self.sticky {
-            return f.write_str("--");
+            return CookieFlags::default();
         }
         let request = match self.cookie {
-            Cookie::Absent => 'N',
-            Cookie::Unknown => 'I',
-            Cookie::Names(_) if self.followed => 'V',
-            Cookie::Names(_) => 'D',
+            Cookie::Absent => b'N',
+            Cookie::Unknown => b'I',
+            Cookie::Names(_) if self.followed => b'V',
+            Cookie::Names(_) => b'D',
         };
         let answer = match self.answer {
-            Given::Nothing => 'N',
-            Given::Set => 'I',
-            Given::Removed => 'D',
+            Given::Nothing => b'N',
+            Given::Set => b'I',
+            Given::Removed => b'D',
         };
-        write!(f, "{request}{answer}")
+        CookieFlags([request, answer])
     }
 }
 
@@ -422,7 +422,7 @@ mod tests {
             visit.on(Some(answered_by));
             let mut headers = HeaderMap::new();
             plain().give(&mut headers, answered_by, &mut visit);
-            assert_eq!(visit.to_string(), flags);
+            assert_eq!(visit.flags().to_string(), flags);
             let set = [
                 "SRVID=w1; Path=/; HttpOnly",
                 "SRVID=second; Path=/; HttpOnly",
@@ -439,12 +439,12 @@ mod tests {
         visit.on(None);
         assert_eq!(
             (
-                visit.to_string().as_str(),
-                taken(&[]).0.to_string().as_str()
+                visit.flags().to_string().as_str(),
+                taken(&[]).0.flags().to_string().as_str()
             ),
             ("DN", "NN")
         );
-        assert_eq!(Visit::NONE.to_string(), "--");
+        assert_eq!(Visit::NONE.flags().to_string(), "--");
     }
 
     #[test]
@@ -476,7 +476,7 @@ mod tests {
         visit.on(Some(0));
         plain().give(&mut headers, 0, &mut visit);
         assert_eq!(values(&headers, SET_COOKIE), ["a=1; Path=/", "b=SRVID=2"]);
-        assert_eq!(visit.to_string(), "VD");
+        assert_eq!(visit.flags().to_string(), "VD");
         let mut headers = map(SET_COOKIE, &given[1..2]);
         plain().give(&mut headers, 1, &mut Visit::of(Cookie::Absent));
         assert_eq!(

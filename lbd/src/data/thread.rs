@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 use super::client::Client;
 use super::connect::Upstream;
 use super::framing::MAX_HEAD;
+use super::journal::Journal;
 use super::pool::Pools;
+use super::tunnel;
 use super::view::View;
 use crate::memory;
 use crate::state::{Server, Shared, ThreadId};
@@ -26,12 +28,14 @@ pub(super) struct Thread {
     pub(super) id: ThreadId,
     pub(super) shared: Arc<Shared>,
     pub(super) http: http1::Builder,
+    pub(super) journal: Journal,
     view: RefCell<Rc<View>>,
     /// Listeners that a reload removed while connections of theirs were open, with the frontend
     /// these go on to be served by.
     departed: RefCell<HashMap<u64, (Rc<View>, usize)>>,
     pools: RefCell<Pools>,
     clients: RefCell<Slab<Rc<Client>>>,
+    pub(super) tunnels: tunnel::Tools,
     /// What request heads are written into, one after the other.
     buffer: RefCell<Vec<u8>>,
     /// Seconds since the thread started: a clock that costs nothing to read.
@@ -74,12 +78,14 @@ impl Thread {
         let view = View::new(shared.snapshot());
         Rc::new(Self {
             id,
+            journal: Journal::new(shared.clone()),
             shared,
             http,
             view: RefCell::new(Rc::new(view)),
             departed: RefCell::default(),
             pools: RefCell::default(),
             clients: RefCell::default(),
+            tunnels: tunnel::Tools::default(),
             buffer: RefCell::default(),
             tick: Cell::new(0),
             parked: Cell::new(0),
@@ -95,6 +101,7 @@ impl Thread {
         if !Arc::ptr_eq(&current, &view.snapshot) {
             let old = std::mem::replace(&mut *view, Rc::new(View::new(Arc::clone(&current))));
             self.remember_departed(&old, &view);
+            self.journal.follow();
         }
         view.clone()
     }
@@ -198,6 +205,7 @@ impl Thread {
     /// A second has passed.
     pub(super) fn tick(&self) {
         self.tick.set(self.tick.get().wrapping_add(1));
+        self.journal.tick();
         self.sweep();
         if self.parked.take() >= MANY_PARKED {
             memory::give_back();

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use self::flow::{Broke, Flow};
 use self::pipe::Pipes;
 use super::linger::{self, Unread};
+use crate::access_log::{self, Phase, Termination};
 use crate::state::{FrontendRecord, Server, ThreadId, add};
 
 /// How much is read at once until a flow counts as bulk. As HAProxy's `tune.bufsize`.
@@ -78,6 +79,7 @@ impl Meter {
     }
 
     /// What was read from the client in the tunnel so far.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
     pub(super) fn client_bytes(&self) -> u64 {
         self.from_client.get()
     }
@@ -126,7 +128,7 @@ pub(super) enum Cause {
 #[derive(Debug)]
 #[must_use]
 pub(super) struct End {
-    pub(super) cause: Cause,
+    cause: Cause,
     /// What the client sent reached the server to its end.
     up_ended: bool,
     /// What the server sent reached the client to its end.
@@ -141,8 +143,28 @@ pub(super) struct Tunnel<'a> {
     /// Read already, and counted where they were read.
     pub(super) from_client: Bytes,
     pub(super) from_server: Bytes,
-    /// How long nothing may move in either direction.
-    pub(super) silence: Duration,
+    pub(super) silence: Silence,
+}
+
+/// How long nothing may move in either direction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    /// While both sides may send.
+    pub(super) open: Duration,
+    /// Once the client has ended what it sends: the server's last word is waited for.
+    pub(super) after_client: Duration,
+    /// Once the server has: a client that never closes would hold its session.
+    pub(super) after_server: Duration,
+}
+
+impl Silence {
+    fn after(self, first: Option<Side>) -> Duration {
+        match first {
+            None => self.open,
+            Some(Side::Client) => self.after_client.min(self.open),
+            Some(Side::Server) => self.after_server.min(self.open),
+        }
+    }
 }
 
 impl Tunnel<'_> {
@@ -154,10 +176,11 @@ impl Tunnel<'_> {
         let mut down = Flow::new(on_server, on_client, self.from_server, tools, meter);
         let mut client_failed = pin!(client.ready(Interest::ERROR));
         let mut server_failed = pin!(server.ready(Interest::ERROR));
-        let mut deadline = Instant::now() + self.silence;
+        let mut deadline = Instant::now() + self.silence.open;
         let mut timer = pin!(sleep_until(deadline));
         let mut first = None;
         let cause = poll_fn(|cx| {
+            let was_open = first.is_none();
             for flow in [&mut up, &mut down] {
                 flow.poll(cx);
                 first = first.or(flow.source_if_ended());
@@ -173,8 +196,12 @@ impl Tunnel<'_> {
             if !down.is_reading() && server_failed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Cause::Broken(Side::Server));
             }
-            if meter.moved.take() {
-                deadline = Instant::now() + self.silence;
+            let ended = was_open && first.is_some();
+            if meter.moved.take() || ended {
+                deadline = Instant::now() + self.silence.after(first);
+            }
+            if ended {
+                timer.as_mut().reset(deadline);
             }
             while timer.as_mut().poll(cx).is_ready() {
                 if Instant::now() >= deadline {
@@ -210,6 +237,19 @@ fn over(up: &Flow<'_>, down: &Flow<'_>, first: Option<Side>) -> Option<Cause> {
 }
 
 impl End {
+    /// How the access log has it.
+    pub(super) fn termination(&self) -> Termination {
+        let by = match self.cause {
+            Cause::Closed { .. } => return Termination::NORMAL,
+            Cause::Broken(Side::Client) => access_log::Cause::Client,
+            Cause::Broken(Side::Server) => access_log::Cause::Server,
+            // The server had said its last word, and the client did not close.
+            Cause::Silent if self.down_ended => access_log::Cause::ClientTimeout,
+            Cause::Silent => access_log::Cause::ServerTimeout,
+        };
+        Termination::at(by, Phase::Data)
+    }
+
     /// Closes both sockets so that each side learns whether it got everything: a clean end where it
     /// did, a reset where it did not. The tunnel's session is over before this.
     pub(super) async fn tell(self, client: TcpStream, server: TcpStream) {

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::account::Account;
+use super::client::Client;
 use super::exchange::Exchange;
+use super::tunnel::Tunnel;
 
 #[derive(Debug)]
 pub(super) struct Upgrade {
@@ -22,12 +24,23 @@ impl Upgrade {
 
     /// Passes on whatever comes, until both sides are done. `sent`: what the client sent on the
     /// connection already.
-    pub(super) async fn run(self, mut client: TcpStream, sent: Bytes) {
-        use tokio::io::AsyncWriteExt;
-        let (mut server, received) = self.exchange.into_tunnel();
-        let _ = server.write_all(&sent).await;
-        let _ = client.write_all(&received).await;
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    pub(super) async fn run(self, client: &Client, stream: TcpStream, sent: Bytes) {
+        let Some(lease) = &self.account.lease else {
+            return;
+        };
+        let (server, received) = self.exchange.into_tunnel();
+        let meter = client.meter(lease.server());
+        let tunnel = Tunnel {
+            client: &stream,
+            server: &server,
+            from_client: sent,
+            from_server: received,
+            silence: client.tunnel_silence(&lease.backend().config),
+        };
+        let end = tunnel.relay(&client.thread.tunnels, &meter).await;
+        self.account
+            .tunnelled(end.termination(), meter.server_bytes());
         drop(self.account);
+        end.tell(stream, server).await;
     }
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::access_log::Cause;
+
 /// How often a busy connection looks at its deadline, and how long an idle one keeps its buffers.
 ///
 /// Not shorter than a data thread's tick: the runtime then always has an earlier timer, and need not
@@ -34,6 +36,16 @@ pub(super) enum Awaiting {
     Client,
     /// The server, to answer or to send more of the answer.
     Server,
+}
+
+impl Awaiting {
+    /// Whose silence it was, for the access log.
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Self::Request | Self::Head | Self::Client => Cause::ClientTimeout,
+            Self::Queue | Self::Connect | Self::Server => Cause::ServerTimeout,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -45,6 +45,12 @@ impl Limit {
         self.most.load(Ordering::Relaxed)
     }
 
+    /// Places that are taken, those above a bound that shrank included.
+    pub(crate) fn taken(&self) -> usize {
+        let within = self.most().saturating_sub(self.free.available_permits());
+        within + self.owed.load(Ordering::Relaxed)
+    }
+
     /// Sets a new bound. Connections above it stay open; their places are not given out again.
     pub(crate) fn resize(&self, most: usize) {
         let most = most.min(Semaphore::MAX_PERMITS);
@@ -96,12 +102,13 @@ mod tests {
             limit.acquire().await,
         ];
         limit.resize(1);
+        assert_eq!(limit.taken(), 3);
         let [a, b, c] = open;
         drop(a);
         drop(b);
-        assert_eq!(free(&limit), 0);
+        assert_eq!((free(&limit), limit.taken()), (0, 1));
         drop(c);
-        assert_eq!(free(&limit), 1);
+        assert_eq!((free(&limit), limit.taken()), (1, 0));
     }
 
     #[tokio::test]

@@ -63,7 +63,11 @@ impl Load {
 
     /// Whether a session may be added by somebody who has not waited.
     pub(crate) fn has_room(&self) -> bool {
-        self.sessions() < self.most.load(SeqCst) && self.queued.load(SeqCst) == 0
+        self.sessions() < self.most.load(SeqCst) && self.queued() == 0
+    }
+
+    pub(super) fn queued(&self) -> u64 {
+        self.queued.load(SeqCst)
     }
 
     pub(super) fn count_queued(&self, by: i64) {

@@ -36,6 +36,8 @@ use arc_swap::ArcSwap;
 use lb_proto::event::Event;
 use tokio::sync::{Notify, broadcast, watch};
 
+use crate::access_log::AccessLog;
+
 pub(crate) use changes::now;
 pub(crate) use ejection::{run as run_ejections, seconds_left};
 pub(crate) use failures::Failures;
@@ -43,7 +45,7 @@ pub(crate) use gate::{Gate, Refusal};
 pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
 pub(crate) use load::{Load, STEPS};
-pub(crate) use queue::{Granted, Told, Wants};
+pub(crate) use queue::{Ahead, Granted, Told, Wants};
 pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
 pub(crate) use server::{Server, Taken, Who};
@@ -72,6 +74,7 @@ pub(crate) struct Shared {
     suspects: Notify,
     /// Client connections at once, all frontends.
     pub(crate) connections: Limit,
+    pub(crate) access_log: AccessLog,
     pub(crate) threads: usize,
     pub(crate) started: Instant,
 }
@@ -84,6 +87,7 @@ impl Shared {
             events: broadcast::Sender::new(EVENT_BACKLOG),
             suspects: Notify::new(),
             connections: Limit::new(max_connections),
+            access_log: AccessLog::new(),
             threads,
             started: Instant::now(),
         })

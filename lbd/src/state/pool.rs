@@ -1,7 +1,7 @@
 //! What belongs to a backend and outlives its configuration.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -15,6 +15,7 @@ use super::server::Server;
 pub(crate) struct Pool {
     /// The turn of the rotation, shared by all threads.
     pub(crate) turn: AtomicU64,
+    requests: AtomicU64,
     /// Goes up when what servers get of new sessions may have changed.
     version: AtomicU32,
     /// There is a ranking: asked at each session's end, so cheaper than the ranking itself.
@@ -26,6 +27,20 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn version(&self) -> u32 {
         self.version.load(Acquire)
+    }
+
+    /// Requests that are at the backend now, as far as they are logged.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// A request that is logged has come to the backend.
+    pub(crate) fn request_began(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.requests.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn changed(&self) {

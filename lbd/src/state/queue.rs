@@ -67,12 +67,22 @@ struct Waiter {
     tell: oneshot::Sender<Told>,
 }
 
+/// Who came before and waits, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    /// For the one server that is wanted, if it is one.
+    pub(crate) for_server: u64,
+    /// For any server.
+    pub(crate) for_any: u64,
+}
+
 /// A place in the queue, given up when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting<'q> {
     queue: &'q Queue,
     /// Who has one stands before those who came later, also when joining again.
     pub(crate) ticket: u64,
+    pub(crate) ahead: Ahead,
     told: oneshot::Receiver<Told>,
 }
 
@@ -119,6 +129,16 @@ impl Queue {
         };
         let (tell, told) = oneshot::channel();
         let at = line.waiters.partition_point(|w| w.ticket < ticket);
+        let ahead = match &wants {
+            Wants::Any { .. } => Ahead {
+                for_server: 0,
+                for_any: at as u64,
+            },
+            Wants::Server { server, .. } => Ahead {
+                for_server: server.load.queued(),
+                for_any: 0,
+            },
+        };
         let waiter = Waiter {
             ticket,
             wants,
@@ -130,6 +150,7 @@ impl Queue {
         let waiting = Waiting {
             queue: self,
             ticket,
+            ahead,
             told,
         };
         Ok((waiting, !looked_at))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::table::{Shape, Table, Value};
 use crate::DEFAULT_SOCKET;
 use crate::config::problem::Fault;
-use crate::config::{Global, Log, LogFormat, LogLevel, units};
+use crate::config::{AccessLog, Global, Log, LogFormat, LogLevel, LogPath, units};
 
 const GLOBAL: Shape = Shape {
     what: "[global]",
@@ -20,14 +20,22 @@ const GLOBAL: Shape = Shape {
         "state_dir",
         "shutdown_timeout",
         "log",
+        "access_log",
     ],
-    later: &[("access_log", "requests are not logged in this version")],
+    later: &[],
 };
 
 const LOG: Shape = Shape {
     what: "a log",
     example: "{ level = \"info\" }",
     keys: &["level", "format"],
+    later: &[],
+};
+
+const ACCESS_LOG: Shape = Shape {
+    what: "an access log",
+    example: "{ path = \"/var/log/lbd/access.log\" }",
+    keys: &["path", "format"],
     later: &[],
 };
 
@@ -65,6 +73,7 @@ fn built_in() -> Global {
             level: LogLevel::Info,
             format: LogFormat::Text,
         },
+        access_log: None,
     }
 }
 
@@ -74,6 +83,7 @@ fn given(table: Table<'_>, defaults: Global) -> Global {
     let group = table.get("socket_group").and_then(|v| v.words());
     let state_dir = table.get("state_dir").and_then(|v| v.words());
     let log = table.get("log").and_then(|v| v.table(&LOG));
+    let access_log = table.get("access_log").and_then(|v| v.table(&ACCESS_LOG));
     Global {
         threads: threads.and_then(|threads| threads.try_into().ok()),
         max_connections: limit.and_then(|v| v.number(1, u32::MAX)),
@@ -87,6 +97,7 @@ fn given(table: Table<'_>, defaults: Global) -> Global {
             .parse("shutdown_timeout", units::timeout)
             .unwrap_or(defaults.shutdown_timeout),
         log: log.map_or(defaults.log, |table| given_log(table, defaults.log)),
+        access_log: access_log.and_then(given_access_log),
     }
 }
 
@@ -101,6 +112,20 @@ fn given_log(table: Table<'_>, defaults: Log) -> Log {
             .and_then(|v| v.choice(FORMATS, |_| false))
             .unwrap_or(defaults.format),
     }
+}
+
+fn given_access_log(table: Table<'_>) -> Option<AccessLog> {
+    let path = table.require("path", "`path = \"stdout\"`, or the path of a file");
+    let format = table.get("format");
+    let format = format.and_then(|v| v.choice(FORMATS, |_| false));
+    let path = match path?.words()? {
+        "stdout" => LogPath::Stdout,
+        file => LogPath::File(PathBuf::from(file)),
+    };
+    Some(AccessLog {
+        path,
+        format: format.unwrap_or(LogFormat::Text),
+    })
 }
 
 fn socket(text: &str) -> Result<PathBuf, Fault> {

@@ -7,7 +7,8 @@ use lb_proto::name::{BackendName, ServerId};
 use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
-    BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, SCHEMA, ServerStatus, Status,
+    AccessLogStatus, BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, SCHEMA,
+    ServerStatus, Status,
 };
 
 use super::{find_server, unknown};
@@ -51,6 +52,11 @@ fn one_of(snapshot: &Snapshot, name: &str) -> Result<BackendStatus, ErrorReply> 
 
 fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
     let loaded = &snapshot.loaded;
+    let log = &shared.access_log;
+    let access_log = log.current().map(|sink| AccessLogStatus {
+        path: sink.config.path.to_string(),
+        lost: log.lost(),
+    });
     let connections = snapshot.frontends.iter().map(connections);
     Daemon {
         version: lb_proto::VERSION.to_owned(),
@@ -64,6 +70,7 @@ fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
         },
         connections: connections.sum(),
         connections_limit: shared.connections.most() as u64,
+        access_log,
     }
 }
 

@@ -12,6 +12,14 @@ use crate::state::Shared;
 
 const LONG: Duration = Duration::from_secs(60);
 
+fn always(silence: Duration) -> Silence {
+    Silence {
+        open: silence,
+        after_client: silence,
+        after_server: silence,
+    }
+}
+
 /// A tunnel of its own with both peers in hand.
 struct Joined {
     client: TcpStream,
@@ -58,7 +66,7 @@ impl Joined {
                 server: &theirs,
                 from_client: Bytes::from_static(from_client.as_bytes()),
                 from_server: Bytes::from_static(from_server.as_bytes()),
-                silence,
+                silence: always(silence),
             };
             let end = tunnel.relay(&tools, &counted).await;
             let cause = end.cause;
@@ -257,7 +265,7 @@ fn a_dropped_tunnel_gives_its_pipes_back() {
             server: &theirs,
             from_client: Bytes::new(),
             from_server: Bytes::new(),
-            silence: LONG,
+            silence: always(LONG),
         };
         let chunk = pattern(4, 256 * 1024);
         let flood = async {

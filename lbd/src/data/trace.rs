@@ -1,0 +1,356 @@
+//! What the access log will tell of a request, collected on its way: stamps, counts, and how it
+//! ended. There is none while requests are not logged.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::{Request, StatusCode, Version};
+
+use super::fault::Fault;
+use super::journal::Journal;
+use crate::access_log::{
+    BAD_REQUEST, Cause, CookieFlags, Counts, Kind, Line, Phase, Termination, Timers, push_request,
+};
+use crate::state::{Ahead, Backend, Frontend, Snapshot};
+
+/// What a request can still ask of its client's connection when that is gone.
+#[derive(Debug)]
+pub(super) struct Flow {
+    peer: SocketAddr,
+    /// Bytes sent to the client so far.
+    written: Cell<u64>,
+    /// When the head began that is coming in, where it did not come whole.
+    head_began: Cell<Option<Instant>>,
+    /// Why the connection is about to be cut in the middle of a request.
+    cut: Cell<Option<Cause>>,
+    /// What was wrong with the bytes that came in the middle of a request.
+    refused: Cell<Option<Fault>>,
+}
+
+impl Flow {
+    pub(super) fn new(peer: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            peer,
+            written: Cell::new(0),
+            head_began: Cell::new(None),
+            cut: Cell::new(None),
+            refused: Cell::new(None),
+        })
+    }
+
+    pub(super) fn wrote(&self, n: u64) {
+        self.written.set(self.written.get() + n);
+    }
+
+    pub(super) fn head_began(&self, at: Instant) {
+        self.head_began.set(Some(at));
+    }
+
+    pub(super) fn will_be_cut(&self, by: Cause) {
+        self.cut.set(Some(by));
+    }
+
+    pub(super) fn will_be_refused(&self, fault: Fault) {
+        self.refused.set(Some(fault));
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Trace {
+    flow: Rc<Flow>,
+    request: Vec<u8>,
+    began: Instant,
+    /// When the head was whole.
+    asked: Instant,
+    /// Of the flow, before this request.
+    written: u64,
+    pub(super) backend: Option<usize>,
+    server: Option<usize>,
+    /// How long it waited for a server; `None`: it got none.
+    queued: Option<Duration>,
+    /// Since when it waits.
+    waiting: Option<Instant>,
+    connecting: Option<Instant>,
+    connected: Option<Instant>,
+    /// How long the last connect took.
+    connect: Option<Duration>,
+    answered: Option<Instant>,
+    status: Option<StatusCode>,
+    retries: u32,
+    redispatched: bool,
+    server_queue: u64,
+    backend_queue: u64,
+    /// What it is at.
+    phase: Phase,
+    /// The first thing that went wrong, if anything did.
+    end: Option<Termination>,
+    complete: bool,
+}
+
+impl Trace {
+    /// A request whose head is whole.
+    pub(super) fn begin<B>(flow: &Rc<Flow>, request: &Request<B>) -> Self {
+        let asked = Instant::now();
+        let mut line = Vec::with_capacity(128);
+        push_request_line(&mut line, request);
+        Self {
+            request: line,
+            began: flow.head_began.take().unwrap_or(asked),
+            asked,
+            written: flow.written.get(),
+            flow: flow.clone(),
+            backend: None,
+            server: None,
+            queued: None,
+            waiting: None,
+            connecting: None,
+            connected: None,
+            connect: None,
+            answered: None,
+            status: None,
+            retries: 0,
+            redispatched: false,
+            server_queue: 0,
+            backend_queue: 0,
+            phase: Phase::Request,
+            end: None,
+            complete: false,
+        }
+    }
+
+    /// It is for this backend.
+    pub(super) fn routed(&mut self, backend: usize) {
+        self.backend = Some(backend);
+        self.phase = Phase::Queue;
+    }
+
+    /// It waits in the backend's queue, so many before it for the same server or for any.
+    pub(super) fn waits(&mut self, ahead: Ahead) {
+        self.phase = Phase::Queue;
+        if self.waiting.is_none() {
+            self.waiting = Some(Instant::now());
+            self.server_queue = ahead.for_server;
+            self.backend_queue = ahead.for_any;
+        }
+    }
+
+    /// How long it has waited.
+    fn time_queued(&self, now: Instant) -> Option<Duration> {
+        let waiting = self
+            .waiting
+            .map(|began| now.saturating_duration_since(began));
+        match (self.queued, waiting) {
+            (queued, Some(waiting)) => Some(queued.unwrap_or_default() + waiting),
+            (queued, None) => queued,
+        }
+    }
+
+    /// It has a session on this server, not for the first time if it is tried again.
+    pub(super) fn picked(&mut self, server: usize) {
+        if let Some(before) = self.server.replace(server) {
+            self.retries += 1;
+            self.redispatched |= before != server;
+        }
+        if self.waiting.is_some() {
+            self.queued = self.time_queued(Instant::now());
+            self.waiting = None;
+        }
+        self.queued.get_or_insert(Duration::ZERO);
+        self.connect = None;
+        self.phase = Phase::Connect;
+    }
+
+    /// A connection to the server is being made.
+    pub(super) fn connecting(&mut self) {
+        self.connecting = Some(Instant::now());
+    }
+
+    /// There is a connection to the server, be it one that was kept.
+    pub(super) fn connected(&mut self) {
+        self.phase = Phase::Head;
+        self.connected = match self.connecting.take() {
+            Some(began) => {
+                let now = Instant::now();
+                self.connect = Some(now.saturating_duration_since(began));
+                now
+            }
+            None => {
+                self.connect = Some(Duration::ZERO);
+                // It came to that without a wait: there is no clock to ask.
+                let at_once = self.retries == 0 && self.queued == Some(Duration::ZERO);
+                if at_once { self.asked } else { Instant::now() }
+            }
+        }
+        .into();
+    }
+
+    /// The head of the server's response has come.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.answered = Some(Instant::now());
+        self.status = Some(status);
+        self.phase = Phase::Data;
+    }
+
+    /// lbd answers itself.
+    pub(super) fn answers(&mut self, status: StatusCode, end: Termination) {
+        self.status = Some(status);
+        self.end.get_or_insert(end);
+    }
+
+    /// It cannot be finished.
+    pub(super) fn cut(&mut self, by: Cause) {
+        self.end.get_or_insert(Termination::at(by, self.phase));
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// It was a tunnel, which ended like this.
+    pub(super) fn tunnelled(&mut self, end: Termination, bytes: u64) {
+        self.end.get_or_insert(end);
+        self.flow.wrote(bytes);
+    }
+
+    /// The client was sent all of it.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// How it ended, and with what status: the first thing that was noted, else what happened to the
+    /// connection, else nothing.
+    fn end(&self) -> (Termination, Option<StatusCode>) {
+        if let Some(end) = self.end {
+            return (end, self.status);
+        }
+        if self.complete {
+            return (Termination::NORMAL, self.status);
+        }
+        if let Some(fault) = self.flow.refused.get() {
+            let status = self.status.unwrap_or(fault.status());
+            return (fault.termination(self.phase), Some(status));
+        }
+        let by = self.flow.cut.get().unwrap_or(Cause::Client);
+        (Termination::at(by, self.phase), self.status)
+    }
+
+    /// Writes the line.
+    pub(super) fn write(
+        &self,
+        cookies: CookieFlags,
+        journal: &Journal,
+        snapshot: &Snapshot,
+        frontend: usize,
+    ) {
+        let now = Instant::now();
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let (end, status) = self.end();
+        let response = self.answered.zip(self.connected);
+        let frontend = &snapshot.frontends[frontend];
+        let backend = self.backend.map(|backend| &snapshot.backends[backend]);
+        let server = backend
+            .zip(self.server)
+            .map(|(backend, server)| (&backend.config.servers[server], &backend.servers[server]));
+        let requests = |backend: &Backend| backend.pool.requests();
+        journal.write(&Line {
+            began: journal.date(self.began),
+            now: journal.date(now),
+            client_ip: self.flow.peer.ip().to_canonical(),
+            client_port: self.flow.peer.port(),
+            frontend: frontend.config.name.as_str(),
+            backend: backend.map(|backend| backend.config.name.as_str()),
+            server: server.map(|(config, _)| config.name.as_str()),
+            timers: Timers {
+                request: Some(self.asked.saturating_duration_since(self.began)),
+                queue: self.time_queued(now),
+                connect: self.connect,
+                response: response.map(|(at, sent)| at.saturating_duration_since(sent)),
+                whole: since(self.began),
+            },
+            bytes: self.flow.written.get() - self.written,
+            termination: end,
+            counts: Counts {
+                process: journal.connections(),
+                frontend: frontend.record.limit.taken() as u64,
+                backend: backend.map_or(0, requests),
+                server: server.map_or(0, |(_, server)| server.sessions()),
+                retries: self.retries,
+                redispatched: self.redispatched,
+                server_queue: self.server_queue,
+                backend_queue: self.backend_queue,
+            },
+            kind: Kind::Http {
+                request: &self.request,
+                status: status.map(|status| status.as_u16()),
+                cookies,
+            },
+        });
+    }
+}
+
+/// Writes the line of a request whose head never came whole, or was none.
+pub(super) fn write_bad_request(
+    flow: &Flow,
+    journal: &Journal,
+    frontend: &Frontend,
+    status: Option<StatusCode>,
+    termination: Termination,
+    bytes: u64,
+) {
+    let now = Instant::now();
+    let began = flow.head_began.take().unwrap_or(now);
+    journal.write(&Line {
+        began: journal.date(began),
+        now: journal.date(now),
+        client_ip: flow.peer.ip().to_canonical(),
+        client_port: flow.peer.port(),
+        frontend: frontend.config.name.as_str(),
+        backend: None,
+        server: None,
+        timers: Timers {
+            whole: now.saturating_duration_since(began),
+            ..Timers::default()
+        },
+        bytes,
+        termination,
+        counts: Counts {
+            process: journal.connections(),
+            frontend: frontend.record.limit.taken() as u64,
+            ..Counts::default()
+        },
+        kind: Kind::Http {
+            request: BAD_REQUEST,
+            status: status.map(|status| status.as_u16()),
+            cookies: CookieFlags::default(),
+        },
+    });
+}
+
+fn push_request_line<B>(into: &mut Vec<u8>, request: &Request<B>) {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let version: &[u8] = match request.version() {
+        Version::HTTP_10 => b" HTTP/1.0",
+        _ => b" HTTP/1.1",
+    };
+    let method = request.method().as_str().as_bytes();
+    let (scheme, separator, authority) = match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), Some(authority)) => (scheme, "://", authority.as_str()),
+        (None, Some(authority)) => ("", "", authority.as_str()),
+        (_, None) => ("", "", ""),
+    };
+    push_request(
+        into,
+        [
+            method,
+            b" ",
+            scheme.as_bytes(),
+            separator.as_bytes(),
+            authority.as_bytes(),
+            path.as_bytes(),
+            version,
+        ],
+    );
+}
