@@ -142,13 +142,13 @@ fn sigusr1_opens_the_file_anew_without_losing_a_line() {
     let mut rotated = Vec::new();
     for n in 0..5 {
         load.go_on_for(200);
-        let old = path.with_extension(n.to_string());
-        fs::rename(&path, &old).expect("the folder is ours");
-        lbd.signal(Signal::USR1);
-        eventually("the file is there again and written to", || {
+        eventually("the file is there and written to", || {
             let length = fs::metadata(&path).map_or(0, |file| file.len());
             if length > 0 { Ok(()) } else { Err("it is not") }
         });
+        let old = path.with_extension(n.to_string());
+        fs::rename(&path, &old).expect("the folder is ours");
+        lbd.signal(Signal::USR1);
         rotated.push(old);
     }
     load.go_on_for(200);

@@ -1,7 +1,8 @@
-//! lbd between programs that others wrote: nginx as the origin, wrk and curl as clients.
+//! lbd between programs that others wrote: servers, applications and clients.
 //!
 //! `cargo test --workspace -- --ignored` runs them; `.ci/run` installs what they need.
 
+mod app_servers;
 mod curl;
 mod origin;
 mod wrk;
