@@ -1,9 +1,10 @@
 //! Servers with `max_connections`, and the requests that wait for one.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 
-use lb_tests::access_log::Line;
+use lb_tests::access_log::{Line, lines};
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::eventually::LIMIT;
 use lb_tests::wire::{get, request};
@@ -341,44 +342,60 @@ fn a_stop_serves_those_who_wait() {
     assert_eq!(lbd.stop(), Some(0));
 }
 
-#[test]
-fn the_access_log_tells_how_long_and_behind_how_many_it_was_and_how_the_wait_ended() {
-    let origin = Origin::start("a");
-    let lines = "queue = { max = 3 }\ntimeouts = { queue = \"1500ms\" }";
-    let setup = Setup::new(limited(lines, [(&origin, 1)]));
+/// A daemon that logs, and the log's file.
+fn logging(config: String) -> (Lbd, PathBuf) {
+    let setup = Setup::new(config);
     let path = setup.folder().join("access.log");
     let log = format!("threads = 2\naccess_log = {{ path = {path:?}, format = \"text\" }}");
-    let lbd = setup.global(&log).start();
-    let line_of = |target: &str| {
-        eventually(&format!("{target} is logged"), || {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let line = text.lines().find(|line| line.contains(target));
-            line.map(Line::parse).ok_or(text)
-        })
-    };
+    (setup.global(&log).start(), path)
+}
+
+/// The line of the request for `target`.
+#[track_caller]
+fn line_of(path: &Path, target: &str) -> Line {
+    eventually(&format!("{target} is logged"), || {
+        let lines = lines(path);
+        let line = lines.iter().find(|line| line.contains(target));
+        line.map(|line| Line::parse(line)).ok_or(lines.join("\n"))
+    })
+}
+
+#[test]
+fn the_access_log_tells_how_a_wait_ended_and_how_many_were_before() {
+    let origin = Origin::start("a");
+    let lines = "queue = { max = 2 }\ntimeouts = { queue = \"1m\" }";
+    let (lbd, path) = logging(limited(lines, [(&origin, 1)]));
     origin.hold("/held");
     let mut held = ask(&lbd, "/held");
     wait_for_in_flight(&origin, 1);
-    let mut late = ask(&lbd, "/late");
-    wait_for_queued(&lbd, 1);
     let gone = ask(&lbd, "/gone");
+    wait_for_queued(&lbd, 1);
+    let mut stays = ask(&lbd, "/stays");
     wait_for_queued(&lbd, 2);
-    let mut last = ask(&lbd, "/last");
-    wait_for_queued(&lbd, 3);
     assert_eq!(get(lbd.addr(), "/refused").status, 503);
-    let refused = line_of("/refused");
+    let refused = line_of(&path, "/refused");
     assert_eq!((refused.flags.as_str(), refused.status), ("sQ--", 503));
     gone.abort();
-    let gone = line_of("/gone");
-    assert_eq!((gone.flags.as_str(), gone.queues.as_str()), ("CQ--", "0/1"));
-    assert_eq!(late.response().status, 503);
-    let late = line_of("/late");
-    assert_eq!((late.flags.as_str(), late.status), ("sQ--", 503));
-    assert!(late.timers[1] >= Some(1500), "{late:?}");
-    // The third may have come too late as well: then it tells so.
+    let gone = line_of(&path, "/gone");
+    assert_eq!((gone.flags.as_str(), gone.queues.as_str()), ("CQ--", "0/0"));
     origin.release();
     assert_eq!(held.response().status, 200);
-    let status = last.response().status;
-    let last = line_of("/last");
-    assert_eq!((i32::from(status), last.queues.as_str()), (last.status, "0/2"));
+    assert_eq!(stays.response().status, 200);
+    let stays = line_of(&path, "/stays");
+    let told = (stays.flags.as_str(), stays.queues.as_str());
+    assert_eq!((told, stays.shape()), (("----", "0/1"), "00000".to_owned()));
+}
+
+#[test]
+fn the_access_log_tells_how_long_somebody_waited_in_vain() {
+    let origin = Origin::start("a");
+    let lines = "timeouts = { queue = \"200ms\" }";
+    let (lbd, path) = logging(limited(lines, [(&origin, 1)]));
+    origin.hold("/held");
+    let _held = ask(&lbd, "/held");
+    wait_for_in_flight(&origin, 1);
+    assert_eq!(get(lbd.addr(), "/late").status, 503);
+    let late = line_of(&path, "/late");
+    assert_eq!((late.flags.as_str(), late.status), ("sQ--", 503));
+    assert!(late.timers[1] >= 200, "{late:?}");
 }
