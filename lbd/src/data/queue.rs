@@ -75,7 +75,11 @@ mod tests {
         let watch = Watch::new(Awaiting::Request, Duration::from_secs(60), Instant::now());
         let view = thread.view();
         let key = Some(place(&n.to_be_bytes()));
-        let tried = if n % 11 == 0 { vec![0] } else { Vec::new() };
+        let tried = if n.is_multiple_of(11) {
+            vec![0]
+        } else {
+            Vec::new()
+        };
         let look = || match n % 7 {
             0 => Lease::on(&thread, &view, 0, n as usize % 3, Who::Returning),
             _ => Lease::take(&thread, &view, 0, key, &tried),
