@@ -8,7 +8,7 @@ use lb_proto::config;
 use lb_tests::programs;
 
 /// A table of the reference: its heading, and a whole file with `KEY` where its keys stand.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("`[global]`", "[global]\nKEY\n"),
     ("`log`", "[global]\nlog = { KEY }\n"),
     ("`access_log`", "[global]\naccess_log = { KEY }\n"),
@@ -27,6 +27,7 @@ const TABLES: [(&str, &str); 12] = [
         "`request_headers` and `response_headers`",
         "[backend.x]\nresponse_headers = { KEY }\n",
     ),
+    ("`queue`", "[backend.x]\nqueue = { KEY }\n"),
 ];
 
 /// The rows of "Not yet" by the table that their keys stand in.

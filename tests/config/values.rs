@@ -59,6 +59,8 @@ fn what_is_not_given_has_its_default() {
     assert_eq!(backend.balance, Balance::RoundRobin);
     let server = &backend.servers[0];
     assert_eq!((server.backup, server.slow_start), (false, None));
+    assert_eq!((server.max_connections, backend.queue_max), (None, 1000));
+    assert_eq!(backend.timeouts.queue, seconds(5));
 }
 
 #[test]
@@ -73,7 +75,12 @@ fn what_is_given_is_kept() {
     };
     assert_eq!(config.global.access_log, Some(access_log));
 
-    let resolvers: Vec<_> = config.global.resolvers.iter().map(ToString::to_string).collect();
+    let resolvers: Vec<_> = config
+        .global
+        .resolvers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(resolvers, ["10.0.0.2:53", "127.0.0.1:5353", "[::1]:5353"]);
 
     let frontend = &config.frontends[0];
@@ -122,6 +129,11 @@ fn what_is_given_is_kept() {
     let backups: Vec<_> = backend.servers.iter().map(|s| s.backup).collect();
     assert_eq!(backups, [false, false, true]);
     assert_eq!(backend.servers[1].slow_start, Some(seconds(30)));
+    assert_eq!(backend.servers[1].max_connections, Some(100));
+    assert_eq!(
+        (backend.queue_max, backend.timeouts.queue),
+        (50, seconds(3))
+    );
     assert_eq!(config.backends[1].balance.to_string(), "header:x-user");
     let check = backend.health.as_ref().expect("checks are on");
     let kind = CheckKind::Http {

@@ -21,6 +21,7 @@ mod malformed;
 mod messages;
 mod outlier;
 mod rate_limit;
+mod queue;
 mod reload;
 mod retries;
 mod routes;

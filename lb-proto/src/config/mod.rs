@@ -145,6 +145,8 @@ pub struct ClientTimeouts {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerTimeouts {
+    /// To wait for a server with room.
+    pub queue: Duration,
     pub connect: Duration,
     /// Server silence.
     pub server: Duration,
@@ -214,6 +216,8 @@ pub struct Backend {
     pub retries: u32,
     /// A retry goes to another server.
     pub redispatch: bool,
+    /// Requests that may wait for a server with room.
+    pub queue_max: u32,
     /// `None`: servers are judged by checks alone.
     pub outlier: Option<Outlier>,
     pub timeouts: ServerTimeouts,
@@ -313,6 +317,8 @@ pub struct Server {
     pub backup: bool,
     /// How long its share grows after it came up.
     pub slow_start: Option<Duration>,
+    /// Sessions at once.
+    pub max_connections: Option<u32>,
     /// The value of the backend's cookie that means this server.
     pub cookie: String,
 }

@@ -15,7 +15,7 @@ use super::thread::Thread;
 use super::trace::Trace;
 use super::view::View;
 use crate::access_log::{Cause, Phase, Termination};
-use crate::state::{FrontendTally, add};
+use crate::state::{Ahead, FrontendTally, add};
 
 #[derive(Debug)]
 pub(super) struct Account {
@@ -61,6 +61,11 @@ impl Account {
             trace.routed(backend);
             self.view.snapshot.backends[backend].pool.request_began();
         });
+    }
+
+    /// It waits for a server with room.
+    pub(super) fn waits(&self, ahead: Ahead) {
+        self.note(|trace| trace.waits(ahead));
     }
 
     /// Another server was leased, or none.

@@ -32,6 +32,10 @@ pub(super) enum Fault {
     TooOften(u32),
     /// No server of the backend takes sessions.
     NoServer,
+    /// All servers are full, and so is the queue.
+    QueueFull,
+    /// No server had room in time.
+    QueueTimedOut,
     ConnectFailed,
     ConnectTimedOut,
     /// The connection broke, or what came was no response.
@@ -50,9 +54,11 @@ impl Fault {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Denied => StatusCode::FORBIDDEN,
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoServer
+            | Self::QueueFull
+            | Self::QueueTimedOut
+            | Self::ConnectFailed
+            | Self::ConnectTimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ServerSilent => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -73,6 +79,7 @@ impl Fault {
             Self::BadBody => (Cause::Client, phase),
             Self::ClientSilent => (Cause::ClientTimeout, phase),
             Self::NoServer | Self::ConnectFailed => (Cause::Server, Phase::Connect),
+            Self::QueueFull | Self::QueueTimedOut => (Cause::ServerTimeout, Phase::Queue),
             Self::ConnectTimedOut => (Cause::ServerTimeout, Phase::Connect),
             Self::BadResponse => (Cause::Server, Phase::Head),
             Self::ServerSilent => (Cause::ServerTimeout, Phase::Head),
@@ -93,9 +100,11 @@ impl Fault {
             Self::NoRoute => "Nothing is served here.",
             Self::Denied => "Requests from your address are not answered here.",
             Self::TooOften(_) => "Too many requests came from your address.",
-            Self::NoServer | Self::ConnectFailed | Self::ConnectTimedOut => {
-                "No server is available to answer this request."
-            }
+            Self::NoServer
+            | Self::QueueFull
+            | Self::QueueTimedOut
+            | Self::ConnectFailed
+            | Self::ConnectTimedOut => "No server is available to answer this request.",
             Self::BadResponse => "The server's response was invalid or incomplete.",
             Self::ServerSilent => "The server did not answer in time.",
         }
@@ -125,6 +134,8 @@ impl Fault {
             | Self::Denied
             | Self::TooOften(_)
             | Self::NoServer
+            | Self::QueueFull
+            | Self::QueueTimedOut
             | Self::ConnectFailed
             | Self::ConnectTimedOut
             | Self::BadResponse
@@ -161,6 +172,7 @@ impl From<Expired> for Fault {
         match awaiting {
             Awaiting::Request | Awaiting::Head => Self::HeadTooSlow,
             Awaiting::Client => Self::ClientSilent,
+            Awaiting::Queue => Self::QueueTimedOut,
             Awaiting::Connect => Self::ConnectTimedOut,
             Awaiting::Server => Self::ServerSilent,
         }

@@ -16,7 +16,8 @@ use super::decode::Head;
 use super::exchange::{Exchange, Failed};
 use super::fault::Fault;
 use super::headers;
-use super::lease::Lease;
+use super::lease::{Lease, Missed};
+use super::queue;
 use super::view::View;
 use super::watch::{Awaiting, Expired};
 use crate::state::Who;
@@ -107,7 +108,15 @@ pub(super) async fn forward(
         if connections == Use::Kept {
             account.lease = None;
             let wanted = account.cookie.wanted();
-            account.lease = lease(client, view, backend, outgoing.key, &tried, wanted);
+            let look = || look(client, view, backend, outgoing.key, &tried, wanted);
+            let waits = |ahead| account.waits(ahead);
+            let (thread, watch) = (&client.thread, &client.watch);
+            let leased = queue::lease(thread, watch, view, backend, look, waits).await;
+            account.lease = match leased {
+                Ok(lease) => Some(lease),
+                Err(Fault::NoServer) => None,
+                Err(fault) => return Err(fault),
+            };
             account.picked();
         }
         let Some(lease) = &account.lease else {
@@ -151,14 +160,14 @@ enum Use {
 
 /// The server for the next attempt: first the one that the client's cookie names; then another one
 /// where there is one, the same one if `redispatch` forbids that.
-fn lease(
+fn look(
     client: &Client,
     view: &Rc<View>,
     backend: usize,
     key: Option<u64>,
     tried: &[usize],
     wanted: Option<usize>,
-) -> Option<Lease> {
+) -> Result<Lease, Missed> {
     let redispatch = view.snapshot.backends[backend].config.redispatch;
     let on = |server| {
         let who = match wanted == Some(server) {
@@ -170,7 +179,10 @@ fn lease(
     let take = || Lease::take(&client.thread, view, backend, key, tried);
     match (tried.last(), wanted) {
         (Some(same), _) if !redispatch => on(*same),
-        (None, Some(wanted)) => on(wanted).or_else(take),
+        (None, Some(wanted)) => match on(wanted) {
+            Err(Missed::NoServer) => take(),
+            found => found,
+        },
         _ => take(),
     }
 }

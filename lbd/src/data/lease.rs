@@ -10,7 +10,7 @@ use lb_proto::config::Balance;
 
 use super::thread::Thread;
 use super::view::{Edits, View};
-use crate::state::{Backend, Moved, Server, Who};
+use crate::state::{Backend, Granted, Server, Taken, Wants, Who};
 
 /// A server whose name leads nowhere is down and gets no session; nothing listens on port 0.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -22,44 +22,82 @@ pub(super) struct Lease {
     server: usize,
 }
 
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum Missed {
+    /// No server takes such sessions.
+    NoServer,
+    /// This is to be waited for.
+    Full(Wants),
+}
+
+impl Missed {
+    fn full(server: &Arc<Server>, who: Who) -> Self {
+        let server = server.clone();
+        Self::Full(Wants::Server { server, who })
+    }
+}
+
 impl Lease {
     /// Picks a server for a new session and counts the session there. `key` is the request's, where
-    /// it has one. Servers in `tried` come last.
-    ///
-    /// `None`: no server of the backend takes sessions.
+    /// it has one. Servers in `tried` come last; a full one of the others is waited for rather.
     pub(super) fn take(
         thread: &Thread,
         view: &Rc<View>,
         backend: usize,
         key: Option<u64>,
         tried: &[usize],
-    ) -> Option<Self> {
+    ) -> Result<Self, Missed> {
         let state = &view.snapshot.backends[backend];
+        let by_key = key.is_some() && state.config.balance.is_hash();
         // Those that stopped taking sessions between the look and the count.
         let mut refused = Vec::new();
         loop {
             let picker = view.picker(backend);
+            let open = |at: usize| !refused.contains(&at);
+            let fresh = |at: usize| open(at) && !tried.contains(&at);
+            let again = !tried.is_empty() && !picker.has(fresh);
+            let may = |at: usize| if again { open(at) } else { fresh(at) };
+            let has_room = |at: usize| state.servers[at].load.has_room();
+            let behind = state.pool.queue.is_ahead_of_all();
             let random = || fastrand::u64(..);
-            let takes = |at: usize| !refused.contains(&at);
-            let choice = picker
-                .pick(state, key, random, |at| takes(at) && !tried.contains(&at))
-                .or_else(|| picker.pick(state, key, random, takes))?;
-            let server = &state.servers[choice.server];
-            let taken = match choice.sessions {
-                None => server.take_session(thread.id, Who::Anybody),
-                Some(seen) => match server.take_session_after(thread.id, seen) {
-                    Ok(taken) => taken,
-                    Err(Moved) => continue,
-                },
+            let choice = match by_key {
+                true => picker.pick(state, key, random, may),
+                false if behind => None,
+                false => picker.pick(state, key, random, |at| may(at) && has_room(at)),
             };
-            if taken {
-                if state.config.balance == Balance::LeastConn {
-                    let next = choice.server as u64 + 1;
-                    state.pool.turn.store(next, Ordering::Relaxed);
+            let Some(choice) = choice else {
+                if !picker.has(may) {
+                    return Err(Missed::NoServer);
                 }
-                return Some(Self::new(view, backend, choice.server));
+                let tried = if again { &[] } else { tried };
+                return Err(Missed::Full(Wants::Any {
+                    generation: view.snapshot.loaded.generation,
+                    except: tried.iter().map(|at| state.servers[*at].uid).collect(),
+                }));
+            };
+            let server = &state.servers[choice.server];
+            // Whose key it is has to wait for it, whatever room others have.
+            let taken = match choice.sessions {
+                _ if by_key && (behind || !server.load.has_room()) => Taken::Full,
+                None => server.take_session(thread.id, Who::Anybody),
+                Some(seen) => server.take_session_after(thread.id, seen),
+            };
+            match taken {
+                Taken::Yes => {
+                    if state.config.balance == Balance::LeastConn {
+                        let next = choice.server as u64 + 1;
+                        state.pool.turn.store(next, Ordering::Relaxed);
+                    }
+                    return Ok(Self::new(view, backend, choice.server));
+                }
+                Taken::Full if by_key => {
+                    return Err(Missed::full(server, Who::Anybody));
+                }
+                // Somebody was quicker.
+                Taken::Full | Taken::Moved => {}
+                Taken::Refused => refused.push(choice.server),
             }
-            refused.push(choice.server);
         }
     }
 
@@ -70,10 +108,34 @@ impl Lease {
         backend: usize,
         server: usize,
         who: Who,
+    ) -> Result<Self, Missed> {
+        let record = &view.snapshot.backends[backend].servers[server];
+        if record.load.has_room() {
+            match record.take_session(thread.id, who) {
+                Taken::Yes => return Ok(Self::new(view, backend, server)),
+                Taken::Refused => return Err(Missed::NoServer),
+                Taken::Full | Taken::Moved => {}
+            }
+        }
+        match record.takes(who) {
+            true => Err(Missed::full(record, who)),
+            false => Err(Missed::NoServer),
+        }
+    }
+
+    /// What was waited for; `None` where this view does not have the server.
+    pub(super) fn granted(
+        thread: &Thread,
+        view: &Rc<View>,
+        backend: usize,
+        granted: Granted,
     ) -> Option<Self> {
-        let server_record = &view.snapshot.backends[backend].servers[server];
-        let taken = server_record.take_session(thread.id, who);
-        taken.then(|| Self::new(view, backend, server))
+        let position = view.position(granted.server()?.uid)?;
+        let (of, server) = position;
+        (of == backend).then(|| {
+            granted.claim(thread.id);
+            Self::new(view, backend, server)
+        })
     }
 
     /// For a session that is counted already.
@@ -178,7 +240,7 @@ mod tests {
         fn take(&self, key: u64, tried: &[usize]) -> Option<Lease> {
             // Keys that are near each other must not be so on the ring.
             let key = Some(crate::state::place(&key.to_be_bytes()));
-            Lease::take(&self.thread, &self.thread.view(), 0, key, tried)
+            Lease::take(&self.thread, &self.thread.view(), 0, key, tried).ok()
         }
 
         /// The servers of so many sessions, one after the other.

@@ -25,6 +25,7 @@ mod cache_control;
 mod client_address;
 mod balance;
 mod lease;
+mod queue;
 mod forward;
 mod pool;
 mod connect;

@@ -13,7 +13,7 @@ use super::journal::Journal;
 use crate::access_log::{
     BAD_REQUEST, Cause, CookieFlags, Counts, Kind, Line, Phase, Termination, Timers, push_request,
 };
-use crate::state::{Backend, Frontend, Snapshot};
+use crate::state::{Ahead, Backend, Frontend, Snapshot};
 
 /// What a request can still ask of its client's connection when that is gone.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ pub(super) struct Trace {
     server: Option<usize>,
     /// How long it waited for a server; `None`: it got none.
     queued: Option<Duration>,
+    /// Since when it waits.
+    waiting: Option<Instant>,
     connecting: Option<Instant>,
     connected: Option<Instant>,
     /// How long the last connect took.
@@ -78,8 +80,8 @@ pub(super) struct Trace {
     status: Option<StatusCode>,
     retries: u32,
     redispatched: bool,
-    pub(super) server_queue: u64,
-    pub(super) backend_queue: u64,
+    server_queue: u64,
+    backend_queue: u64,
     /// What it is at.
     phase: Phase,
     /// The first thing that went wrong, if anything did.
@@ -102,6 +104,7 @@ impl Trace {
             backend: None,
             server: None,
             queued: None,
+            waiting: None,
             connecting: None,
             connected: None,
             connect: None,
@@ -123,11 +126,36 @@ impl Trace {
         self.phase = Phase::Queue;
     }
 
+    /// It waits in the backend's queue, so many before it for the same server or for any.
+    pub(super) fn waits(&mut self, ahead: Ahead) {
+        self.phase = Phase::Queue;
+        if self.waiting.is_none() {
+            self.waiting = Some(Instant::now());
+            self.server_queue = ahead.for_server;
+            self.backend_queue = ahead.for_any;
+        }
+    }
+
+    /// How long it has waited.
+    fn time_queued(&self, now: Instant) -> Option<Duration> {
+        let waiting = self
+            .waiting
+            .map(|began| now.saturating_duration_since(began));
+        match (self.queued, waiting) {
+            (queued, Some(waiting)) => Some(queued.unwrap_or_default() + waiting),
+            (queued, None) => queued,
+        }
+    }
+
     /// It has a session on this server, not for the first time if it is tried again.
     pub(super) fn picked(&mut self, server: usize) {
         if let Some(before) = self.server.replace(server) {
             self.retries += 1;
             self.redispatched |= before != server;
+        }
+        if self.waiting.is_some() {
+            self.queued = self.time_queued(Instant::now());
+            self.waiting = None;
         }
         self.queued.get_or_insert(Duration::ZERO);
         self.connect = None;
@@ -151,7 +179,7 @@ impl Trace {
             None => {
                 self.connect = Some(Duration::ZERO);
                 // It came to that without a wait: there is no clock to ask.
-                let at_once = self.retries == 0;
+                let at_once = self.retries == 0 && self.queued == Some(Duration::ZERO);
                 if at_once { self.asked } else { Instant::now() }
             }
         }
@@ -236,7 +264,7 @@ impl Trace {
             server: server.map(|(config, _)| config.name.as_str()),
             timers: Timers {
                 request: Some(self.asked.saturating_duration_since(self.began)),
-                queue: self.queued,
+                queue: self.time_queued(now),
                 connect: self.connect,
                 response: response.map(|(at, sent)| at.saturating_duration_since(sent)),
                 whole: since(self.began),

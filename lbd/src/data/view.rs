@@ -84,6 +84,11 @@ impl View {
         self.by_listener.get(&listener).copied()
     }
 
+    /// A server's backend and its position there, by its uid.
+    pub(super) fn position(&self, server: u64) -> Option<(usize, usize)> {
+        self.servers.get(&server).copied()
+    }
+
     /// A server's epoch and address now, by its uid; `None` where it was removed.
     pub(super) fn whereabouts(&self, server: u64) -> Option<(u32, SocketAddr)> {
         let (backend, position) = *self.servers.get(&server)?;

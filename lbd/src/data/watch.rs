@@ -28,6 +28,8 @@ pub(super) enum Awaiting {
     Request,
     /// The client, to finish a request head.
     Head,
+    /// A server with room.
+    Queue,
     /// A connect to a server.
     Connect,
     /// The client, to send more of a body or to take more of an answer.
@@ -41,7 +43,7 @@ impl Awaiting {
     pub(super) fn cause(self) -> Cause {
         match self {
             Self::Request | Self::Head | Self::Client => Cause::ClientTimeout,
-            Self::Connect | Self::Server => Cause::ServerTimeout,
+            Self::Queue | Self::Connect | Self::Server => Cause::ServerTimeout,
         }
     }
 }

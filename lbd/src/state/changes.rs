@@ -201,8 +201,8 @@ impl Shared {
         server.set_moves_sticky(moves_sticky);
         let (was, state) = server.write(admin, health);
         log(server, was, state, reason, line);
+        self.share_out(server);
         if was != state {
-            self.share_out(server);
             self.nudge();
         }
         self.emit_server(server, was, reason);

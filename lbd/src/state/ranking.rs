@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::least::Least;
-use super::load::{Load, cost};
+use super::load::Load;
 
 /// The configured order of one snapshot; replaced when the next one names other servers.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Ranking {
             let (at, most) = self.least.find(from, |at| self.cost(at))?;
             let load = &self.loads[at];
             let sessions = load.sessions();
-            if cost(sessions, load.share()) <= most {
+            if load.cost_of(sessions) <= most {
                 return Some((at, sessions));
             }
         }
@@ -69,7 +69,7 @@ mod tests {
     fn loads(shares: &[u32]) -> Vec<Arc<Load>> {
         let load = |share: &u32| {
             let load = Arc::new(Load::default());
-            load.set_share(*share);
+            load.set_share(*share, u64::MAX);
             load
         };
         shares.iter().map(load).collect()

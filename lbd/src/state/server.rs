@@ -4,81 +4,18 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwapOption, Guard};
 use lb_proto::name::ServerId;
 use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{CheckStatus, Errors};
 use tokio::sync::Notify;
 
 use super::ejection::Ejection;
-use super::load::Load;
+use super::load::{Load, Room};
 use super::location::Location;
+use super::pool::Pool;
 use super::quota::{LogLine, LogQuota};
-use super::ranking::Ranking;
 use super::returning::{self, Returning};
 use super::tally::{PerThread, ServerTally, ThreadId, add};
-
-/// What belongs to a backend and outlives its configuration.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    /// The turn of the rotation, shared by all threads.
-    pub(crate) turn: AtomicU64,
-    requests: AtomicU64,
-    /// Goes up when what servers get of new sessions may have changed.
-    version: AtomicU32,
-    /// There is a ranking: asked at each session's end, so cheaper than the ranking itself.
-    ranked: AtomicBool,
-    ranking: ArcSwapOption<Ranking>,
-}
-
-impl Pool {
-    pub(crate) fn version(&self) -> u32 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// Requests that are at the backend now, as far as they are logged.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// A request that is logged has come to the backend.
-    pub(crate) fn request_began(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn request_ended(&self) {
-        self.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn changed(&self) {
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    /// `None`: nobody picks by load.
-    pub(crate) fn ranking(&self) -> Option<Guard<Option<Arc<Ranking>>>> {
-        self.ranked
-            .load(Ordering::SeqCst)
-            .then(|| self.ranking.load())
-    }
-
-    /// From now on servers are ranked in this order, or not at all.
-    pub(super) fn rank(&self, servers: Option<&[Arc<Server>]>) {
-        let Some(servers) = servers else {
-            self.ranked.store(false, Ordering::SeqCst);
-            self.ranking.store(None);
-            return;
-        };
-        for (at, server) in servers.iter().enumerate() {
-            server.rank.store(at, Ordering::SeqCst);
-        }
-        let loads = servers.iter().map(|server| server.load.clone());
-        let ranking = Arc::new(Ranking::new(loads));
-        self.ranking.store(Some(ranking.clone()));
-        self.ranked.store(true, Ordering::SeqCst);
-        // Whoever counts a session from here on sees the ranking; whoever did before is seen here.
-        ranking.renew();
-    }
-}
 
 /// Whose session it is that a server is to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +43,9 @@ pub(crate) struct Server {
     pub(crate) load: Arc<Load>,
     /// The server's position in the pool's ranking, if it has one there.
     rank: AtomicUsize,
+    /// The generation of the configuration that brought it, and the last one that had it.
+    since: u64,
+    until: AtomicU64,
     tallies: PerThread<ServerTally>,
     returning: Returning,
     /// Wakes the health check: the server went into maint or left it.
@@ -123,9 +63,17 @@ struct Seen {
     log_quota: LogQuota,
 }
 
-/// The count of sessions was another one than was seen.
+/// What became of the wish to count a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moved;
+pub(crate) enum Taken {
+    Yes,
+    /// The server takes no such sessions any more.
+    Refused,
+    /// It has as many as it may.
+    Full,
+    /// The count was another one than was seen.
+    Moved,
+}
 
 /// What happened to a count.
 enum Recount {
@@ -134,7 +82,13 @@ enum Recount {
 }
 
 impl Server {
-    pub(super) fn new(id: ServerId, pool: Arc<Pool>, health: Health, threads: usize) -> Self {
+    pub(super) fn new(
+        id: ServerId,
+        pool: Arc<Pool>,
+        health: Health,
+        since: u64,
+        threads: usize,
+    ) -> Self {
         static UIDS: AtomicU64 = AtomicU64::new(1);
         Self {
             id,
@@ -148,6 +102,8 @@ impl Server {
             location: Location::default(),
             load: Arc::default(),
             rank: AtomicUsize::new(0),
+            since,
+            until: AtomicU64::new(u64::MAX),
             tallies: PerThread::new(threads),
             returning: Returning::default(),
             check_wake: Notify::new(),
@@ -227,38 +183,50 @@ impl Server {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// Counts a session, unless the server stopped taking them a moment ago.
-    #[must_use]
-    pub(crate) fn take_session(&self, thread: ThreadId, who: Who) -> bool {
-        let sessions = self.load.add();
+    /// Counts a session, unless the server is full or stopped taking them a moment ago.
+    pub(crate) fn take_session(self: &Arc<Self>, thread: ThreadId, who: Who) -> Taken {
+        let Room::Added(sessions) = self.load.add() else {
+            return Taken::Full;
+        };
         self.recount(Recount::Grew);
         self.keep_session(thread, who, sessions)
     }
 
     /// Counts a session where there are as many as `seen`.
-    ///
-    /// # Errors
-    /// Where there are more or fewer.
-    pub(crate) fn take_session_after(&self, thread: ThreadId, seen: u64) -> Result<bool, Moved> {
+    pub(crate) fn take_session_after(self: &Arc<Self>, thread: ThreadId, seen: u64) -> Taken {
         if !self.load.add_to(seen) {
-            return Err(Moved);
+            return Taken::Moved;
         }
         self.recount(Recount::Grew);
-        Ok(self.keep_session(thread, Who::Anybody, seen + 1))
+        self.keep_session(thread, Who::Anybody, seen + 1)
     }
 
     /// Keeps the session just counted, or gives it back where the server takes none any more.
-    fn keep_session(&self, thread: ThreadId, who: Who, sessions: u64) -> bool {
+    fn keep_session(self: &Arc<Self>, thread: ThreadId, who: Who, sessions: u64) -> Taken {
         if !self.takes(who) {
             self.drop_session();
-            return false;
+            return Taken::Refused;
         }
         self.load.record(sessions);
         add(&self.tally(thread).sessions_total, 1);
+        Taken::Yes
+    }
+
+    /// Counts a session for somebody in the queue, who is yet to claim it.
+    pub(super) fn count_session_for(&self, who: Who) -> bool {
+        let Room::Added(sessions) = self.load.add() else {
+            return false;
+        };
+        self.recount(Recount::Grew);
+        if !self.takes(who) {
+            self.uncount_session();
+            return false;
+        }
+        self.load.record(sessions);
         true
     }
 
-    fn takes(&self, who: Who) -> bool {
+    pub(crate) fn takes(&self, who: Who) -> bool {
         let state = self.state();
         match who {
             Who::Anybody => state.takes_new_sessions(),
@@ -278,9 +246,36 @@ impl Server {
         self.returning.seen(returning::now())
     }
 
-    pub(crate) fn drop_session(&self) {
+    /// The end of a session; its place is for the first who waits for it.
+    pub(crate) fn drop_session(self: &Arc<Self>) {
+        self.uncount_session();
+        self.offer();
+    }
+
+    pub(super) fn uncount_session(&self) {
         self.load.remove();
         self.recount(Recount::Changed);
+    }
+
+    /// Gives what room it has to those who wait for it.
+    pub(crate) fn offer(self: &Arc<Self>) {
+        if !self.pool.queue.is_empty() {
+            self.pool.queue.offer(self);
+        }
+    }
+
+    /// Whether the configuration of this generation has it.
+    pub(super) fn is_in(&self, generation: u64) -> bool {
+        (self.since..=self.until.load(Ordering::SeqCst)).contains(&generation)
+    }
+
+    /// The configuration that comes after this generation does not have it.
+    pub(super) fn ends_with(&self, generation: u64) {
+        self.until.fetch_min(generation, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_rank(&self, rank: usize) {
+        self.rank.store(rank, Ordering::SeqCst);
     }
 
     /// Tells the ranking what was done to the count.
@@ -301,9 +296,10 @@ impl Server {
         }
     }
 
-    /// Sets what it gets of new sessions; tells whether that is anything new. Control plane only.
-    pub(super) fn set_share(&self, share: u32) -> bool {
-        let changed = self.load.set_share(share) != share;
+    /// Sets what it gets of new sessions and how many it may have at once; tells whether that is
+    /// anything new. Control plane only.
+    pub(super) fn set_share(&self, share: u32, most: u64) -> bool {
+        let changed = self.load.set_share(share, most);
         if changed {
             self.recount(Recount::Changed);
         }
@@ -377,17 +373,20 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn server() -> Server {
+    fn server() -> Arc<Server> {
         let id = "app/web01".parse().unwrap();
-        Server::new(id, Arc::default(), Health::Unchecked, 1)
+        Arc::new(Server::new(id, Arc::default(), Health::Unchecked, 1, 1))
     }
 
     #[test]
     fn a_session_is_refused_after_drain_and_leaves_no_count() {
         let server = server();
-        assert!(server.take_session(ThreadId(0), Who::Anybody));
+        assert_eq!(server.take_session(ThreadId(0), Who::Anybody), Taken::Yes);
         server.write(Admin::Drain, Health::Up);
-        assert!(!server.take_session(ThreadId(0), Who::Anybody));
+        assert_eq!(
+            server.take_session(ThreadId(0), Who::Anybody),
+            Taken::Refused
+        );
         assert_eq!(server.sessions(), 1);
         server.drop_session();
         assert_eq!(
@@ -405,7 +404,7 @@ mod tests {
         let server = server();
         let taken = |admin, health| {
             server.write(admin, health);
-            server.take_session(ThreadId(0), Who::Returning)
+            server.take_session(ThreadId(0), Who::Returning) == Taken::Yes
         };
         assert!(taken(Admin::Ready, Health::Unchecked));
         assert!(taken(Admin::Drain, Health::Up));

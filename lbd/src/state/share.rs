@@ -17,6 +17,17 @@ pub(super) struct Standing {
     pub(super) start: Option<(Duration, Duration)>,
 }
 
+impl Standing {
+    /// How much of `whole` it has by its start, one at least.
+    pub(super) fn part_of(&self, whole: u32) -> u32 {
+        let steps = self
+            .start
+            .map_or(STEPS, |(risen, start)| step(risen, start));
+        let part = u64::from(whole) * u64::from(steps) / u64::from(STEPS);
+        part.max(1) as u32
+    }
+}
+
 /// The shares, in the order given. A backup gets one only where no other server does, and only the
 /// first such (HAProxy configuration manual, `backup`); one that is ejected only where nobody else
 /// is left.

@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use lb_proto::config::{self, Address, Balance, Config};
+use lb_proto::config::{self, Address, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
 use super::ejection::failures_of;
 use super::location::{Addresses, known};
+use super::pool::Pool;
 use super::ring::Ring;
-use super::server::Pool;
-use super::share::{Standing, next_step, shares};
 use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
 
 /// Where a configuration came from.
@@ -100,7 +98,7 @@ impl Snapshot {
             .into_iter()
             .map(|backend| {
                 let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
-                build_backend(backend, old, before.is_none(), addresses, threads)
+                build_backend(backend, old, loaded.generation, addresses, threads)
             })
             .collect();
         let backend_index = backends
@@ -150,7 +148,7 @@ impl Snapshot {
         }
         for backend in &self.backends {
             if let Some(old) = before.backend(&backend.config.name) {
-                backend.settle(old);
+                backend.settle(old, before.loaded.generation);
             }
             backend.begin();
         }
@@ -179,68 +177,15 @@ impl Backend {
         self.position(name).map(|i| &self.config.servers[i])
     }
 
-    fn position(&self, name: &ServerName) -> Option<usize> {
+    pub(super) fn position(&self, name: &ServerName) -> Option<usize> {
         self.index.get(name).copied()
     }
 
-    /// Gives every server its share of new sessions as it stands, and tells the data threads.
-    pub(super) fn share_out(&self, now: Instant) {
-        let standings: Vec<_> = (0..self.servers.len())
-            .map(|at| self.standing(at, now))
-            .collect();
-        let mut changed = false;
-        for (server, share) in self.servers.iter().zip(shares(&standings)) {
-            changed |= server.set_share(share);
+    fn settle(&self, old: &Backend, generation: u64) {
+        let gone = |server: &&Arc<Server>| self.server(&server.id.server).is_none();
+        for server in old.servers.iter().filter(gone) {
+            server.ends_with(generation);
         }
-        if changed {
-            self.pool.changed();
-        }
-    }
-
-    /// [`Backend::share_out`] after the state of one server has changed.
-    pub(super) fn share_out_after(&self, server: &Server) {
-        let now = Instant::now();
-        let position = self.position(&server.id.server);
-        let Some(at) = position.filter(|at| self.servers[*at].uid == server.uid) else {
-            return;
-        };
-        let backups = self.config.servers.iter().any(|server| server.backup);
-        if backups || self.config.outlier.is_some() {
-            return self.share_out(now);
-        }
-        if server.set_share(shares(&[self.standing(at, now)])[0]) {
-            self.pool.changed();
-        }
-    }
-
-    fn standing(&self, at: usize, now: Instant) -> Standing {
-        let (server, config) = (&self.servers[at], &self.config.servers[at]);
-        Standing {
-            up: server.state().takes_new_sessions(),
-            ejected: server.ejection.is_on(),
-            weight: config.weight,
-            backup: config.backup,
-            start: start(server, config, now),
-        }
-    }
-
-    /// How long until a server that starts slowly gets more; `None`: none is starting.
-    pub(super) fn next_step(&self, now: Instant) -> Option<Duration> {
-        let servers = self.servers.iter().zip(&self.config.servers);
-        servers
-            .filter_map(|(server, config)| start(server, config, now))
-            .filter_map(|(risen, whole)| next_step(risen, whole))
-            .min()
-    }
-
-    /// From now on its servers are picked as this configuration says.
-    fn begin(&self) {
-        let by_load = self.config.balance == Balance::LeastConn;
-        self.pool.rank(by_load.then_some(self.servers.as_slice()));
-        self.share_out(Instant::now());
-    }
-
-    fn settle(&self, old: &Backend) {
         let keeps_health = |server: &Arc<Server>| {
             let name = &server.id.server;
             old.address(name)
@@ -272,13 +217,6 @@ impl Backend {
             server.write(server.admin(), health);
         }
     }
-}
-
-/// How long a server has been up again, of the time that its start takes.
-fn start(server: &Server, config: &config::Server, now: Instant) -> Option<(Duration, Duration)> {
-    let whole = config.slow_start?;
-    let risen = server.risen(now)?;
-    (risen < whole).then_some((risen, whole))
 }
 
 fn build_frontend(
@@ -322,7 +260,7 @@ fn build_frontend(
 fn build_backend(
     config: config::Backend,
     old: Option<&Backend>,
-    first_start: bool,
+    generation: u64,
     addresses: &Addresses,
     threads: usize,
 ) -> Backend {
@@ -352,13 +290,13 @@ fn build_backend(
                 return record.clone();
             }
             let checked = config.health.is_some() && server.check;
-            let waits = checked && !first_start && somebody_stays;
+            let waits = checked && somebody_stays;
             let health = match waits || start.is_none() {
                 true => Health::Down,
                 false => Health::Unchecked,
             };
             let id = ServerId::new(&config.name, &server.name);
-            let record = Server::new(id, pool.clone(), health, threads);
+            let record = Server::new(id, pool.clone(), health, generation, threads);
             record.location.set(*start);
             Arc::new(record)
         })

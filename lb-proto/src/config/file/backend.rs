@@ -19,6 +19,7 @@ const BACKEND: Shape = Shape {
         "health",
         "retries",
         "redispatch",
+        "queue",
         "outlier",
         "sticky",
         "request_headers",
@@ -26,10 +27,18 @@ const BACKEND: Shape = Shape {
         "timeouts",
         "servers",
     ],
-    later: &[("queue", "requests are not queued in this version")],
+    later: &[],
+};
+
+const QUEUE: Shape = Shape {
+    what: "a queue",
+    example: "{ max = 1000 }",
+    keys: &["max"],
+    later: &[],
 };
 
 const DEFAULT_RETRIES: u32 = 3;
+const DEFAULT_QUEUE: u32 = 1000;
 
 pub(super) fn read<'a>(
     value: Value<'a>,
@@ -47,12 +56,15 @@ pub(super) fn read<'a>(
     }
     let retries = table.get("retries").and_then(|v| v.number(0, u32::MAX));
     let redispatch = table.get("redispatch").and_then(|v| v.flag());
+    let queue = table.get("queue").and_then(|v| v.table(&QUEUE));
+    let queue_max = queue.and_then(|queue| queue.get("max")?.number(0, u32::MAX));
     let sticky = table.get("sticky");
     let backend = Backend {
         balance: balance(table).unwrap_or(Balance::RoundRobin),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
+        queue_max: queue_max.unwrap_or(DEFAULT_QUEUE),
         outlier: table.get("outlier").and_then(outlier::read),
         timeouts: timeouts::of_backend(table, defaults),
         request_headers: header_rules::read(table.get("request_headers"), Of::Request),

@@ -14,13 +14,10 @@ const SERVER: Shape = Shape {
         "check",
         "backup",
         "slow_start",
+        "max_connections",
         "cookie",
     ],
     later: &[
-        (
-            "max_connections",
-            "sessions of a server are not limited in this version",
-        ),
         ("send_proxy", "PROXY headers are not sent in this version"),
         ("tls", "servers are not spoken to by TLS in this version"),
     ],
@@ -46,6 +43,8 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
     let check = table.get("check").and_then(|v| v.flag());
     let backup = table.get("backup").and_then(|v| v.flag());
     let slow_start = table.parse("slow_start", units::timeout);
+    let max_connections = table.get("max_connections");
+    let max_connections = max_connections.and_then(|v| v.number(1, u32::MAX));
     let marked = table.get("cookie");
     let cookie = marked.and_then(|value| value.parse(cookie::value));
     let named = table.require("name", "`name = \"web01\"`")?;
@@ -65,6 +64,7 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
             check: check.unwrap_or(true),
             backup: backup.unwrap_or(false),
             slow_start,
+            max_connections,
             cookie: cookie.unwrap_or_else(|| name.to_string()),
             name,
         }),

@@ -13,7 +13,6 @@ const DEFAULTS: Shape = Shape {
 };
 
 const NO_TLS: &str = "frontends do not speak TLS in this version";
-const NO_QUEUE: &str = "requests are not queued in this version";
 
 const ALL: Shape = Shape {
     what: "[defaults.timeouts]",
@@ -22,11 +21,12 @@ const ALL: Shape = Shape {
         "request",
         "client",
         "keep_alive",
+        "queue",
         "connect",
         "server",
         "tunnel",
     ],
-    later: &[("tls_handshake", NO_TLS), ("queue", NO_QUEUE)],
+    later: &[("tls_handshake", NO_TLS)],
 };
 
 const OF_FRONTEND: Shape = Shape {
@@ -39,8 +39,8 @@ const OF_FRONTEND: Shape = Shape {
 const OF_BACKEND: Shape = Shape {
     what: "a backend's timeouts",
     example: "{ server = \"30s\" }",
-    keys: &["connect", "server", "tunnel"],
-    later: &[("queue", NO_QUEUE)],
+    keys: &["queue", "connect", "server", "tunnel"],
+    later: &[],
 };
 
 /// What a frontend or backend waits for if neither it nor the file says otherwise. Every one is
@@ -53,6 +53,7 @@ const BUILT_IN: Timeouts = Timeouts {
         tunnel: Duration::from_secs(60 * 60),
     },
     server: ServerTimeouts {
+        queue: Duration::from_secs(5),
         connect: Duration::from_secs(5),
         server: Duration::from_secs(30),
         tunnel: None,
@@ -102,6 +103,7 @@ fn client(table: Table<'_>, defaults: ClientTimeouts) -> ClientTimeouts {
 fn server(table: Table<'_>, defaults: ServerTimeouts) -> ServerTimeouts {
     let or = |key, default| table.parse(key, units::timeout).unwrap_or(default);
     ServerTimeouts {
+        queue: or("queue", defaults.queue),
         connect: or("connect", defaults.connect),
         server: or("server", defaults.server),
         tunnel: defaults.tunnel,

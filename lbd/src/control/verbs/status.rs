@@ -106,7 +106,7 @@ fn backend_frame(backend: &Backend) -> BackendStatus {
     BackendStatus {
         name: backend.config.name.clone(),
         balance: backend.config.balance.to_string(),
-        queued: 0,
+        queued: backend.pool.queue.len() as u64,
         servers: Vec::new(),
     }
 }

@@ -45,11 +45,13 @@ impl Picker {
         let ring = backend.ring.as_ref();
         Self {
             points: ring.map(|ring| hash::Points::new(ring.clone(), &shares, backend)),
-            rotation: match backend.config.balance {
-                Balance::LeastConn => Rotation::new([]),
-                _ => Rotation::new(shares.into_iter().enumerate()),
-            },
+            rotation: Rotation::new(shares.into_iter().enumerate()),
         }
+    }
+
+    /// Whether there is any server that suits, with room or without.
+    pub(super) fn has(&self, suits: impl Fn(usize) -> bool) -> bool {
+        self.rotation.from(0).any(suits)
     }
 
     /// The server whose turn it is, among those that may be taken. `key`: of the request, where it

@@ -1,0 +1,114 @@
+//! A backend's servers in rotation: what each gets of new sessions, and who waits for one.
+
+use std::time::{Duration, Instant};
+
+use lb_proto::config::{self, Balance};
+
+use super::queue::{QueueFull, Waiting, Wants};
+use super::share::{Standing, next_step, shares};
+use super::{Backend, Server};
+
+impl Backend {
+    /// Gives every server its share of new sessions as it stands, and tells the data threads.
+    pub(super) fn share_out(&self, now: Instant) {
+        let standings: Vec<_> = (0..self.servers.len())
+            .map(|at| self.standing(at, now))
+            .collect();
+        let mut changed = false;
+        for (at, share) in shares(&standings).into_iter().enumerate() {
+            changed |= self.servers[at].set_share(share, self.most(at, &standings[at]));
+        }
+        if changed {
+            self.pool.changed();
+        }
+        self.settle_queue();
+    }
+
+    /// [`Backend::share_out`] after the state of one server has changed.
+    pub(super) fn share_out_after(&self, server: &Server) {
+        let now = Instant::now();
+        let position = self.position(&server.id.server);
+        let Some(at) = position.filter(|at| self.servers[*at].uid == server.uid) else {
+            return;
+        };
+        let backups = self.config.servers.iter().any(|server| server.backup);
+        if backups || self.config.outlier.is_some() {
+            return self.share_out(now);
+        }
+        let standing = self.standing(at, now);
+        if server.set_share(shares(&[standing])[0], self.most(at, &standing)) {
+            self.pool.changed();
+        }
+        self.settle_queue();
+    }
+
+    /// How many sessions a server may have at once; the limit grows with a slow start, too.
+    fn most(&self, at: usize, standing: &Standing) -> u64 {
+        let limit = self.config.servers[at].max_connections;
+        limit.map_or(u64::MAX, |limit| standing.part_of(limit).into())
+    }
+
+    /// Lets those who wait have what room there is now, or look again.
+    fn settle_queue(&self) {
+        if self.pool.queue.is_empty() {
+            return;
+        }
+        self.servers.iter().for_each(Server::offer);
+        self.pool.queue.revise();
+    }
+
+    /// Queues for what is wanted, where `ticket` belongs or at the end.
+    ///
+    /// # Errors
+    /// Where as many wait as may.
+    pub(crate) fn wait(&self, ticket: Option<u64>, wants: Wants) -> Result<Waiting<'_>, QueueFull> {
+        let most = self.config.queue_max as usize;
+        let (waiting, look) = self.pool.queue.join(ticket, wants.clone(), most)?;
+        // A session may have ended before it could be seen that somebody waits.
+        match wants {
+            Wants::Server { server, .. } => server.offer(),
+            Wants::Any { .. } if look => {
+                let servers = self.servers.iter();
+                servers
+                    .filter(|server| server.load.cost() < u64::MAX)
+                    .for_each(Server::offer);
+            }
+            Wants::Any { .. } => {}
+        }
+        Ok(waiting)
+    }
+
+    fn standing(&self, at: usize, now: Instant) -> Standing {
+        let (server, config) = (&self.servers[at], &self.config.servers[at]);
+        Standing {
+            up: server.state().takes_new_sessions(),
+            ejected: server.ejection.is_on(),
+            weight: config.weight,
+            backup: config.backup,
+            start: start(server, config, now),
+        }
+    }
+
+    /// How long until a server that starts slowly gets more; `None`: none is starting.
+    pub(super) fn next_step(&self, now: Instant) -> Option<Duration> {
+        let servers = self.servers.iter().zip(&self.config.servers);
+        servers
+            .filter_map(|(server, config)| start(server, config, now))
+            .filter_map(|(risen, whole)| next_step(risen, whole))
+            .min()
+    }
+
+    /// From now on its servers are picked as this configuration says.
+    pub(super) fn begin(&self) {
+        let by_load = self.config.balance == Balance::LeastConn;
+        self.pool.rank(by_load.then_some(self.servers.as_slice()));
+        self.share_out(Instant::now());
+    }
+}
+
+/// How long a server has been up again, of the time that its start takes.
+fn start(server: &Server, config: &config::Server, now: Instant) -> Option<(Duration, Duration)> {
+    let whole = config.slow_start?;
+    let risen = server.risen(now)?;
+    (risen < whole).then_some((risen, whole))
+}
