@@ -405,6 +405,22 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_was_left_before_anybody_waited_is_found_by_who_joins() {
+        let shared = Shared::of(&config(&[("a", 1)], ""));
+        let snapshot = shared.snapshot();
+        let backend = &snapshot.backends[0];
+        let a = &backend.servers[0];
+        for wants in [ANY, alone(a)] {
+            assert_eq!((take(a), take(a)), (Taken::Yes, Taken::Full));
+            a.drop_session();
+            let mut waiting = backend.wait(None, wants).unwrap();
+            assert!(room(&mut waiting).is_some());
+            a.drop_session();
+        }
+        assert_nothing_left(backend);
+    }
+
+    #[test]
     fn a_place_given_to_somebody_who_left_goes_on_to_the_next() {
         let shared = Shared::of(&config(&[("a", 1)], ""));
         let snapshot = shared.snapshot();

@@ -139,7 +139,7 @@ mod tests {
                     .map(|thread| {
                         let ranking = &ranking;
                         scope.spawn(move || {
-                            for turn in 0..5_000 {
+                            for turn in 0..25_000 {
                                 pick(ranking, (thread * 17 + turn) % servers);
                             }
                         })
@@ -164,7 +164,7 @@ mod tests {
                 watcher.join().unwrap();
             });
             let sessions: Vec<_> = loads.iter().map(|load| load.sessions()).collect();
-            assert_eq!(sessions.iter().sum::<u64>(), 20_000);
+            assert_eq!(sessions.iter().sum::<u64>(), 100_000);
             let apart = sessions.iter().max().unwrap() - sessions.iter().min().unwrap();
             assert!(apart <= 1, "{sessions:?}");
         }
