@@ -169,7 +169,7 @@ fn a_name_that_leads_nowhere_keeps_nothing_from_starting() {
         a.addr().port(),
         b.addr()
     );
-    let lbd = setup(&dns, servers(NO_CHECK, &both)).start();
+    let mut lbd = setup(&dns, servers(NO_CHECK, &both)).start();
     let seen = lbd.server("app/web");
     assert_eq!((seen.state, seen.health), (State::Down, Health::Down));
     assert_eq!(seen.address, format!("{NAME}:{}", a.addr().port()));
@@ -180,7 +180,10 @@ fn a_name_that_leads_nowhere_keeps_nothing_from_starting() {
         let shown = lbd.lbctl(["status"]).exits(0).stdout;
         is(shown.contains("DNS: no such name"), true)
     });
-    // Not even the operator brings it up.
+    // Neither a reload nor the operator brings it up.
+    lbd.rewrite(format!("# again\n{}", servers(NO_CHECK, &both)));
+    lbd.reload().exits(0);
+    assert_eq!(lbd.server("app/web").state, State::Down);
     lbd.lbctl(["maint", "app/web"]).exits(0);
     lbd.lbctl(["ready", "app/web"]).exits(0);
     assert_eq!(lbd.server("app/web").state, State::Down);
