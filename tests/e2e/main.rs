@@ -31,6 +31,7 @@ mod socket;
 mod socket_file;
 mod spread;
 mod sticky;
+mod sticky_drain;
 mod stop;
 mod streaming;
 mod terminal;

@@ -1,28 +1,25 @@
 //! Stickiness: the cookie leads a client back, and nobody but the client and lbd sees it.
 
-use lb_proto::error::ErrorCode;
-use lb_proto::event::Event;
-use lb_proto::request::SetState;
 use lb_proto::state::{Admin, State};
+use lb_tests::access_log::{Line, wait_for_lines};
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
-use lb_tests::eventually::LIMIT;
 use lb_tests::wire::{Response, ask, request};
-use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
+use lb_tests::{Lbd, Origin, RawOrigin, Setup, Wire, eventually, is};
 use serde_json::Value;
 
-fn sticky(lines: &str) -> String {
+pub(crate) fn sticky(lines: &str) -> String {
     format!("{lines}\nsticky = {{ cookie = \"SRVID\" }}")
 }
 
 /// A GET with these lines of header.
-fn ask_with(lbd: &Lbd, target: &str, lines: &str) -> Response {
+pub(crate) fn ask_with(lbd: &Lbd, target: &str, lines: &str) -> Response {
     ask(
         lbd.addr(),
         format!("GET {target} HTTP/1.1\r\nhost: t\r\n{lines}\r\n"),
     )
 }
 
-fn with_cookie(lbd: &Lbd, value: &str) -> Response {
+pub(crate) fn with_cookie(lbd: &Lbd, value: &str) -> Response {
     ask_with(lbd, "/", &format!("cookie: SRVID={value}\r\n"))
 }
 
@@ -34,7 +31,7 @@ fn set_cookies(response: &Response) -> Vec<&str> {
 
 /// The origin that answered a request which was led back to it: no cookie was set.
 #[track_caller]
-fn kept(response: &Response) -> &str {
+pub(crate) fn kept(response: &Response) -> &str {
     assert_eq!(set_cookies(response), [""; 0], "{response:?}");
     assert_eq!(response.header("cache-control"), None);
     response.origin().expect("an origin answered")
@@ -42,7 +39,7 @@ fn kept(response: &Response) -> &str {
 
 /// The origin that answered a request whose client was given the cookie of that origin.
 #[track_caller]
-fn given(response: &Response) -> &str {
+pub(crate) fn given(response: &Response) -> &str {
     let origin = response.origin().expect("an origin answered");
     let wanted = format!("SRVID={origin}; Path=/; HttpOnly");
     assert_eq!(set_cookies(response), [wanted], "{response:?}");
@@ -264,134 +261,71 @@ fn a_reload_that_takes_the_server_away_replaces_its_cookie() {
 }
 
 #[test]
-fn status_counts_the_clients_that_came_back_in_the_last_minute() {
-    let origins = Origin::start_all(["a", "b"]);
-    let config = app(&sticky(NO_CHECK), &origins);
-    let lbd = Lbd::start(config.replace(
-        "default_backend",
-        "trusted_proxies = [\"127.0.0.0/8\"]\ndefault_backend",
-    ));
-    let counted = || ["app/a", "app/b"].map(|server| lbd.server(server).sticky_clients);
-    assert_eq!(counted(), [Some(0), Some(0)]);
-    for _ in 0..3 {
-        ask_with(&lbd, "/", "");
-        ask_with(&lbd, "/", "cookie: SRVID=gone\r\n");
-    }
-    assert_eq!(counted(), [Some(0), Some(0)], "nobody came back yet");
-    for _ in 0..3 {
-        for client in [
-            "x-forwarded-for: 192.0.2.1\r\nuser-agent: x\r\n",
-            "x-forwarded-for: 192.0.2.1\r\nuser-agent: y\r\n",
-            "x-forwarded-for: 192.0.2.2\r\nuser-agent: x\r\n",
-            "x-forwarded-for: 192.0.2.2\r\n",
-        ] {
-            ask_with(&lbd, "/", &format!("cookie: SRVID=a\r\n{client}"));
-        }
-        with_cookie(&lbd, "b");
-    }
-    assert_eq!(counted(), [Some(4), Some(1)]);
-    lbd.lbctl(["maint", "app/b"]).exits(0);
-    ask_with(&lbd, "/", "cookie: SRVID=b\r\nuser-agent: z\r\n");
-    assert_eq!(
-        counted(),
-        [Some(4), Some(1)],
-        "who came to a for b is not of a"
-    );
-}
-
-#[test]
-fn a_backend_that_is_not_sticky_counts_nobody() {
-    let origin = Origin::start("a");
-    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
-    with_cookie(&lbd, "a");
-    assert_eq!(lbd.server("app/a").sticky_clients, None);
-}
-
-#[test]
-fn drain_tells_of_the_clients_that_may_come_again() {
-    let origins = Origin::start_all(["a", "b"]);
-    let lbd = Lbd::start(app(&sticky(NO_CHECK), &origins));
-    let silent = lbd.lbctl(["drain", "app/b"]);
-    assert!(!silent.exits(0).stderr.contains("sticky"));
-    for agent in ["x", "y"] {
-        ask_with(
-            &lbd,
-            "/",
-            &format!("cookie: SRVID=a\r\nuser-agent: {agent}\r\n"),
-        );
-    }
-    let told = "2 sticky clients came to app/a in the last minute";
-    lbd.lbctl(["drain", "app/a"]).exits(0).says(told);
-    lbd.lbctl(["drain", "app/a", "--no-wait"])
-        .exits(0)
-        .says(told);
-    let json = lbd.lbctl(["drain", "app/a", "--json"]);
-    json.exits(0).says("\"sticky_clients\":2");
-    lbd.lbctl(["status"]).exits(0).says("STICKY");
-    let moved = lbd.lbctl(["drain", "app/a", "--move-sticky"]);
-    assert!(!moved.exits(0).stderr.contains("sticky clients came"));
-}
-
-#[test]
-fn drain_with_move_sticky_sends_them_elsewhere_until_the_server_is_ready() {
-    let origins = Origin::start_all(["a", "b"]);
-    let lbd = Lbd::start(app(&sticky(NO_CHECK), &origins));
-    lbd.lbctl(["drain", "app/a"]).exits(0);
-    assert_eq!(kept(&with_cookie(&lbd, "a")), "a");
-    let mut watch = lbd.client().watch().expect("the daemon streams");
-    lbd.lbctl(["drain", "app/a", "--move-sticky"]).exits(0);
-    let event = watch.next(LIMIT).expect("the daemon streams");
-    let Some(Event::Server {
-        state,
-        move_sticky,
-        reason,
-        ..
-    }) = event
-    else {
-        panic!("not of a server: {event:?}");
-    };
-    assert_eq!((state, move_sticky), (State::Drain, true));
-    assert!(reason.contains("sticky clients are moved"), "{reason}");
-    assert!(lbd.server("app/a").move_sticky);
-    assert_eq!(given(&with_cookie(&lbd, "a")), "b");
-    // Nothing but `ready` takes it back.
-    lbd.lbctl(["drain", "app/a"]).exits(0);
-    assert_eq!(given(&with_cookie(&lbd, "a")), "b");
-    lbd.lbctl(["maint", "app/a"]).exits(0);
-    lbd.lbctl(["drain", "app/a"]).exits(0);
-    assert_eq!(given(&with_cookie(&lbd, "a")), "b");
-    lbd.lbctl(["ready", "app/a"]).exits(0);
-    assert!(!lbd.server("app/a").move_sticky);
-    assert_eq!(kept(&with_cookie(&lbd, "a")), "a");
-}
-
-#[test]
-fn with_every_server_moving_its_clients_the_answer_is_503() {
-    let origins = Origin::start_all(["a"]);
-    let lbd = Lbd::start(app(&sticky(NO_CHECK), &origins));
-    lbd.lbctl(["drain", "app/a", "--move-sticky"]).exits(0);
-    assert_eq!(with_cookie(&lbd, "a").status, 503);
-    assert_eq!(origins[0].requests(), 0);
-}
-
-#[test]
-fn moving_goes_with_drain_alone() {
-    let origins = Origin::start_all(["a"]);
-    let lbd = Lbd::start(app(&sticky(NO_CHECK), &origins));
-    let set = |admin, move_sticky| {
-        lbd.client().call(&SetState {
-            server: "app/a".parse().expect("a server's name"),
-            admin,
-            move_sticky,
+fn an_upgrade_gives_the_cookie_and_comes_back_by_it_in_drain() {
+    let echo = |name: &'static str| {
+        RawOrigin::start(move |peer| {
+            let head = peer.head();
+            assert!(!head.contains("SRVID"), "{head}");
+            peer.send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\
+                 x-origin: {name}\r\n\r\n"
+            ));
+            let ping = peer.bytes(4);
+            peer.send(ping);
         })
     };
-    for admin in [Admin::Ready, Admin::Maint] {
-        let error = set(admin, Some(true)).expect_err("it makes no sense");
-        assert_eq!(error.code, ErrorCode::BadRequest);
+    let origins = ["a", "b"].map(|name| (name, echo(name)));
+    let at = origins
+        .each_ref()
+        .map(|(name, origin)| (*name, origin.addr()));
+    let lbd = Lbd::start(app_at(&sticky(NO_CHECK), at));
+    let upgrade = |lines: &str| {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send(format!(
+            "GET / HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: echo\r\n{lines}\r\n"
+        ));
+        let head = wire.head().expect("a head");
+        assert_eq!(head.status, 101);
+        wire.send("ping");
+        assert_eq!(wire.bytes(4).expect("an echo"), b"ping");
+        head
+    };
+    let server = given(&upgrade("")).to_owned();
+    let id = format!("app/{server}");
+    lbd.lbctl(["drain", &id]).exits(0);
+    for _ in 0..2 {
+        let again = upgrade(&format!("cookie: SRVID={server}\r\n"));
+        assert_eq!(kept(&again), server);
     }
-    assert_eq!(lbd.server("app/a").admin, Admin::Ready);
-    set(Admin::Drain, Some(true)).expect("a drain");
-    set(Admin::Drain, Some(false)).expect("a drain that is taken back in part");
-    let a = lbd.server("app/a");
-    assert_eq!((a.admin, a.move_sticky), (Admin::Drain, false));
+    eventually("the tunnels are closed", || is(lbd.server(&id).sessions, 0));
+}
+
+#[test]
+fn the_access_log_tells_what_the_cookie_did() {
+    let mut origins = Origin::start_all(["a", "b"]);
+    let setup = Setup::new(app(&sticky(NO_CHECK), &origins));
+    let path = setup.folder().join("access.log");
+    let lbd = setup
+        .global(&format!("access_log = {{ path = {path:?} }}"))
+        .start();
+    let mut seen = 0;
+    let mut flags = |cookie: &str| {
+        ask_with(&lbd, "/", cookie);
+        seen += 1;
+        let line = &wait_for_lines(&path, seen)[seen - 1];
+        Line::parse(line).flags
+    };
+    assert_eq!(flags(""), "--NI");
+    assert_eq!(flags("cookie: SRVID=gone\r\n"), "--II");
+    assert_eq!(flags("cookie: SRVID=a\r\n"), "--VN");
+    lbd.lbctl(["drain", "app/a"]).exits(0);
+    assert_eq!(flags("cookie: SRVID=a\r\n"), "--VN", "in drain it is valid");
+    lbd.lbctl(["maint", "app/a"]).exits(0);
+    assert_eq!(flags("cookie: SRVID=a\r\n"), "--DI");
+    lbd.lbctl(["ready", "app/a"]).exits(0);
+    origins[0].kill();
+    assert_eq!(flags("cookie: SRVID=a\r\n"), "--DI", "redispatched");
+    lbd.lbctl(["maint", "app/a", "app/b"]).exits(0);
+    assert_eq!(flags("cookie: SRVID=a\r\n"), "SCDN");
+    assert_eq!(flags(""), "SCNN");
 }

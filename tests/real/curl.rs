@@ -92,3 +92,28 @@ fn curl_keeps_its_connection() {
     let output = Process::run(command).exits(0);
     assert_eq!(output.stdout, "a\n1\na\n0\na\n0\na\n0\na\n0\n");
 }
+
+#[test]
+#[ignore = "needs nginx and curl"]
+fn curl_keeps_its_server_by_a_jar_of_cookies() {
+    let origins = ["a", "b"].map(Nginx::start);
+    let sticky = format!("{NO_CHECK}\nsticky = {{ cookie = \"SRVID\" }}");
+    let lbd = Lbd::start(balanced(&sticky, &origins));
+    let jar = lbd.folder().join("cookies");
+    let jar = jar.to_str().expect("a plain path");
+    let ask = || curl(&lbd, &["--cookie", jar, "--cookie-jar", jar], "").exits(0);
+    let server = ask().stdout;
+    for _ in 0..3 {
+        assert_eq!(ask().stdout, server);
+    }
+    let id = format!("app/{}", server.trim());
+    lbd.lbctl(["drain", &id]).exits(0);
+    assert_eq!(ask().stdout, server, "in drain it keeps its server");
+    lbd.lbctl(["drain", &id, "--move-sticky"]).exits(0);
+    let other = ask().stdout;
+    assert_ne!(other, server);
+    lbd.lbctl(["ready", &id]).exits(0);
+    for _ in 0..3 {
+        assert_eq!(ask().stdout, other, "it has the other's cookie now");
+    }
+}

@@ -1,8 +1,13 @@
 //! `Cache-Control` of an answer that is for one client alone (RFC 9111, 5.2.2). Pure.
 
 /// The directives of an answer that no shared cache may keep, from those that the server gave; `None`
-/// where they say so already. What only shared caches mind goes, what a browser minds stays.
+/// where they say so already. What only shared caches mind goes, what a browser minds stays; what
+/// cannot be read becomes `no-store`.
 pub(super) fn private(fields: &[&[u8]]) -> Option<Vec<u8>> {
+    // What a quote hides that nobody closes, each cache sees its own way.
+    if !fields.iter().all(|field| is_whole(field)) {
+        return Some(b"no-store".to_vec());
+    }
     let all: Vec<&[u8]> = fields.iter().flat_map(|field| directives(field)).collect();
     let says = |wanted: &str| {
         let mut all = all.iter();
@@ -24,16 +29,41 @@ pub(super) fn private(fields: &[&[u8]]) -> Option<Vec<u8>> {
 /// The directives of a field, blanks around them and empty ones left out. A comma in quotes parts
 /// nothing.
 fn directives(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    let parts = field.split(move |b| {
-        let (was_quoted, was_escaped) = (quoted, escaped);
-        escaped = was_quoted && !was_escaped && *b == b'\\';
-        quoted = was_quoted ^ (*b == b'"' && !was_escaped);
-        *b == b',' && !was_quoted
-    });
+    let mut quotes = Quotes::default();
+    let parts = field.split(move |b| !quotes.hold(*b) && *b == b',');
     parts
         .map(<[u8]>::trim_ascii)
         .filter(|part| !part.is_empty())
+}
+
+/// Whether every quote is closed.
+fn is_whole(field: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    for byte in field {
+        quotes.hold(*byte);
+    }
+    !quotes.open
+}
+
+/// Follows quoted strings, byte by byte (RFC 9110, 5.6.4).
+#[derive(Debug, Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether this byte stands in quotes.
+    fn hold(&mut self, byte: u8) -> bool {
+        let was_open = self.open;
+        let escaped = std::mem::take(&mut self.escaped);
+        if was_open && !escaped && byte == b'\\' {
+            self.escaped = true;
+        } else if byte == b'"' && !escaped {
+            self.open = !was_open;
+        }
+        was_open
+    }
 }
 
 fn is_for_shared(directive: &[u8]) -> bool {
@@ -74,6 +104,7 @@ mod tests {
             ),
             (&["private, public"], "private"),
             (&["s-maxage=600, no-store"], "no-store"),
+            (&["a=\"", "max-age=60, b=\"\\", "public"], "no-store"),
         ] {
             assert_eq!(made_private(given).as_deref(), Some(wanted), "{given:?}");
         }
