@@ -150,6 +150,50 @@ fn no_usable_server() {
 }
 
 #[test]
+fn a_queue_that_is_full_or_takes_too_long() {
+    let origin = Origin::start("s");
+    origin.hold("/held");
+    for (most, timeout, ended) in [(0, "60s", "0---0"), (1, "200ms", "00--0")] {
+        let config = app(
+            &format!("{NO_CHECK}\nqueue = {{ max = {most} }}"),
+            [&origin],
+        );
+        let config = config.replace("\" },", "\", max_connections = 1 },");
+        let config = format!("[defaults.timeouts]\nqueue = \"{timeout}\"\n{config}");
+        both(&config, |log| {
+            let mut held = log.wire();
+            held.send(request("GET", "/held"));
+            eventually("the server is busy", || is(origin.in_flight(), 1));
+            assert_eq!(get(log.addr(), "/").status, 503);
+            log.says(&format!("503 sQ-- {ended} app/<NOSRV> 0"));
+            held.abort();
+            log.says("-1 CH-- 000-0 app/s 0");
+            eventually("the server is free", || is(origin.in_flight(), 0));
+        });
+    }
+}
+
+#[test]
+fn a_client_that_is_gone_from_the_queue() {
+    let origin = Origin::start("s");
+    origin.hold("/held");
+    let config = app(NO_CHECK, [&origin]).replace("\" },", "\", max_connections = 1 },");
+    both(&config, |log| {
+        let mut held = log.wire();
+        held.send(request("GET", "/held"));
+        eventually("the server is busy", || is(origin.in_flight(), 1));
+        let mut waits = log.wire();
+        waits.send(request("GET", "/"));
+        eventually("one waits", || is(log.lbd.status().backends[0].queued, 1));
+        waits.abort();
+        log.says("-1 CQ-- 00--0 app/<NOSRV> 0");
+        held.abort();
+        log.next();
+        eventually("the server is free", || is(origin.in_flight(), 0));
+    });
+}
+
+#[test]
 fn a_connect_that_is_refused() {
     let ports = [Port::new(), Port::new()];
     let config = one_server(ports[0].addr(), "retries = 0", "");

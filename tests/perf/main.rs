@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use machine::Cpus;
 use options::Options;
 use origin::Origin;
-use proxy::Proxy;
+use proxy::{LOGGED, Proxy};
 use table::{Row, Sample};
 
 fn main() -> ExitCode {
@@ -66,6 +66,12 @@ fn run(options: &Options) -> Result<(), String> {
                 let proxy = Proxy::start(row.proxy, &origin, cpus)?;
                 row.samples
                     .push(measure(&proxy, scenario, options.seconds, cpus)?);
+                drop(proxy);
+                if options.access_log {
+                    let proxy = Proxy::start_sized(row.proxy, &origin, cpus, LOGGED)?;
+                    row.logged
+                        .push(measure(&proxy, scenario, options.seconds, cpus)?);
+                }
             }
         }
         print(&table::requests(scenario, &rows));

@@ -4,7 +4,9 @@ use crate::proxy::Kind;
 use crate::{idle, scale, scenario};
 
 pub(crate) const USAGE: &str = "\
-usage: cargo perf [--rounds N] [--seconds N] [--only SCENARIO[,SCENARIO]] [--proxies lbd,haproxy,nginx]
+usage: cargo perf [--rounds N] [--seconds N] [--only SCENARIO[,SCENARIO]] [--proxies lbd,haproxy,nginx] [--access-log]
+
+--access-log measures each scenario with a log of requests, too
 
 scenarios: small 64k 10m upload new c1000 idle scale";
 
@@ -13,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) seconds: u64,
     pub(crate) proxies: Vec<Kind>,
+    /// Also with a line in a file for each request.
+    pub(crate) access_log: bool,
     /// Empty: all.
     only: Vec<String>,
 }
@@ -23,6 +27,7 @@ impl Options {
             rounds: 3,
             seconds: 5,
             proxies: vec![Kind::Lbd, Kind::Haproxy, Kind::Nginx],
+            access_log: false,
             only: Vec::new(),
         };
         while let Some(option) = args.next() {
@@ -30,6 +35,7 @@ impl Options {
             match option.as_str() {
                 "--rounds" => options.rounds = at_least_one(&value()?)?,
                 "--seconds" => options.seconds = at_least_one(&value()?)? as u64,
+                "--access-log" => options.access_log = true,
                 "--only" => options.only = known_scenarios(&value()?)?,
                 "--proxies" => {
                     options.proxies = value()?

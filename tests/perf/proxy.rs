@@ -1,9 +1,10 @@
 //! The proxies under comparison, configured to do the same work.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -28,12 +29,20 @@ pub(crate) struct Size {
     pub(crate) servers: usize,
     /// Between two checks of a server, in seconds.
     pub(crate) interval: u64,
+    /// Whether each request has a line in a file.
+    pub(crate) logs: bool,
 }
 
 pub(crate) const USUAL: Size = Size {
     backends: 1,
     servers: 3,
     interval: 2,
+    logs: false,
+};
+
+pub(crate) const LOGGED: Size = Size {
+    logs: true,
+    ..USUAL
 };
 
 /// One that runs, pinned; killed when dropped.
@@ -51,6 +60,7 @@ impl Proxy {
         Self::start_sized(kind, origin, cpus, USUAL)
     }
 
+    /// One that is started so that it does what `size` says.
     pub(crate) fn start_sized(
         kind: Kind,
         origin: &Origin,
@@ -73,7 +83,12 @@ impl Proxy {
             Kind::Nginx => nginx::arguments(&mut command, folder.path()),
         };
         let started = Instant::now();
-        let mut process = Process::spawn(command);
+        // HAProxy knows no log files: its standard output is one.
+        let stdout = match kind == Kind::Haproxy && size.logs {
+            true => Stdio::from(File::create(log(&folder)).map_err(|e| e.to_string())?),
+            false => Stdio::piped(),
+        };
+        let mut process = Process::spawn_into(command, stdout);
         nginx::wait_until_it_answers(&mut process, port.addr())?;
         Ok(Self {
             process,
@@ -94,6 +109,11 @@ impl Proxy {
     pub(crate) fn folder(&self) -> &TempDir {
         &self.folder
     }
+}
+
+/// Where a proxy logs to.
+fn log(folder: &TempDir) -> PathBuf {
+    folder.path().join("access.log")
 }
 
 impl Kind {
@@ -119,6 +139,7 @@ impl Kind {
     }
 
     fn configuration(self, port: &Port, origin: &Origin, folder: &TempDir, size: Size) -> String {
+        let log = log(folder);
         let (addr, folder) = (port.addr(), folder.path().display());
         let origins = origin.addrs();
         let interval = size.interval;
@@ -140,9 +161,14 @@ impl Kind {
                          expect = \"200\", interval = \"{interval}s\" }}\nservers = [\n{servers}]\n"
                     )
                 });
+                let log = match size.logs {
+                    true => format!("access_log = {{ path = {log:?} }}"),
+                    false => String::new(),
+                };
                 format!(
                     r#"
 [global]
+{log}
 threads = 1
 max_connections = 11000
 socket = "{folder}/lbd.sock"
@@ -164,14 +190,23 @@ default_backend = "app0"
                          http-check expect status 200\n{servers}"
                     )
                 });
+                let (log, lines) = match size.logs {
+                    true => (
+                        "log stdout format raw local0 info",
+                        "log global\n  option httplog",
+                    ),
+                    false => ("", ""),
+                };
                 format!(
                     r#"
 global
+  {log}
   nbthread 1
   maxconn 11000
   no strict-limits
   stats socket {folder}/haproxy.sock
 defaults
+  {lines}
   mode http
   option forwardfor
   http-reuse always
@@ -197,9 +232,17 @@ frontend web
                          keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n"
                     )
                 });
+                let log = match size.logs {
+                    true => format!(
+                        "access_log {} combined buffer=32k flush=100ms;",
+                        log.display()
+                    ),
+                    false => String::new(),
+                };
                 format!(
                     r#"{backends}
   server {{
+    {log}
     listen {addr} backlog=4096;
     location / {{
       proxy_pass http://app0;

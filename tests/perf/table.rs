@@ -21,6 +21,8 @@ pub(crate) struct Sample {
 pub(crate) struct Row {
     pub(crate) proxy: Kind,
     pub(crate) samples: Vec<Sample>,
+    /// With an access log; empty where that was not asked for.
+    pub(crate) logged: Vec<Sample>,
 }
 
 impl Row {
@@ -28,11 +30,17 @@ impl Row {
         Self {
             proxy,
             samples: Vec::new(),
+            logged: Vec::new(),
         }
     }
 
     fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().map(of))
+    }
+
+    /// CPU time per request with an access log.
+    fn logged(&self) -> f64 {
+        median(self.logged.iter().map(|s| s.cpu_per_request))
     }
 }
 
@@ -58,8 +66,13 @@ pub(crate) fn requests(scenario: &Scenario, rows: &[Row]) -> String {
             .find(|row| row.proxy == Kind::Haproxy)
             .map(|row| row.median(of))
     };
+    let with_log = rows.iter().any(|row| !row.logged.is_empty());
+    let haproxy_logged = rows
+        .iter()
+        .find(|row| row.proxy == Kind::Haproxy)
+        .map(Row::logged);
     let mut table = format!(
-        "{} ({})\n{:<8} {:>10} {:>6} {:>12} {:>6} {:>9} {:>9} {:>9} {:>7}\n",
+        "{} ({})\n{:<8} {:>10} {:>6} {:>12} {:>6} {:>9} {:>9} {:>9} {:>7}{}\n",
         scenario.name,
         scenario.what,
         "",
@@ -70,13 +83,18 @@ pub(crate) fn requests(scenario: &Scenario, rows: &[Row]) -> String {
         "p50 ms",
         "p99 ms",
         "peak MiB",
-        "errors"
+        "errors",
+        if with_log {
+            "  with log µs/req  ratio"
+        } else {
+            ""
+        }
     );
     for row in rows {
         let speed = row.median(|s| s.requests_per_second);
         let cpu = row.median(|s| s.cpu_per_request);
         table += &format!(
-            "{:<8} {:>10.0} {:>6} {:>12.2} {:>6} {:>9.2} {:>9.2} {:>9.1} {:>7}\n",
+            "{:<8} {:>10.0} {:>6} {:>12.2} {:>6} {:>9.2} {:>9.2} {:>9.1} {:>7}",
             row.proxy,
             speed,
             ratio(speed, haproxy(|s| s.requests_per_second)),
@@ -85,8 +103,17 @@ pub(crate) fn requests(scenario: &Scenario, rows: &[Row]) -> String {
             row.median(|s| s.p50 as f64) / 1e3,
             row.median(|s| s.p99 as f64) / 1e3,
             row.median(|s| s.peak_memory as f64) / f64::from(1 << 20),
-            row.samples.iter().map(|s| s.errors).sum::<u64>(),
+            row.samples
+                .iter()
+                .chain(&row.logged)
+                .map(|s| s.errors)
+                .sum::<u64>(),
         );
+        if with_log {
+            let ratio = ratio(row.logged(), haproxy_logged);
+            table += &format!("  {:>15.2} {ratio:>6}", row.logged());
+        }
+        table.push('\n');
     }
     table
 }

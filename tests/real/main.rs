@@ -4,5 +4,6 @@
 
 mod app_servers;
 mod curl;
+mod log_readers;
 mod origin;
 mod wrk;
