@@ -36,6 +36,7 @@ mod sticky;
 mod sticky_drain;
 mod stop;
 mod streaming;
+mod tcp;
 mod terminal;
 mod upgrades;
 mod versions;

@@ -155,6 +155,16 @@ impl Peer {
         }
     }
 
+    /// The same connection, to send on while this one reads.
+    pub fn another(&self) -> Self {
+        let stream = self.stream.try_clone();
+        Self {
+            stream: stream.expect("there are descriptors"),
+            pending: Vec::new(),
+            nth: self.nth,
+        }
+    }
+
     /// Ends our direction; the other stays open.
     pub fn finish(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);

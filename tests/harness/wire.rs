@@ -181,6 +181,15 @@ impl Wire {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
+    /// The same connection, to send on while this one reads.
+    pub fn another(&self) -> Self {
+        let stream = self.stream.try_clone();
+        Self {
+            stream: stream.expect("there are descriptors"),
+            pending: Vec::new(),
+        }
+    }
+
     /// The address the server sees.
     pub fn local_addr(&self) -> SocketAddr {
         self.stream

@@ -2,13 +2,13 @@
 //!
 //! Pure, and ignorant of TOML: the readers hand over what they saw and where.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use super::Config;
 use super::file::count;
 use super::file::report::Report;
 use super::problem::Fault;
+use super::{Config, Mode};
 use crate::name::nearest;
 
 /// How many names a remedy lists before it gives up: more than that is no help at three at night.
@@ -17,18 +17,20 @@ const LISTED: usize = 8;
 /// What a file says that other parts of it must agree with, each with its place.
 #[derive(Default)]
 pub(super) struct Facts<'a> {
-    backends: Vec<&'a str>,
-    references: Vec<(&'a str, usize)>,
+    /// With the mode, where it is known.
+    backends: Vec<(&'a str, Option<Mode>)>,
+    /// With the mode of the frontend.
+    references: Vec<(&'a str, Mode, usize)>,
     binds: Vec<(SocketAddr, &'a str, usize)>,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn backend(&mut self, name: &'a str) {
-        self.backends.push(name);
+    pub(super) fn backend(&mut self, name: &'a str, mode: Option<Mode>) {
+        self.backends.push((name, mode));
     }
 
-    pub(super) fn reference(&mut self, backend: &'a str, at: usize) {
-        self.references.push((backend, at));
+    pub(super) fn reference(&mut self, backend: &'a str, mode: Mode, at: usize) {
+        self.references.push((backend, mode, at));
     }
 
     /// `text` is the address as it is written.
@@ -91,27 +93,39 @@ fn repeated<'a>(
 }
 
 fn references_lead_somewhere(facts: &Facts<'_>, report: &Report<'_>) {
-    let known: BTreeSet<&str> = facts.backends.iter().copied().collect();
-    for (name, at) in &facts.references {
-        if known.contains(name) {
+    let known: BTreeMap<&str, Option<Mode>> = facts.backends.iter().copied().collect();
+    for (name, mode, at) in &facts.references {
+        if let Some(of_backend) = known.get(name) {
+            if let Some(of_backend) = of_backend.filter(|m| m != mode) {
+                report.wrong(*at, other_mode(name, of_backend, *mode));
+            }
             continue;
         }
-        let message = match nearest(name, known.iter().copied()) {
+        let message = match nearest(name, known.keys().copied()) {
             Some(near) => format!("there is no backend `{name}`; did you mean `{near}`?"),
             None => format!("there is no backend `{name}`"),
         };
         let remedy = match facts.backends.as_slice() {
             [] => format!("add a section [backend.{name}]"),
             all if all.len() <= LISTED => {
+                let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
                 format!(
                     "add a section [backend.{name}], or use one of {}",
-                    all.join(", ")
+                    names.join(", ")
                 )
             }
             _ => format!("add a section [backend.{name}], or use one that exists"),
         };
         report.absent(*at, Fault::new(message, remedy));
     }
+}
+
+fn other_mode(backend: &str, of_backend: Mode, of_frontend: Mode) -> Fault {
+    let (theirs, ours) = (of_backend.as_str(), of_frontend.as_str());
+    Fault::new(
+        format!("backend `{backend}` has mode {theirs}, and this frontend has mode {ours}"),
+        format!("give both the same `mode`, or use a backend of mode {ours}"),
+    )
 }
 
 /// Linux gives a port to one listener per address, and every address includes each of them

@@ -8,6 +8,7 @@ mod frontend;
 mod global;
 mod header_rules;
 mod health;
+mod mode;
 mod outlier;
 mod rate_limit;
 pub(super) mod report;

@@ -6,25 +6,29 @@
 //! [`render`] shows what is wrong.
 
 mod address;
+mod backend;
 mod check;
 mod cookie;
 mod file;
+mod frontend;
 mod http;
 mod problem;
 pub mod units;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use crate::name::{BackendName, FrontendName, ServerName};
-
+pub use self::backend::{
+    Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, SameSite, Server,
+    ServerTimeouts, Sticky,
+};
 pub use self::check::summary;
 pub use self::file::{LoadError, load, read};
+pub use self::frontend::{
+    Action, Bind, ClientTimeouts, Frontend, HostPattern, PathPattern, Piece, RateLimit, Route,
+};
 pub use self::problem::{Fault, render};
 
 /// Frontends and backends are in the order of the file, servers too.
@@ -97,298 +101,19 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Frontend {
-    pub name: FrontendName,
-    pub binds: Vec<Bind>,
-    pub timeouts: ClientTimeouts,
-    /// Peers whose `X-Forwarded-*` are kept and appended to.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Who is served; `None`: everybody. Never empty.
-    pub allow: Option<Vec<IpNet>>,
-    /// Who is not, whatever `allow` says.
-    pub deny: Vec<IpNet>,
-    pub rate_limit: Option<RateLimit>,
-    pub max_connections: Option<u32>,
-    pub default_backend: Option<BackendName>,
-    /// First match wins.
-    pub routes: Vec<Route>,
-}
-
-/// How often one client address may ask.
+/// What a frontend or backend carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// At once; as many come back over `per`.
-    pub requests: u32,
-    /// At least a second.
-    pub per: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bind {
-    /// `*` is every IPv4 address; port 0 picks a free port.
-    pub address: SocketAddr,
-}
-
-/// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientTimeouts {
-    /// To receive a whole request head.
-    pub request: Duration,
-    /// Client silence while a request or response is moving.
-    pub client: Duration,
-    /// Client idle between requests.
-    pub keep_alive: Duration,
-    /// Silence on a tunnel, unless its backend has a word of its own.
-    pub tunnel: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerTimeouts {
-    /// To wait for a server with room.
-    pub queue: Duration,
-    pub connect: Duration,
-    /// Server silence.
-    pub server: Duration,
-    /// Silence on a tunnel, where the backend itself gives it.
-    pub tunnel: Option<Duration>,
-}
-
-impl ServerTimeouts {
-    /// How long both sides of a tunnel may be silent: the backend's word, then the frontend's, then
-    /// the file's.
-    pub fn tunnel_from(&self, frontend: &ClientTimeouts) -> Duration {
-        self.tunnel.unwrap_or(frontend.tunnel)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    pub host: Option<HostPattern>,
-    pub path: Option<PathPattern>,
-    /// Empty: any method.
-    pub methods: Vec<String>,
-    /// Lower-case names and the value each must have; all must match.
-    pub headers: Vec<(String, String)>,
-    pub action: Action,
-}
-
-/// Lower-case, without port and trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPattern {
-    Exact(String),
-    /// `*.example.com`, kept as `.example.com`: any name that ends so, at any depth.
-    Under(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PathPattern {
-    Prefix(String),
-    Exact(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    Backend(BackendName),
-    Redirect { to: Vec<Piece>, status: u16 },
-    Respond { status: u16 },
-}
-
-/// A piece of a redirect's target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    Text(String),
-    /// `{host}`: the request's Host, port included.
-    Host,
-    /// `{path}`: as received, not decoded.
-    Path,
-    /// `{query}`: with its question mark, or nothing.
-    Query,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backend {
-    pub name: BackendName,
-    pub balance: Balance,
-    /// `None`: checks are off.
-    pub health: Option<Check>,
-    /// How often a failed request is tried again.
-    pub retries: u32,
-    /// A retry goes to another server.
-    pub redispatch: bool,
-    /// Requests that may wait for a server with room.
-    pub queue_max: u32,
-    /// `None`: servers are judged by checks alone.
-    pub outlier: Option<Outlier>,
-    pub timeouts: ServerTimeouts,
-    /// `None`: clients are not tied to a server.
-    pub sticky: Option<Sticky>,
-    pub request_headers: HeaderRules,
-    pub response_headers: HeaderRules,
-    pub servers: Vec<Server>,
-}
-
-/// The cookie that leads a client back to its server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sticky {
-    /// Its name.
-    pub cookie: String,
-    pub secure: bool,
-    pub same_site: Option<SameSite>,
-    pub http_only: bool,
-    /// In whole seconds; `None`: until the browser is closed.
-    pub max_age: Option<Duration>,
-    pub path: String,
-    pub domain: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SameSite {
-    Strict,
-    Lax,
-    None,
-}
-
-/// What is changed in the headers of a message: removed, then set, then added. Names are
-/// lower-case, and none of them frames a body or belongs to a connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeaderRules {
-    pub remove: Vec<String>,
-    /// In place of every one that was there.
-    pub set: Vec<(String, String)>,
-    /// Beside those that are there.
-    pub add: Vec<(String, String)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Balance {
-    RoundRobin,
-    LeastConn,
-    Random,
-    /// By the client's address.
-    Source,
-    /// By the path.
-    Uri,
-    /// By a header's value; the name is lower-case.
-    Header(String),
-}
-
-impl Balance {
-    /// Whether equal requests go to equal servers.
-    pub fn is_hash(&self) -> bool {
-        match self {
-            Self::Source | Self::Uri | Self::Header(_) => true,
-            Self::RoundRobin | Self::LeastConn | Self::Random => false,
-        }
-    }
-}
-
-impl fmt::Display for Balance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RoundRobin => f.write_str("roundrobin"),
-            Self::LeastConn => f.write_str("leastconn"),
-            Self::Random => f.write_str("random"),
-            Self::Source => f.write_str("source"),
-            Self::Uri => f.write_str("uri"),
-            Self::Header(name) => write!(f, "header:{name}"),
-        }
-    }
-}
-
-/// A server that fails `errors` times within `window` gets no new sessions for `eject`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outlier {
-    /// At least 1.
-    pub errors: u32,
-    pub window: Duration,
-    pub eject: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    pub name: ServerName,
-    pub address: Address,
-    /// 0 to 256; 0 takes no new sessions.
-    pub weight: u16,
-    /// False: never checked, whatever the backend says.
-    pub check: bool,
-    /// Takes sessions only where no other server does.
-    pub backup: bool,
-    /// How long its share grows after it came up.
-    pub slow_start: Option<Duration>,
-    /// Sessions at once.
-    pub max_connections: Option<u32>,
-    /// The value of the backend's cookie that means this server.
-    pub cookie: String,
-}
-
-/// Where a server is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    Ip(SocketAddr),
-    /// A host name in lower case, looked up again and again, and a port.
-    Name {
-        host: String,
-        port: u16,
-    },
-}
-
-impl Address {
-    /// The name to look up, if it has one.
-    pub fn host(&self) -> Option<&str> {
-        match self {
-            Self::Ip(_) => None,
-            Self::Name { host, .. } => Some(host),
-        }
-    }
-
-    pub fn port(&self) -> u16 {
-        match self {
-            Self::Ip(address) => address.port(),
-            Self::Name { port, .. } => *port,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Name { host, port } => write!(f, "{host}:{port}"),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    pub kind: CheckKind,
-    pub interval: Duration,
-    pub timeout: Duration,
-    /// Successes in a row that bring a server up.
-    pub rise: u32,
-    /// Failures in a row that bring a server down.
-    pub fall: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CheckKind {
+pub enum Mode {
+    Http,
+    /// Bare connections.
     Tcp,
-    Http {
-        method: String,
-        path: String,
-        /// The Host header; the server's address if absent.
-        host: Option<String>,
-        expect: Vec<RangeInclusive<u16>>,
-    },
 }
 
-impl CheckKind {
-    /// Whether a status is one of those expected.
-    pub fn expects(&self, status: u16) -> bool {
+impl Mode {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Tcp => true,
-            Self::Http { expect, .. } => expect.iter().any(|range| range.contains(&status)),
+            Self::Http => "http",
+            Self::Tcp => "tcp",
         }
     }
 }

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use lb_proto::config::Mode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tracing::warn;
 
 use super::client::Client;
-use super::conn::serve;
 use super::thread::Thread;
+use super::{conn, tcp};
 use crate::state::{Limit, Listener, Permit};
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
@@ -132,8 +133,12 @@ fn welcome(
     };
     let client = Client::new(thread.clone(), listener, &place, peer);
     let entry = thread.enter(client.clone());
+    let mode = place.mode();
     spawn_local(async move {
-        serve(stream, client).await;
+        match mode {
+            Mode::Http => conn::serve(stream, client).await,
+            Mode::Tcp => tcp::serve(stream, client).await,
+        }
         drop((entry, places));
     });
 }

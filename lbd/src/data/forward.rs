@@ -23,7 +23,7 @@ use super::watch::{Awaiting, Expired};
 use crate::state::Who;
 
 /// How long to wait before asking the same server again, as HAProxy does (manual, `retries`).
-const TURN_AROUND: Duration = Duration::from_secs(1);
+pub(super) const TURN_AROUND: Duration = Duration::from_secs(1);
 
 /// A request ready to be sent to a server, and to be sent again while that is safe.
 #[derive(Debug)]

@@ -37,6 +37,7 @@ mod decode;
 mod body;
 mod upgrade;
 mod tunnel;
+mod tcp;
 mod fault;
 mod reply;
 mod linger;

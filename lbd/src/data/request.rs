@@ -9,6 +9,7 @@ use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
+use lb_proto::config::Mode;
 
 use super::account::Account;
 use super::balance;
@@ -36,7 +37,9 @@ pub(super) fn serve(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Answer>, Gone>> {
-    let asked = client.thread.place(client.listener).map(|place| {
+    let place = client.thread.place(client.listener);
+    let place = place.filter(|place| place.mode() == Mode::Http);
+    let asked = place.map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
         client.begin_exchange(&request, frontend.config.timeouts);
         let account = Account::open(&client, place.view.clone(), place.frontend, &request);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
+use lb_proto::config::Mode;
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -68,6 +69,12 @@ impl Drop for Entry {
 pub(super) struct Place {
     pub(super) view: Rc<View>,
     pub(super) frontend: usize,
+}
+
+impl Place {
+    pub(super) fn mode(&self) -> Mode {
+        self.view.snapshot.frontends[self.frontend].config.mode
+    }
 }
 
 impl Thread {

@@ -79,7 +79,6 @@ impl Meter {
     }
 
     /// What was read from the client in the tunnel so far.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
     pub(super) fn client_bytes(&self) -> u64 {
         self.from_client.get()
     }
@@ -158,6 +157,16 @@ pub(super) struct Silence {
 }
 
 impl Silence {
+    /// However one side ended, the other may be silent for as long as before: what it is about, only
+    /// the two of them know.
+    pub(super) fn even(self) -> Self {
+        Self {
+            after_client: self.open,
+            after_server: self.open,
+            ..self
+        }
+    }
+
     fn after(self, first: Option<Side>) -> Duration {
         match first {
             None => self.open,

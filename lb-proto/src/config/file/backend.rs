@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::header_rules::Of;
 use super::table::{Shape, Table, Value, name};
-use super::{header_rules, health, outlier, server, sticky, timeouts};
+use super::{header_rules, health, mode, outlier, server, sticky, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
-use crate::config::{Backend, Balance, Server, ServerTimeouts, http};
+use crate::config::{Backend, Balance, Mode, Server, ServerTimeouts, http};
 
 const BACKEND: Shape = Shape {
     what: "a backend",
@@ -37,6 +37,9 @@ const QUEUE: Shape = Shape {
     later: &[],
 };
 
+/// Keys that mean something to requests alone.
+const OF_HTTP: [&str; 4] = ["protocol", "sticky", "request_headers", "response_headers"];
+
 const DEFAULT_RETRIES: u32 = 3;
 const DEFAULT_QUEUE: u32 = 1000;
 
@@ -45,12 +48,13 @@ pub(super) fn read<'a>(
     defaults: ServerTimeouts,
     facts: &mut Facts<'a>,
 ) -> Option<Backend> {
-    facts.backend(value.key);
-    let table = value.table(&BACKEND)?;
+    let Some(table) = value.table(&BACKEND) else {
+        facts.backend(value.key, None);
+        return None;
+    };
     let name = value.parse_key(name);
-    if let Some(mode) = table.get("mode") {
-        mode.choice(&[("http", ())], |mode| mode == "tcp");
-    }
+    let mode = mode::read(table, "backend", &OF_HTTP);
+    facts.backend(value.key, Some(mode));
     if let Some(protocol) = table.get("protocol") {
         protocol.choice(&[("http1", ())], |protocol| protocol == "h2");
     }
@@ -60,7 +64,8 @@ pub(super) fn read<'a>(
     let queue_max = queue.and_then(|queue| queue.get("max")?.number(0, u32::MAX));
     let sticky = table.get("sticky");
     let backend = Backend {
-        balance: balance(table).unwrap_or(Balance::RoundRobin),
+        mode,
+        balance: balance(table, mode).unwrap_or(Balance::RoundRobin),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
         redispatch: redispatch.unwrap_or(true),
@@ -77,8 +82,16 @@ pub(super) fn read<'a>(
     Some(backend)
 }
 
-fn balance(table: Table<'_>) -> Option<Balance> {
+fn balance(table: Table<'_>, mode: Mode) -> Option<Balance> {
     let value = table.get("balance")?;
+    let of_requests = value.text()? == "uri" || value.text()?.starts_with("header:");
+    if mode == Mode::Tcp && of_requests {
+        value.wrong(Fault::new(
+            "there are no requests to balance by: this backend has mode tcp",
+            "write one of \"roundrobin\", \"leastconn\", \"source\", \"random\"",
+        ));
+        return None;
+    }
     if let Some(name) = value.text()?.strip_prefix("header:") {
         return value.parse(|_| http::header_name(name).map(Balance::Header));
     }

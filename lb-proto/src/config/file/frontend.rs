@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 
 use super::table::{Shape, Table, Value, name};
-use super::timeouts;
+use super::{mode, timeouts};
 use super::{rate_limit, route};
 use crate::config::check::Facts;
 use crate::config::problem::Fault;
-use crate::config::{Bind, ClientTimeouts, Frontend, address};
+use crate::config::{Bind, ClientTimeouts, Frontend, Mode, address};
 
 const FRONTEND: Shape = Shape {
     what: "a frontend",
@@ -51,9 +51,7 @@ pub(super) fn read<'a>(
 ) -> Option<Frontend> {
     let table = value.table(&FRONTEND)?;
     let name = value.parse_key(name);
-    if let Some(mode) = table.get("mode") {
-        mode.choice(&[("http", ())], |mode| mode == "tcp");
-    }
+    let mode = mode::read(table, "frontend", &["routes", "trusted_proxies"]);
     let binds = binds(table, facts);
     let default_backend = table.get("default_backend");
     let routes = table.get("routes");
@@ -61,11 +59,17 @@ pub(super) fn read<'a>(
     if default_backend.is_none() && routes.as_ref().is_some_and(Vec::is_empty) {
         table.absent(Fault::new(
             format!("frontend `{}` leads nowhere", value.key),
-            "add `default_backend = \"app\"` with the name of a backend, or routes",
+            match mode {
+                Mode::Http => {
+                    "add `default_backend = \"app\"` with the name of a backend, or routes"
+                }
+                Mode::Tcp => "add `default_backend = \"db\"` with the name of a backend",
+            },
         ));
     }
     let limit = table.get("max_connections");
     let frontend = Frontend {
+        mode,
         binds,
         timeouts: timeouts::of_frontend(table, defaults),
         trusted_proxies: networks(table, "trusted_proxies").unwrap_or_default(),
@@ -73,11 +77,11 @@ pub(super) fn read<'a>(
         deny: networks(table, "deny").unwrap_or_default(),
         rate_limit: table.get("rate_limit").and_then(rate_limit::read),
         max_connections: limit.and_then(|value| value.number(1, u32::MAX)),
-        default_backend: default_backend.and_then(|value| route::backend(value, facts)),
+        default_backend: default_backend.and_then(|value| route::backend(value, mode, facts)),
         routes: routes
             .into_iter()
             .flatten()
-            .filter_map(|value| route::read(value, facts))
+            .filter_map(|value| route::read(value, mode, facts))
             .collect(),
         // Last, so that a bad name does not keep the rest from being read.
         name: name?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::{Shape, Table, Value, name};
 use crate::config::check::Facts;
 use crate::config::problem::Fault;
-use crate::config::{Action, PathPattern, Piece, Route, http};
+use crate::config::{Action, Mode, PathPattern, Piece, Route, http};
 use crate::name::BackendName;
 
 const ROUTE: Shape = Shape {
@@ -46,14 +46,14 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 const DEFAULT_REDIRECT: u16 = 302;
 
-pub(super) fn read<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Route> {
+pub(super) fn read<'a>(value: Value<'a>, mode: Mode, facts: &mut Facts<'a>) -> Option<Route> {
     let table = value.table(&ROUTE)?;
     let route = Route {
         host: table.parse("host", http::host_pattern),
         path: path(table),
         methods: methods(table),
         headers: headers(table),
-        action: action(table, facts)?,
+        action: action(table, mode, facts)?,
     };
     Some(route)
 }
@@ -114,7 +114,7 @@ fn headers(table: Table<'_>) -> Vec<(String, String)> {
 }
 
 /// Exactly one of `backend`, `redirect` and `respond`.
-fn action<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Option<Action> {
+fn action<'a>(table: Table<'a>, mode: Mode, facts: &mut Facts<'a>) -> Option<Action> {
     const CHOICE: &str =
         "`backend = \"app\"`, `redirect = { to = \"…\" }` or `respond = { status = 403 }`";
     let mut given: Vec<_> = ["backend", "redirect", "respond"]
@@ -135,7 +135,7 @@ fn action<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Option<Action> {
         ));
     }
     let actions = given.into_iter().map(|value| match value.key {
-        "backend" => backend(value, facts).map(Action::Backend),
+        "backend" => backend(value, mode, facts).map(Action::Backend),
         "redirect" => redirect(value),
         _ => respond(value),
     });
@@ -144,9 +144,13 @@ fn action<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Option<Action> {
 }
 
 /// A backend by its name; whether there is one is judged when the whole file has been read.
-pub(super) fn backend<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<BackendName> {
+pub(super) fn backend<'a>(
+    value: Value<'a>,
+    mode: Mode,
+    facts: &mut Facts<'a>,
+) -> Option<BackendName> {
     let backend = value.parse(name)?;
-    facts.reference(value.text()?, value.at);
+    facts.reference(value.text()?, mode, value.at);
     Some(backend)
 }
 

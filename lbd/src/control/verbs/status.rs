@@ -80,7 +80,7 @@ fn frontend_status(frontend: &Frontend) -> FrontendStatus {
     let binds = frontend.listeners.iter().map(|l| l.address.to_string());
     FrontendStatus {
         name: frontend.config.name.clone(),
-        mode: "http".to_owned(),
+        mode: frontend.config.mode.as_str().to_owned(),
         binds: binds.collect(),
         connections: connections(frontend),
         sessions: tallies.sum(|t| &t.sessions),

@@ -1,0 +1,363 @@
+//! Mode tcp: what either side sends arrives, ends are passed on as ends and resets as resets, and
+//! every session is counted until it is over.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use lb_proto::state::State;
+use lb_tests::daemon::Setup;
+use lb_tests::pattern::pattern;
+use lb_tests::port::{Port, SilentPort};
+use lb_tests::raw_origin::Peer;
+use lb_tests::wire::{self, End, request};
+use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
+use rustix::process::Signal;
+
+/// A frontend and a backend in mode tcp with these servers; `lines` are the backend's.
+fn tcp(lines: &str, servers: &[(&str, SocketAddr)]) -> String {
+    let servers: String = servers
+        .iter()
+        .map(|(name, address)| format!("  {{ name = \"{name}\", address = \"{address}\" }},\n"))
+        .collect();
+    format!(
+        "[frontend.web]\nmode = \"tcp\"\nbind = \"127.0.0.1:0\"\ndefault_backend = \"app\"\n\n\
+         [backend.app]\nmode = \"tcp\"\nhealth = false\n{lines}\nservers = [\n{servers}]\n"
+    )
+}
+
+fn one(origin: &RawOrigin) -> String {
+    tcp("", &[("a", origin.addr())])
+}
+
+/// Sends back what comes, until the end.
+fn echo(peer: &mut Peer) {
+    loop {
+        let some = peer.bytes(1);
+        if some.is_empty() {
+            break;
+        }
+        peer.send(some);
+    }
+    peer.finish();
+}
+
+#[track_caller]
+fn no_session_is_left(lbd: &Lbd) {
+    eventually("every count is zero", || {
+        let status = lbd.status();
+        let frontend = &status.frontends[0];
+        let servers = status.backends[0].servers.iter().map(|s| s.sessions);
+        is(
+            (frontend.connections, frontend.sessions, servers.sum()),
+            (0, 0, 0),
+        )
+    });
+}
+
+#[test]
+fn bytes_go_both_ways_and_show_in_status_while_they_move() {
+    let origin = RawOrigin::start(echo);
+    let lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    for byte in b"in pieces of one byte" {
+        wire.send([*byte]);
+        assert_eq!(wire.bytes(1), Ok(vec![*byte]));
+    }
+    let status = lbd.status();
+    let frontend = &status.frontends[0];
+    assert_eq!(frontend.mode, "tcp");
+    assert_eq!((frontend.sessions, frontend.requests_total), (1, 1));
+    assert_eq!((frontend.bytes_in, frontend.bytes_out), (21, 21));
+    let server = lbd.server("app/a");
+    assert_eq!((server.sessions, server.sessions_total), (1, 1));
+    assert_eq!((server.bytes_in, server.bytes_out), (21, 21));
+    wire.finish();
+    assert_eq!(wire.rest(), (Vec::new(), End::Eof));
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn the_client_may_end_first_and_still_get_its_answer() {
+    let origin = RawOrigin::start(|peer| {
+        assert_eq!(peer.closed(), End::Eof);
+        peer.send("the answer");
+    });
+    let lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send("the question").finish();
+    assert_eq!(wire.rest(), (b"the answer".to_vec(), End::Eof));
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn the_server_may_end_first_and_still_get_the_rest() {
+    let origin = RawOrigin::start(|peer| {
+        peer.send("goodbye");
+        peer.finish();
+        assert_eq!(peer.until(b"last"), b"the last");
+        peer.reset();
+    });
+    let lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    assert_eq!(wire.bytes(7), Ok(b"goodbye".to_vec()));
+    wire.send("the last");
+    no_session_is_left(&lbd);
+    drop(wire);
+}
+
+#[test]
+fn bulk_arrives_whole_in_both_directions_at_once() {
+    const UP: usize = 20_000_003;
+    const DOWN: usize = 30_000_001;
+    let origin = RawOrigin::start(|peer| {
+        let down: Vec<u8> = pattern(DOWN).collect();
+        let mut sender = peer.another();
+        let sending = thread::spawn(move || {
+            sender.send(&down);
+            sender.finish();
+        });
+        let up = peer.bytes(UP);
+        assert!(up.into_iter().eq(pattern(UP)), "the upload is not whole");
+        sending.join().expect("the sender sends");
+    });
+    let lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    let mut sender = wire.another();
+    let sending = thread::spawn(move || {
+        let up: Vec<u8> = pattern(UP).collect();
+        sender.send(&up).finish();
+    });
+    let (down, end) = wire.rest();
+    sending.join().expect("the client sends");
+    assert_eq!((down.len(), end), (DOWN, End::Eof));
+    assert!(down.into_iter().eq(pattern(DOWN)));
+    no_session_is_left(&lbd);
+    let server = lbd.server("app/a");
+    assert_eq!(
+        (server.bytes_in, server.bytes_out),
+        (UP as u64, DOWN as u64)
+    );
+}
+
+#[test]
+fn a_reset_of_the_server_is_a_reset_for_the_client() {
+    let origin = RawOrigin::start(|peer| {
+        peer.bytes(5);
+        peer.reset();
+    });
+    let lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send("hello");
+    assert_eq!(wire.rest(), (Vec::new(), End::Reset));
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn a_reset_of_the_client_is_a_reset_for_the_server() {
+    let (said, heard) = std::sync::mpsc::channel();
+    let origin = RawOrigin::start(move |peer| {
+        peer.send("hello");
+        let _ = said.send(peer.closed());
+    });
+    let lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    assert_eq!(wire.bytes(5), Ok(b"hello".to_vec()));
+    wire.abort();
+    assert_eq!(heard.recv(), Ok(End::Reset));
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn a_server_that_refuses_is_passed_over_and_counted() {
+    let refusing = Port::new();
+    let origin = RawOrigin::start(echo);
+    let servers = [("a", refusing.addr()), ("b", origin.addr())];
+    let lbd = Lbd::start(tcp("", &servers));
+    for _ in 0..4 {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send("x");
+        assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    }
+    assert!(lbd.server("app/a").errors.connect >= 1);
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn without_a_server_the_connection_is_closed() {
+    let refusing = Port::new();
+    let lbd = Lbd::start(tcp("retries = 0", &[("a", refusing.addr())]));
+    let (came, _) = Wire::connect(lbd.addr()).rest();
+    assert!(came.is_empty());
+    lbd.lbctl(["maint", "app/a"]).exits(0);
+    let (came, _) = Wire::connect(lbd.addr()).rest();
+    assert!(came.is_empty());
+    no_session_is_left(&lbd);
+    assert_eq!(lbd.server("app/a").errors.connect, 1);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let silent = SilentPort::new();
+    let origin = RawOrigin::start(echo);
+    let servers = [("a", silent.addr()), ("b", origin.addr())];
+    let lbd = Lbd::start(tcp("timeouts = { connect = \"200ms\" }", &servers));
+    for _ in 0..2 {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send("x");
+        assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    }
+    assert!(lbd.server("app/a").errors.connect >= 1);
+}
+
+#[test]
+fn a_client_that_leaves_during_the_connect_ends_its_session() {
+    let silent = SilentPort::new();
+    let lbd = Lbd::start(tcp(
+        "timeouts = { connect = \"10m\" }",
+        &[("a", silent.addr())],
+    ));
+    let reset = Wire::connect(lbd.addr());
+    let closed = Wire::connect(lbd.addr());
+    let mut waiting = Wire::connect(lbd.addr());
+    waiting.send("a question").finish();
+    eventually("all three are counted", || {
+        is(lbd.server("app/a").sessions, 3)
+    });
+    reset.abort();
+    drop(closed);
+    eventually("only the one that waits is left", || {
+        is(lbd.server("app/a").sessions, 1)
+    });
+    waiting.abort();
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn silence_ends_a_session_and_the_backend_says_how_long() {
+    let origin = RawOrigin::start(echo);
+    let lbd = Lbd::start(
+        tcp("timeouts = { tunnel = \"300ms\" }", &[("a", origin.addr())]).replace(
+            "[backend",
+            "[frontend.web.timeouts]\ntunnel = \"10m\"\n[backend",
+        ),
+    );
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send("x");
+    assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    assert_eq!(wire.rest(), (Vec::new(), End::Reset));
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn a_drain_waits_for_the_connection() {
+    let [a, b] = [(); 2].map(|()| RawOrigin::start(echo));
+    let lbd = Lbd::start(tcp("", &[("a", a.addr()), ("b", b.addr())]));
+    let mut wires = [(); 2].map(|()| Wire::connect(lbd.addr()));
+    for wire in &mut wires {
+        wire.send("x");
+        assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    }
+    let mut drain = lbd.lbctl_in_background(["drain", "app/a", "--timeout", "5m"]);
+    eventually("it drains", || {
+        let a = lbd.server("app/a");
+        is((a.state, a.sessions), (State::Drain, 1))
+    });
+    for _ in 0..3 {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send("x");
+        assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    }
+    assert_eq!(lbd.server("app/a").sessions_total, 1);
+    assert!(drain.is_running(), "the command ended before the session");
+    for wire in &mut wires {
+        wire.send("y");
+        assert_eq!(wire.bytes(1), Ok(b"y".to_vec()));
+    }
+    drop(wires);
+    drain.wait().exits(0);
+}
+
+#[test]
+fn a_stop_lets_sessions_finish() {
+    let origin = RawOrigin::start(echo);
+    let mut lbd = Lbd::start(one(&origin));
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send("x");
+    assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    let addr = lbd.addr();
+    lbd.signal(Signal::TERM);
+    eventually("nobody accepts any more", || {
+        match Wire::try_connect(addr) {
+            Ok(_) => Err("somebody does"),
+            Err(_) => Ok(()),
+        }
+    });
+    wire.send("y");
+    assert_eq!(wire.bytes(1), Ok(b"y".to_vec()));
+    wire.finish();
+    assert_eq!(wire.rest(), (Vec::new(), End::Eof));
+    eventually("lbd has ended", || is(lbd.is_running(), false));
+}
+
+#[test]
+fn a_stop_cuts_sessions_at_its_timeout() {
+    let origin = RawOrigin::start(echo);
+    let setup = Setup::new(one(&origin)).global("shutdown_timeout = \"300ms\"");
+    let mut lbd = setup.start();
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send("x");
+    assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
+    lbd.stop();
+    assert_eq!(wire.rest().0, b"");
+}
+
+#[test]
+fn clients_are_admitted_by_address() {
+    let origin = RawOrigin::start(echo);
+    let config = one(&origin).replace(
+        "default_backend",
+        "deny = [\"127.0.0.0/8\"]\ndefault_backend",
+    );
+    let lbd = Lbd::start(config);
+    assert_eq!(Wire::connect(lbd.addr()).rest().0, b"");
+    assert_eq!(lbd.server("app/a").sessions_total, 0);
+    no_session_is_left(&lbd);
+}
+
+#[test]
+fn source_keeps_a_client_on_its_server() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let servers: Vec<_> = origins.iter().map(|o| (o.name(), o.addr())).collect();
+    let lbd = Lbd::start(tcp("balance = \"source\"", &servers));
+    let mut names: Vec<_> = (0..6)
+        .map(|_| wire::get(lbd.addr(), "/").origin().map(str::to_owned))
+        .collect();
+    names.dedup();
+    assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn a_reload_to_another_mode_leaves_what_runs() {
+    let origins = Origin::start_all(["a"]);
+    let config = tcp("", &[("a", origins[0].addr())]);
+    let mut lbd = Lbd::start(config.clone());
+    let mut tunnel = Wire::connect(lbd.addr());
+    tunnel.send(request("GET", "/"));
+    assert_eq!(tunnel.response().status, 200);
+    lbd.rewrite(config.replace("mode = \"tcp\"\n", ""));
+    lbd.reload().exits(0);
+    let mut http = Wire::connect(lbd.addr());
+    http.send(request("GET", "/"));
+    assert_eq!(http.response().status, 200);
+    tunnel.send(request("GET", "/"));
+    assert_eq!(tunnel.response().status, 200);
+    lbd.rewrite(config);
+    lbd.reload().exits(0);
+    // Its frontend carries no requests any more.
+    http.send(request("GET", "/"));
+    assert!(http.try_response("GET").is_err());
+    tunnel.send(request("GET", "/"));
+    assert_eq!(tunnel.response().status, 200);
+    drop((tunnel, http));
+    no_session_is_left(&lbd);
+}
