@@ -37,6 +37,7 @@ mod sticky_drain;
 mod stop;
 mod streaming;
 mod tcp;
+mod tcp_ends;
 mod terminal;
 mod upgrades;
 mod versions;

@@ -1,5 +1,4 @@
-//! Mode tcp: what either side sends arrives, ends are passed on as ends and resets as resets, and
-//! every session is counted until it is over.
+//! Mode tcp: what either side sends arrives, and every session is counted until it is over.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,14 +6,13 @@ use std::thread;
 use lb_proto::state::State;
 use lb_tests::daemon::Setup;
 use lb_tests::pattern::pattern;
-use lb_tests::port::{Port, SilentPort};
 use lb_tests::raw_origin::Peer;
 use lb_tests::wire::{self, End, request};
 use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
 use rustix::process::Signal;
 
 /// A frontend and a backend in mode tcp with these servers; `lines` are the backend's.
-fn tcp(lines: &str, servers: &[(&str, SocketAddr)]) -> String {
+pub(crate) fn tcp(lines: &str, servers: &[(&str, SocketAddr)]) -> String {
     let servers: String = servers
         .iter()
         .map(|(name, address)| format!("  {{ name = \"{name}\", address = \"{address}\" }},\n"))
@@ -25,12 +23,12 @@ fn tcp(lines: &str, servers: &[(&str, SocketAddr)]) -> String {
     )
 }
 
-fn one(origin: &RawOrigin) -> String {
+pub(crate) fn one(origin: &RawOrigin) -> String {
     tcp("", &[("a", origin.addr())])
 }
 
 /// Sends back what comes, until the end.
-fn echo(peer: &mut Peer) {
+pub(crate) fn echo(peer: &mut Peer) {
     loop {
         let some = peer.bytes(1);
         if some.is_empty() {
@@ -42,7 +40,7 @@ fn echo(peer: &mut Peer) {
 }
 
 #[track_caller]
-fn no_session_is_left(lbd: &Lbd) {
+pub(crate) fn no_session_is_left(lbd: &Lbd) {
     eventually("every count is zero", || {
         let status = lbd.status();
         let frontend = &status.frontends[0];
@@ -140,112 +138,15 @@ fn bulk_arrives_whole_in_both_directions_at_once() {
 }
 
 #[test]
-fn a_reset_of_the_server_is_a_reset_for_the_client() {
+fn a_client_that_only_listens_gets_what_the_server_says() {
     let origin = RawOrigin::start(|peer| {
-        peer.bytes(5);
-        peer.reset();
+        peer.send("it is late");
+        peer.closed();
     });
     let lbd = Lbd::start(one(&origin));
     let mut wire = Wire::connect(lbd.addr());
-    wire.send("hello");
-    assert_eq!(wire.rest(), (Vec::new(), End::Reset));
-    no_session_is_left(&lbd);
-}
-
-#[test]
-fn a_reset_of_the_client_is_a_reset_for_the_server() {
-    let (said, heard) = std::sync::mpsc::channel();
-    let origin = RawOrigin::start(move |peer| {
-        peer.send("hello");
-        let _ = said.send(peer.closed());
-    });
-    let lbd = Lbd::start(one(&origin));
-    let mut wire = Wire::connect(lbd.addr());
-    assert_eq!(wire.bytes(5), Ok(b"hello".to_vec()));
-    wire.abort();
-    assert_eq!(heard.recv(), Ok(End::Reset));
-    no_session_is_left(&lbd);
-}
-
-#[test]
-fn a_server_that_refuses_is_passed_over_and_counted() {
-    let refusing = Port::new();
-    let origin = RawOrigin::start(echo);
-    let servers = [("a", refusing.addr()), ("b", origin.addr())];
-    let lbd = Lbd::start(tcp("", &servers));
-    for _ in 0..4 {
-        let mut wire = Wire::connect(lbd.addr());
-        wire.send("x");
-        assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
-    }
-    assert!(lbd.server("app/a").errors.connect >= 1);
-    no_session_is_left(&lbd);
-}
-
-#[test]
-fn without_a_server_the_connection_is_closed() {
-    let refusing = Port::new();
-    let lbd = Lbd::start(tcp("retries = 0", &[("a", refusing.addr())]));
-    let (came, _) = Wire::connect(lbd.addr()).rest();
-    assert!(came.is_empty());
-    lbd.lbctl(["maint", "app/a"]).exits(0);
-    let (came, _) = Wire::connect(lbd.addr()).rest();
-    assert!(came.is_empty());
-    no_session_is_left(&lbd);
-    assert_eq!(lbd.server("app/a").errors.connect, 1);
-}
-
-#[test]
-fn a_server_that_does_not_answer_is_given_up() {
-    let silent = SilentPort::new();
-    let origin = RawOrigin::start(echo);
-    let servers = [("a", silent.addr()), ("b", origin.addr())];
-    let lbd = Lbd::start(tcp("timeouts = { connect = \"200ms\" }", &servers));
-    for _ in 0..2 {
-        let mut wire = Wire::connect(lbd.addr());
-        wire.send("x");
-        assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
-    }
-    assert!(lbd.server("app/a").errors.connect >= 1);
-}
-
-#[test]
-fn a_client_that_leaves_during_the_connect_ends_its_session() {
-    let silent = SilentPort::new();
-    let lbd = Lbd::start(tcp(
-        "timeouts = { connect = \"10m\" }",
-        &[("a", silent.addr())],
-    ));
-    let reset = Wire::connect(lbd.addr());
-    let closed = Wire::connect(lbd.addr());
-    let mut waiting = Wire::connect(lbd.addr());
-    waiting.send("a question").finish();
-    eventually("all three are counted", || {
-        is(lbd.server("app/a").sessions, 3)
-    });
-    reset.abort();
-    drop(closed);
-    eventually("only the one that waits is left", || {
-        is(lbd.server("app/a").sessions, 1)
-    });
-    waiting.abort();
-    no_session_is_left(&lbd);
-}
-
-#[test]
-fn silence_ends_a_session_and_the_backend_says_how_long() {
-    let origin = RawOrigin::start(echo);
-    let lbd = Lbd::start(
-        tcp("timeouts = { tunnel = \"300ms\" }", &[("a", origin.addr())]).replace(
-            "[backend",
-            "[frontend.web.timeouts]\ntunnel = \"10m\"\n[backend",
-        ),
-    );
-    let mut wire = Wire::connect(lbd.addr());
-    wire.send("x");
-    assert_eq!(wire.bytes(1), Ok(b"x".to_vec()));
-    assert_eq!(wire.rest(), (Vec::new(), End::Reset));
-    no_session_is_left(&lbd);
+    wire.finish();
+    assert_eq!(wire.rest(), (b"it is late".to_vec(), End::Eof));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const NO_SERVER: &str = "<NOSRV>";
 /// Bytes of a request line that are logged; HAProxy's `tune.http.logurilen` has the same default.
 const MAX_REQUEST: usize = 1024;
 
-/// Everything that is told of a request.
+/// Everything that is told of a request, or of a connection in mode tcp.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     /// When its first byte came, in milliseconds since 1970.
@@ -48,6 +48,8 @@ pub(crate) enum Kind<'a> {
         status: Option<u16>,
         cookies: CookieFlags,
     },
+    /// A connection in mode tcp.
+    Tcp,
 }
 
 /// How long each part took; `None`: it never came to that, or never ended.
@@ -121,6 +123,7 @@ impl Line<'_> {
                 into.push(b' ');
                 push_number(into, status.map_or(-1, i32::from));
             }
+            Kind::Tcp => push_timers(into, &[queue, connect, Some(whole)]),
         }
         into.push(b' ');
         push_number(into, self.bytes);
@@ -129,6 +132,10 @@ impl Line<'_> {
                 into.extend_from_slice(b" - - ");
                 into.extend_from_slice(&self.termination.letters());
                 into.extend_from_slice(&cookies.0);
+            }
+            Kind::Tcp => {
+                into.push(b' ');
+                into.extend_from_slice(&self.termination.letters());
             }
         }
         for (before, count) in [
@@ -146,12 +153,10 @@ impl Line<'_> {
         push_number(into, counts.server_queue);
         into.push(b'/');
         push_number(into, counts.backend_queue);
-        match &self.kind {
-            Kind::Http { request, .. } => {
-                into.extend_from_slice(b" \"");
-                into.extend_from_slice(request);
-                into.push(b'"');
-            }
+        if let Kind::Http { request, .. } = &self.kind {
+            into.extend_from_slice(b" \"");
+            into.extend_from_slice(request);
+            into.push(b'"');
         }
     }
 
@@ -174,22 +179,32 @@ impl Line<'_> {
         object.text("backend_name", backend.as_bytes());
         object.text("server_name", self.server.unwrap_or(NO_SERVER).as_bytes());
         let timers = &self.timers;
-        let Kind::Http {
-            request,
-            status,
-            cookies,
-        } = &self.kind;
-        object.number("time_request", in_milliseconds(timers.request));
-        object.number("time_queue", in_milliseconds(timers.queue));
-        object.number("time_connect", in_milliseconds(timers.connect));
-        object.number("time_response", in_milliseconds(timers.response));
-        object.number("time_active", in_milliseconds(Some(timers.whole)));
-        object.number("status_code", status.map_or(-1, i32::from));
+        let whole = in_milliseconds(Some(timers.whole));
+        match &self.kind {
+            Kind::Http { status, .. } => {
+                object.number("time_request", in_milliseconds(timers.request));
+                object.number("time_queue", in_milliseconds(timers.queue));
+                object.number("time_connect", in_milliseconds(timers.connect));
+                object.number("time_response", in_milliseconds(timers.response));
+                object.number("time_active", whole);
+                object.number("status_code", status.map_or(-1, i32::from));
+            }
+            Kind::Tcp => {
+                object.number("time_queue", in_milliseconds(timers.queue));
+                object.number("time_connect", in_milliseconds(timers.connect));
+                object.number("time_total", whole);
+            }
+        }
         object.number("bytes_read", self.bytes);
-        object.text("captured_request_cookie", b"-");
-        object.text("captured_response_cookie", b"-");
-        let flags = [self.termination.letters(), cookies.0].concat();
-        object.text("termination_state", &flags);
+        let ends = self.termination.letters();
+        match &self.kind {
+            Kind::Http { cookies, .. } => {
+                object.text("captured_request_cookie", b"-");
+                object.text("captured_response_cookie", b"-");
+                object.text("termination_state", &[ends, cookies.0].concat());
+            }
+            Kind::Tcp => object.text("termination_state", &ends),
+        }
         let counts = &self.counts;
         object.number("actconn", counts.process);
         object.number("feconn", counts.frontend);
@@ -199,7 +214,9 @@ impl Line<'_> {
         object.flag("redispatched", counts.redispatched);
         object.number("srv_queue", counts.server_queue);
         object.number("backend_queue", counts.backend_queue);
-        object.text("http_request", request);
+        if let Kind::Http { request, .. } = &self.kind {
+            object.text("http_request", request);
+        }
         into.push(b'}');
     }
 }

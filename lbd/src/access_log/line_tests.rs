@@ -80,6 +80,59 @@ fn a_line_of_text_is_httplog() {
     );
 }
 
+/// A connection in mode tcp. The example of the manual's 8.2.2.
+fn connection() -> Line<'static> {
+    Line {
+        frontend: "fnt",
+        backend: Some("bck"),
+        timers: Timers {
+            whole: Duration::from_millis(5007),
+            ..usual(b"").timers
+        },
+        bytes: 212,
+        kind: Kind::Tcp,
+        ..usual(b"")
+    }
+}
+
+#[test]
+fn a_connection_is_tcplog() {
+    assert_eq!(
+        text(&connection()),
+        "10.0.1.2:33317 [23/Nov/2026:10:11:12.042] fnt bck/srv1 0/30/5007 212 -- 4/3/2/1/0 0/0"
+    );
+}
+
+#[test]
+fn a_connection_in_json_has_the_same_by_name() {
+    let line = written(&connection(), LogFormat::Json);
+    let json: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "request_date": "2026-11-23T10:11:12.042Z",
+            "client_ip": "10.0.1.2",
+            "client_port": 33317,
+            "frontend_name": "fnt",
+            "backend_name": "bck",
+            "server_name": "srv1",
+            "time_queue": 0,
+            "time_connect": 30,
+            "time_total": 5007,
+            "bytes_read": 212,
+            "termination_state": "--",
+            "actconn": 4,
+            "feconn": 3,
+            "beconn": 2,
+            "srv_conn": 1,
+            "retries": 0,
+            "redispatched": false,
+            "srv_queue": 0,
+            "backend_queue": 0,
+        })
+    );
+}
+
 #[test]
 fn what_never_happened_is_minus_one_and_has_no_server() {
     let line = Line {

@@ -1,6 +1,6 @@
-//! A request's account: opened with its head, closed when its last byte was passed on or somebody
-//! gave up. Whatever happens to the request, dropping the account closes it once, and writes its line
-//! in the access log.
+//! The account of a request, or of a connection in mode tcp: opened with its head, closed when its
+//! last byte was passed on or somebody gave up. Whatever happens to it, dropping the account closes
+//! it once, and writes its line in the access log.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,11 +37,27 @@ impl Account {
         frontend: usize,
         request: &Request<B>,
     ) -> Self {
+        let trace = || Trace::of_request(&client.flow, request);
+        Self::begin(client, view, frontend, trace)
+    }
+
+    /// That of a connection in mode tcp.
+    pub(super) fn of_connection(client: &Client, view: Rc<View>, frontend: usize) -> Self {
+        let trace = || Trace::of_connection(&client.flow);
+        Self::begin(client, view, frontend, trace)
+    }
+
+    fn begin(
+        client: &Client,
+        view: Rc<View>,
+        frontend: usize,
+        trace: impl FnOnce() -> Trace,
+    ) -> Self {
         let thread = client.thread.clone();
         let trace = thread
             .journal
             .is_on()
-            .then(|| Box::new(RefCell::new(Trace::begin(&client.flow, request))));
+            .then(|| Box::new(RefCell::new(trace())));
         let account = Self {
             thread,
             view,
@@ -96,7 +112,12 @@ impl Account {
         self.note(|trace| trace.answered(status));
     }
 
-    /// The answer cannot be finished.
+    /// A server is connected to a client in mode tcp.
+    pub(super) fn relays(&self) {
+        self.note(Trace::relays);
+    }
+
+    /// It cannot be finished.
     pub(super) fn cut(&self, by: Cause) {
         self.note(|trace| trace.cut(by));
     }

@@ -1,5 +1,5 @@
-//! What the access log will tell of a request, collected on its way: stamps, counts, and how it
-//! ended. There is none while requests are not logged.
+//! What the access log will tell of a request or a connection, collected on its way: stamps, counts, and how it
+//! ended. There is none while nothing is logged.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -60,7 +60,8 @@ impl Flow {
 #[derive(Debug)]
 pub(super) struct Trace {
     flow: Rc<Flow>,
-    request: Vec<u8>,
+    /// `None`: it is a connection in mode tcp.
+    request: Option<Vec<u8>>,
     began: Instant,
     /// When the head was whole.
     asked: Instant,
@@ -91,12 +92,21 @@ pub(super) struct Trace {
 
 impl Trace {
     /// A request whose head is whole.
-    pub(super) fn begin<B>(flow: &Rc<Flow>, request: &Request<B>) -> Self {
-        let asked = Instant::now();
+    pub(super) fn of_request<B>(flow: &Rc<Flow>, request: &Request<B>) -> Self {
         let mut line = Vec::with_capacity(128);
         push_request_line(&mut line, request);
+        Self::begin(flow, Some(line))
+    }
+
+    /// A connection in mode tcp.
+    pub(super) fn of_connection(flow: &Rc<Flow>) -> Self {
+        Self::begin(flow, None)
+    }
+
+    fn begin(flow: &Rc<Flow>, request: Option<Vec<u8>>) -> Self {
+        let asked = Instant::now();
         Self {
-            request: line,
+            request,
             began: flow.head_began.take().unwrap_or(asked),
             asked,
             written: flow.written.get(),
@@ -193,6 +203,11 @@ impl Trace {
         self.phase = Phase::Data;
     }
 
+    /// There is nothing to wait for but bytes.
+    pub(super) fn relays(&mut self) {
+        self.phase = Phase::Data;
+    }
+
     /// lbd answers itself.
     pub(super) fn answers(&mut self, status: StatusCode, end: Termination) {
         self.status = Some(status);
@@ -281,10 +296,13 @@ impl Trace {
                 server_queue: self.server_queue,
                 backend_queue: self.backend_queue,
             },
-            kind: Kind::Http {
-                request: &self.request,
-                status: status.map(|status| status.as_u16()),
-                cookies,
+            kind: match &self.request {
+                Some(request) => Kind::Http {
+                    request,
+                    status: status.map(|status| status.as_u16()),
+                    cookies,
+                },
+                None => Kind::Tcp,
             },
         });
     }

@@ -78,11 +78,6 @@ impl Meter {
         }
     }
 
-    /// What was read from the client in the tunnel so far.
-    pub(super) fn client_bytes(&self) -> u64 {
-        self.from_client.get()
-    }
-
     /// What was read from the server in the tunnel so far.
     pub(super) fn server_bytes(&self) -> u64 {
         self.from_server.get()

@@ -164,7 +164,7 @@ fn bulk_in_both_directions_at_once_arrives_whole_and_is_counted() {
         let client = spawn_local(exchange(t.client, up.clone()));
         assert!(server.await.unwrap() == up);
         assert!(client.await.unwrap() == down);
-        let counted = (t.meter.client_bytes(), t.meter.server_bytes());
+        let counted = (t.meter.from_client.get(), t.meter.server_bytes());
         assert_eq!(counted, (5_000_001, 7_000_003));
         assert!(matches!(t.end.await.unwrap(), Cause::Closed { .. }));
     });
