@@ -5,37 +5,21 @@ use std::process::Command;
 
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::pattern::pattern;
-use lb_tests::port::Port;
 use lb_tests::process::Output;
-use lb_tests::{Lbd, Process, Wire, eventually, is, programs};
+use lb_tests::{Lbd, Process, eventually, is, programs};
 
-/// A program that listens on a port of its own.
-struct Program {
-    port: Port,
-    _process: Process,
-}
+use crate::program::Program;
 
-impl Program {
-    fn start(command: impl FnOnce(&Port) -> Command) -> Self {
-        let port = Port::new();
-        let process = Process::spawn(command(&port));
-        eventually("it listens", || Wire::try_connect(port.addr()).map(drop));
-        Self {
-            port,
-            _process: process,
+/// A script of `tests/real/node` that listens.
+fn server(script: &'static str, args: &'static [&str]) -> Program {
+    Program::start(|port| {
+        let mut command = node(script);
+        let port = port.addr().port().to_string();
+        for arg in args {
+            command.arg(if *arg == "PORT" { &port } else { *arg });
         }
-    }
-
-    fn node(script: &'static str, args: &'static [&str]) -> Self {
-        Self::start(|port| {
-            let mut command = node(script);
-            let port = port.addr().port().to_string();
-            for arg in args {
-                command.arg(if *arg == "PORT" { &port } else { *arg });
-            }
-            command
-        })
-    }
+        command
+    })
 }
 
 /// Node.js with a script of `tests/real/node`; `.ci/run` installs what the scripts require.
@@ -76,7 +60,7 @@ fn assert_no_session_is_left(lbd: &Lbd) {
 #[test]
 #[ignore = "needs node and npm packages"]
 fn websockets_echo_on_many_connections() {
-    let server = Program::node("websocket.js", &["server", "PORT"]);
+    let server = server("websocket.js", &["server", "PORT"]);
     let lbd = Lbd::start(app_at(NO_CHECK, [("s", server.port.addr())]));
     let mut client = node("websocket.js");
     client.args(["client", &format!("ws://{}/echo", lbd.addr()), "20"]);
@@ -89,8 +73,8 @@ fn websockets_echo_on_many_connections() {
 #[ignore = "needs node and npm packages"]
 fn a_socket_io_chat_polls_and_upgrades_on_the_server_that_the_cookie_names() {
     let servers = [
-        Program::node("chat.js", &["server", "PORT", "a"]),
-        Program::node("chat.js", &["server", "PORT", "b"]),
+        server("chat.js", &["server", "PORT", "a"]),
+        server("chat.js", &["server", "PORT", "b"]),
     ];
     let lines = format!("{NO_CHECK}\nsticky = {{ cookie = \"SRVID\" }}");
     let names = ["a", "b"].into_iter().zip(servers.each_ref());
@@ -118,7 +102,7 @@ fn a_socket_io_chat_polls_and_upgrades_on_the_server_that_the_cookie_names() {
 #[test]
 #[ignore = "needs node and curl"]
 fn node_serves_what_http_1_1_has() {
-    let server = Program::node("origin.js", &["PORT"]);
+    let server = server("origin.js", &["PORT"]);
     let lbd = Lbd::start(app_at(NO_CHECK, [("s", server.port.addr())]));
     let hints = curl(&lbd, &["--include"], "/hints").exits(0).stdout;
     let (first, rest) = hints.split_once("\r\n\r\n").expect("two heads");

@@ -4,6 +4,8 @@
 
 mod app_servers;
 mod curl;
+mod databases;
 mod log_readers;
 mod origin;
+mod program;
 mod wrk;
