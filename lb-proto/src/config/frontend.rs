@@ -42,7 +42,7 @@ pub struct Bind {
     pub address: SocketAddr,
 }
 
-/// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`].
+/// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`](super::ServerTimeouts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
     /// To receive a whole request head.
