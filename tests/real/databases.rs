@@ -132,6 +132,14 @@ fn ask(addr: SocketAddr, statement: &str) -> String {
     output.stdout.trim_end().to_owned()
 }
 
+/// Waits until a client of it is in `pg_sleep`.
+fn wait_until_it_sleeps(postgres: &Postgres) {
+    eventually("a client sleeps", || {
+        let sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        is(ask(postgres.addr(), sleeping), "1".to_owned())
+    });
+}
+
 #[test]
 #[ignore = "needs postgresql"]
 fn postgresql_answers_stores_returns_and_cancels() {
@@ -167,10 +175,7 @@ fn postgresql_answers_stores_returns_and_cancels() {
 
     // A cancel is a second connection that names the first.
     let sleeper = Process::spawn(psql(addr, &["select pg_sleep(600)"]));
-    eventually("it sleeps", || {
-        let active = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-        is(ask(postgres.addr(), active), "1".to_owned())
-    });
+    wait_until_it_sleeps(&postgres);
     sleeper.signal(Signal::INT);
     sleeper
         .wait()
@@ -192,7 +197,7 @@ fn a_drain_waits_for_postgresqls_client_and_a_dead_server_is_passed_over() {
         assert_eq!(ask(lbd.addr(), &format!("select {n}")), n.to_string());
     }
     let client = Process::spawn(psql(lbd.addr(), &["select pg_sleep(600)"]));
-    eventually("it is connected", || is(lbd.server("db/a").sessions, 1));
+    wait_until_it_sleeps(&postgres);
     let mut drain = lbd.lbctl_in_background(["drain", "db/a", "--timeout", "5m"]);
     eventually("it drains", || is(lbd.server("db/a").state, State::Drain));
     Process::run(psql(lbd.addr(), &["select 1"])).exits(2);
