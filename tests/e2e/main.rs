@@ -17,6 +17,7 @@ mod framing;
 mod header_rules;
 mod health;
 mod hop_by_hop;
+mod leftovers;
 mod limits;
 mod logged;
 mod malformed;
