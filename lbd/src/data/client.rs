@@ -51,7 +51,7 @@ pub(super) struct Client {
     /// What else a PROXY header told, for servers.
     tlvs: Tlvs,
     /// A connection to a server that is this client's alone.
-    private: RefCell<Option<Upstream>>,
+    private: RefCell<Option<Box<Upstream>>>,
     pub(super) watch: Watch,
     pub(super) flow: Rc<Flow>,
     timeouts: Cell<ClientTimeouts>,
@@ -169,7 +169,7 @@ impl Client {
         }
         // A client that pauses gives it up, so it is always a recent one.
         let private = self.private.take()?;
-        (private.leads_to(server, address) && private.is_quiet()).then_some(private)
+        (private.leads_to(server, address) && private.is_quiet()).then(|| *private)
     }
 
     /// Keeps a connection to a server for a later request: any client's, or this one's alone.
@@ -177,7 +177,7 @@ impl Client {
         match upstream.is_private() {
             true => {
                 upstream.rest();
-                self.private.replace(Some(upstream));
+                self.private.replace(Some(Box::new(upstream)));
             }
             false => self.thread.keep(server, upstream),
         }
