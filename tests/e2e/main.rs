@@ -23,6 +23,8 @@ mod logged;
 mod malformed;
 mod messages;
 mod outlier;
+mod proxy_protocol;
+mod proxy_protocol_sent;
 mod rate_limit;
 mod queue;
 mod reload;
