@@ -169,7 +169,7 @@ impl Client {
         }
         // A client that pauses gives it up, so it is always a recent one.
         let private = self.private.take()?;
-        (private.leads_to(server, address) && private.is_quiet()).then(|| *private)
+        (private.leads_to(server, address) && private.is_quiet()).then_some(*private)
     }
 
     /// Keeps a connection to a server for a later request: any client's, or this one's alone.
