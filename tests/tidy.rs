@@ -196,6 +196,7 @@ fn libraries_stop_where_they_belong() {
             "lbd/src/tls",
             "lbd/src/data/connect.rs",
             "lbd/src/state/certs",
+            "lb-proto/src/pem",
         ],
     );
 }

@@ -1,7 +1,8 @@
 //! What an operator may say to `lbd`, and what it answers.
 //!
 //! `lbd` and `lbctl` both speak from this crate and never depend on each other. Plain messages need
-//! serde alone; the blocking client is behind `client`, reading configuration files behind `config`.
+//! serde alone; the blocking client is behind `client`, reading configuration files behind `config`,
+//! reading certificate files behind `pem`.
 
 pub mod call;
 pub mod error;
@@ -18,6 +19,8 @@ pub mod status;
 pub mod client;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "pem")]
+pub mod pem;
 
 /// The number of the control protocol; it changes only when a message loses or changes a field.
 pub const PROTOCOL: u32 = 1;
