@@ -217,6 +217,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/state/share.rs",
         "lbd/src/state/ring.rs",
         "lbd/src/health/verdict.rs",
+        "lbd/src/proxy_protocol/",
         "lbctl/src/rolling.rs",
         "lb-proto/src/frame.rs",
         "lb-proto/src/state.rs",

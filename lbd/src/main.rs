@@ -12,6 +12,7 @@ mod limits;
 mod log;
 mod memory;
 mod print;
+mod proxy_protocol;
 mod service;
 mod signals;
 mod state;

@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod port;
 pub mod process;
 pub mod programs;
+pub mod proxy_header;
 pub mod raw_origin;
 pub mod terminal;
 pub mod wire;

@@ -7,5 +7,6 @@ mod curl;
 mod databases;
 mod log_readers;
 mod origin;
+mod proxy_protocol;
 mod program;
 mod wrk;

@@ -126,6 +126,17 @@ pub struct Server {
     pub max_connections: Option<u32>,
     /// The value of the backend's cookie that means this server.
     pub cookie: String,
+    /// It is told by a PROXY header whose connection it is.
+    pub send_proxy: Option<ProxyVersion>,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary, with TLVs.
+    V2,
 }
 
 /// Where a server is.

@@ -40,6 +40,9 @@ pub struct RateLimit {
 pub struct Bind {
     /// `*` is every IPv4 address; port 0 picks a free port.
     pub address: SocketAddr,
+    /// Who must send a PROXY header, and may connect at all; `None`: everybody connects without one.
+    /// Never empty.
+    pub proxy_protocol: Option<Vec<IpNet>>,
 }
 
 /// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`](super::ServerTimeouts).

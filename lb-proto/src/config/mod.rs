@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::backend::{
-    Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, SameSite, Server,
-    ServerTimeouts, Sticky,
+    Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, ProxyVersion, SameSite,
+    Server, ServerTimeouts, Sticky,
 };
 pub use self::check::summary;
 pub use self::file::{LoadError, load, read};

@@ -16,9 +16,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tracing::warn;
 
-use super::client::Client;
-use super::thread::Thread;
+use super::client::{Client, Ends};
+use super::proxy_protocol::{self, Refused};
+use super::thread::{Place, Thread};
 use super::{conn, tcp};
+use crate::proxy_protocol::Tlvs;
 use crate::state::{Limit, Listener, Permit};
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
@@ -131,7 +133,39 @@ fn welcome(
     let Some(place) = thread.place(listener.uid) else {
         return;
     };
-    let client = Client::new(thread.clone(), listener, &place, peer);
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    let ends = Ends {
+        peer,
+        local: listener.address,
+        tlvs: Tlvs::default(),
+    };
+    match frontend.introducers(listener.uid) {
+        None => drop(serve(thread, listener.uid, &place, stream, ends, places)),
+        Some(introducers) if introducers.contain(peer.ip().to_canonical()) => {
+            let (thread, listener) = (thread.clone(), listener.uid);
+            let client = Client::new(thread.clone(), listener, &place, ends);
+            let entry = thread.enter(client.clone());
+            spawn_local(async move {
+                let introduced = proxy_protocol::receive(&stream, &client).await;
+                drop((entry, client));
+                if let (Ok(ends), Some(place)) = (introduced, thread.place(listener)) {
+                    serve(&thread, listener, &place, stream, ends, places);
+                }
+            });
+        }
+        Some(_) => thread.refuse(peer, listener.address, &Refused::Stranger),
+    }
+}
+
+fn serve(
+    thread: &Rc<Thread>,
+    listener: u64,
+    place: &Place,
+    stream: TcpStream,
+    ends: Ends,
+    places: Option<Places>,
+) -> JoinHandle<()> {
+    let client = Client::new(thread.clone(), listener, place, ends);
     let entry = thread.enter(client.clone());
     let mode = place.mode();
     spawn_local(async move {
@@ -140,5 +174,5 @@ fn welcome(
             Mode::Tcp => tcp::serve(stream, client).await,
         }
         drop((entry, places));
-    });
+    })
 }

@@ -81,7 +81,7 @@ impl Answer {
         if let Source::Server(exchange) = std::mem::replace(&mut self.source, Source::Own(None))
             && let (Some(upstream), Some(lease)) = (exchange.into_reusable(), &account.lease)
         {
-            self.client.thread.keep(lease.server(), upstream);
+            self.client.keep(lease.server(), upstream);
         }
         self.client.answered(account);
     }

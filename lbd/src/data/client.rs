@@ -10,11 +10,14 @@ use http::header::EXPECT;
 use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use lb_proto::config::{self, ClientTimeouts};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::account::Account;
+use super::connect::Upstream;
 use super::decode::Head;
 use super::fault::Fault;
+use super::lease::Lease;
 use super::thread::{Place, Thread};
 use super::trace::{self, Flow};
 use super::tunnel::{Meter, Silence};
@@ -22,7 +25,8 @@ use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
 use super::{encode, headers};
 use crate::access_log::Termination;
-use crate::state::{FrontendRecord, FrontendTally, Listener, Server, add};
+use crate::proxy_protocol::{self, Addresses, Tlvs};
+use crate::state::{FrontendRecord, FrontendTally, Server, add};
 
 /// Informational responses kept for a client that does not take them, in bytes, beyond the last.
 const MOST_INFORMED: usize = 16 * 1024;
@@ -38,10 +42,16 @@ pub(super) struct Client {
     pub(super) peer: SocketAddr,
     /// The peer's address as a field value.
     pub(super) address: HeaderValue,
-    /// The address that is listened on.
-    pub(super) local: SocketAddr,
+    /// What it connected to: the address that is listened on, unless more is known.
+    local: Cell<SocketAddr>,
     /// The port it connected to, as a field value.
     pub(super) port: HeaderValue,
+    /// `http`, or `https` where a PROXY header says so.
+    pub(super) scheme: HeaderValue,
+    /// What else a PROXY header told, for servers.
+    tlvs: Tlvs,
+    /// A connection to a server that is this client's alone.
+    private: RefCell<Option<Box<Upstream>>>,
     pub(super) watch: Watch,
     pub(super) flow: Rc<Flow>,
     timeouts: Cell<ClientTimeouts>,
@@ -72,24 +82,34 @@ pub(super) struct Client {
     waker: RefCell<Waker>,
 }
 
+/// Where a connection comes from and leads to.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) peer: SocketAddr,
+    /// Its address may be every address.
+    pub(super) local: SocketAddr,
+    pub(super) tlvs: Tlvs,
+}
+
 impl Client {
-    pub(super) fn new(
-        thread: Rc<Thread>,
-        listener: &Listener,
-        place: &Place,
-        peer: SocketAddr,
-    ) -> Rc<Self> {
+    pub(super) fn new(thread: Rc<Thread>, listener: u64, place: &Place, ends: Ends) -> Rc<Self> {
         let frontend = &place.view.snapshot.frontends[place.frontend];
         let timeouts = frontend.config.timeouts;
         let client = Rc::new(Self {
             thread,
-            listener: listener.uid,
+            listener,
             record: frontend.record.clone(),
-            peer,
-            address: text_value(peer.ip().to_canonical()),
-            local: listener.address,
-            port: text_value(listener.address.port()),
-            flow: Flow::new(peer),
+            peer: ends.peer,
+            address: text_value(ends.peer.ip().to_canonical()),
+            local: Cell::new(ends.local),
+            port: text_value(ends.local.port()),
+            scheme: HeaderValue::from_static(match ends.tlvs.say_tls() {
+                true => "https",
+                false => "http",
+            }),
+            tlvs: ends.tlvs,
+            private: RefCell::new(None),
+            flow: Flow::new(ends.peer),
             watch: Watch::new(Awaiting::Request, timeouts.request, Instant::now()),
             timeouts: Cell::new(timeouts),
             between: Cell::new(true),
@@ -113,6 +133,60 @@ impl Client {
 
     pub(super) fn tally(&self) -> &FrontendTally {
         self.record.tallies.of(self.thread.id)
+    }
+
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local.get()
+    }
+
+    /// Looks at where the socket leads, if a server may be told and it is not known.
+    pub(super) fn note_local(&self, stream: &TcpStream) {
+        if self.local().ip().is_unspecified()
+            && self.thread.view().introduces
+            && let Ok(local) = stream.local_addr()
+        {
+            self.local.set(local);
+        }
+    }
+
+    /// What a server is sent first that is to know whose connection it is.
+    pub(super) fn introduction(&self, server: &config::Server) -> Option<Vec<u8>> {
+        let addresses = Addresses {
+            source: self.peer,
+            destination: self.local(),
+        };
+        let write = |version| proxy_protocol::write(version, addresses, &self.tlvs);
+        server.send_proxy.map(write)
+    }
+
+    /// A kept connection to the leased server that can be used at once; see [`Pools::take`].
+    ///
+    /// [`Pools::take`]: super::pool::Pools::take
+    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Upstream> {
+        let (server, address) = (lease.server(), lease.address());
+        if lease.config().send_proxy.is_none() {
+            return self.thread.reuse(server, address, recent);
+        }
+        // A client that pauses gives it up, so it is always a recent one.
+        let private = self.private.take()?;
+        (private.leads_to(server, address) && private.is_quiet()).then_some(*private)
+    }
+
+    /// Keeps a connection to a server for a later request: any client's, or this one's alone.
+    pub(super) fn keep(&self, server: &Server, mut upstream: Upstream) {
+        match upstream.is_private() {
+            true => {
+                upstream.rest();
+                self.private.replace(Some(Box::new(upstream)));
+            }
+            false => self.thread.keep(server, upstream),
+        }
+    }
+
+    /// It is idle, and holds nothing but its socket.
+    pub(super) fn parked(&self) {
+        self.private.take();
+        self.thread.parked();
     }
 
     /// Counts the bytes of a tunnel to this server.

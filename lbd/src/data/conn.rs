@@ -40,7 +40,7 @@ pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
     while readable(&stream, &client).await {
         stream = match Box::pin(busy(stream, client.clone())).await {
             Next::Park(stream) => {
-                client.thread.parked();
+                client.parked();
                 stream
             }
             Next::Upgrade(stream, upgrade, sent) => {
@@ -63,8 +63,8 @@ pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
     }
 }
 
-/// Waits, holding nothing but the socket, until a request begins. False: it never will.
-async fn readable(stream: &TcpStream, client: &Client) -> bool {
+/// Waits, holding nothing but the socket, until something comes. False: it never will, or too late.
+pub(super) async fn readable(stream: &TcpStream, client: &Client) -> bool {
     let mut timer = pin!(sleep_until(client.watch.deadline()));
     let mut hurried = false;
     poll_fn(|cx| {
@@ -88,6 +88,7 @@ async fn readable(stream: &TcpStream, client: &Client) -> bool {
 
 /// Serves requests until the connection is idle or at its end.
 async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
+    client.note_local(&stream);
     let io = TokioIo::new(ClientIo::new(stream, client.clone()));
     let service = service_fn(|request| request::serve(client.clone(), request));
     let mut conn = client.thread.http.serve_connection(io, service);

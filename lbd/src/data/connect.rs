@@ -32,6 +32,10 @@ pub(super) struct Upstream {
     thread: ThreadId,
     epoch: u32,
     address: SocketAddr,
+    /// A PROXY header that goes before all else and is not sent yet.
+    introduction: Vec<u8>,
+    /// It is for the client alone that the PROXY header named.
+    private: bool,
     /// Bytes written to it so far.
     sent: u64,
     room: usize,
@@ -40,7 +44,11 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// Opens a connection to the leased server. The caller bounds the time.
-    pub(super) async fn open(lease: &Lease, thread: ThreadId) -> io::Result<Self> {
+    pub(super) async fn open(
+        lease: &Lease,
+        thread: ThreadId,
+        introduction: Option<Vec<u8>>,
+    ) -> io::Result<Self> {
         let (server, address) = (lease.server().clone(), lease.address());
         let epoch = server.epoch();
         let stream = TcpStream::connect(address).await?;
@@ -51,6 +59,8 @@ impl Upstream {
             thread,
             epoch,
             address,
+            private: introduction.is_some(),
+            introduction: introduction.unwrap_or_default(),
             sent: 0,
             room: LEAST_ROOM,
             buffer: BytesMut::new(),
@@ -129,6 +139,21 @@ impl Upstream {
     /// Whether it leads to where the server is now, and was opened since it last went down.
     pub(super) fn fits(&self, epoch: u32, address: SocketAddr) -> bool {
         self.epoch == epoch && self.address == address
+    }
+
+    /// Whether it leads to this server, as [`fits`](Self::fits) does.
+    pub(super) fn leads_to(&self, server: &Arc<Server>, address: SocketAddr) -> bool {
+        Arc::ptr_eq(&self.server, server) && self.fits(server.epoch(), address)
+    }
+
+    /// Whether no other client may use it.
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// What is to be written first; the caller writes it.
+    pub(super) fn take_introduction(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.introduction)
     }
 
     /// The bare socket, for a tunnel.

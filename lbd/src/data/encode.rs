@@ -41,6 +41,11 @@ impl Outbox {
         self.front
     }
 
+    /// Adds what a connection begins with, before its first request.
+    pub(super) fn introduction(&mut self, bytes: &[u8]) {
+        self.front.extend_from_slice(bytes);
+    }
+
     /// Adds a request's head.
     pub(super) fn head(&mut self, head: &Parts) {
         let out = &mut self.front;

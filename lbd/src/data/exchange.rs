@@ -55,12 +55,13 @@ pub(super) struct Cut(pub(super) Cause);
 impl Exchange {
     pub(super) fn new(
         client: Rc<Client>,
-        upstream: Upstream,
+        mut upstream: Upstream,
         head: &Parts,
         body: Option<Incoming>,
         timeout: Duration,
     ) -> Self {
-        let upload = Upload::new(head, body, client.thread.take_buffer());
+        let introduction = upstream.take_introduction();
+        let upload = Upload::new(&introduction, head, body, client.thread.take_buffer());
         Self {
             client,
             sent_before: upstream.sent(),

@@ -202,9 +202,7 @@ async fn attempt(
     connections: Use,
 ) -> Result<Arrived, Failure> {
     let kept = match connections {
-        Use::Kept => client
-            .thread
-            .reuse(lease.server(), lease.address(), !outgoing.idempotent),
+        Use::Kept => client.reuse(lease, !outgoing.idempotent),
         Use::Fresh => None,
     };
     if kept.is_none() {
@@ -270,11 +268,9 @@ async fn attempt(
 
 async fn connect(client: &Client, lease: &Lease, timeout: Duration) -> Result<Upstream, Fault> {
     client.watch.expect(Awaiting::Connect, timeout);
-    match client
-        .watch
-        .bound(Upstream::open(lease, client.thread.id))
-        .await
-    {
+    let introduction = client.introduction(lease.config());
+    let opened = Upstream::open(lease, client.thread.id, introduction);
+    match client.watch.bound(opened).await {
         Ok(Ok(upstream)) => Ok(upstream),
         Ok(Err(_)) => Err(Fault::ConnectFailed),
         Err(_) => Err(Fault::ConnectTimedOut),

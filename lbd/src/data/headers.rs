@@ -100,6 +100,8 @@ pub(super) struct Origin<'a> {
     pub(super) address: &'a HeaderValue,
     /// The port it connected to.
     pub(super) port: &'a HeaderValue,
+    /// By which it came.
+    pub(super) scheme: &'a HeaderValue,
     pub(super) trusted: &'a [IpNet],
 }
 
@@ -192,15 +194,13 @@ fn forward(headers: &mut HeaderMap, host: &HeaderValue, origin: Origin<'_>) {
         chain.extend_from_slice(origin.address.as_bytes());
         let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| origin.address.clone());
         headers.insert(FORWARDED_FOR, chain);
-        keep_or(headers, FORWARDED_PROTO, || {
-            HeaderValue::from_static("http")
-        });
+        keep_or(headers, FORWARDED_PROTO, || origin.scheme.clone());
         keep_or(headers, FORWARDED_HOST, || host.clone());
         keep_or(headers, FORWARDED_PORT, || origin.port.clone());
         return;
     }
     headers.insert(FORWARDED_FOR, origin.address.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, origin.scheme.clone());
     headers.insert(FORWARDED_HOST, host.clone());
     headers.insert(FORWARDED_PORT, origin.port.clone());
 }
@@ -291,6 +291,7 @@ mod tests {
             ip,
             address: &address,
             port: &port,
+            scheme: &HeaderValue::from_static("http"),
             trusted,
         };
         prepare_request(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use lb_proto::config::Balance;
+use lb_proto::config::{self, Balance};
 
 use super::thread::Thread;
 use super::view::{Edits, View};
@@ -149,6 +149,11 @@ impl Lease {
 
     pub(super) fn backend(&self) -> &Backend {
         &self.view.snapshot.backends[self.backend]
+    }
+
+    /// The server as it is configured.
+    pub(super) fn config(&self) -> &config::Server {
+        &self.backend().config.servers[self.server]
     }
 
     pub(super) fn edits(&self) -> &Edits {

@@ -8,6 +8,7 @@ mod view;
 
 mod listen;
 mod accept;
+mod proxy_protocol;
 mod client;
 mod conn;
 mod watch;

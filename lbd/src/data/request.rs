@@ -122,7 +122,7 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
     }
     let host = match authority {
         Some(host) => host,
-        None => HeaderValue::try_from(client.local.to_string()).map_err(|_| Fault::Malformed)?,
+        None => HeaderValue::try_from(client.local().to_string()).map_err(|_| Fault::Malformed)?,
     };
     let host_text = host.to_str().map_err(|_| Fault::Malformed)?;
     let uri = request.uri();
@@ -203,6 +203,7 @@ fn prepare(
         ip: client.peer.ip().to_canonical(),
         address: &client.address,
         port: &client.port,
+        scheme: &client.scheme,
         trusted: &place.view.snapshot.frontends[place.frontend]
             .config
             .trusted_proxies,

@@ -31,6 +31,7 @@ pub(super) async fn serve(stream: TcpStream, client: Rc<Client>) {
     let Some(place) = client.thread.place(client.listener) else {
         return;
     };
+    client.note_local(&stream);
     let mut account = Account::of_connection(&client, place.view.clone(), place.frontend);
     let server = tokio::select! {
         biased;
@@ -50,7 +51,9 @@ pub(super) async fn serve(stream: TcpStream, client: Rc<Client>) {
     let tunnel = Tunnel {
         client: &stream,
         server: &server,
-        from_client: Bytes::new(),
+        from_client: client
+            .introduction(lease.config())
+            .map_or_else(Bytes::new, Bytes::from),
         from_server: Bytes::new(),
         silence: client.tunnel_silence(&lease.backend().config).even(),
     };

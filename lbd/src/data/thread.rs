@@ -16,6 +16,7 @@ use super::connect::Upstream;
 use super::framing::MAX_HEAD;
 use super::journal::Journal;
 use super::pool::Pools;
+use super::proxy_protocol::{Refusals, Refused};
 use super::tunnel;
 use super::view::View;
 use crate::memory;
@@ -43,6 +44,7 @@ pub(super) struct Thread {
     tick: Cell<u32>,
     /// Connections that gave their buffers back since the last tick.
     parked: Cell<u32>,
+    refusals: Refusals,
     stopping: Cell<bool>,
     empty: Notify,
 }
@@ -96,6 +98,7 @@ impl Thread {
             buffer: RefCell::default(),
             tick: Cell::new(0),
             parked: Cell::new(0),
+            refusals: Refusals::default(),
             stopping: Cell::new(false),
             empty: Notify::new(),
         })
@@ -174,6 +177,11 @@ impl Thread {
 
     pub(super) fn give_buffer(&self, buffer: Vec<u8>) {
         self.buffer.replace(buffer);
+    }
+
+    /// Says that a connection to `bind` is not served.
+    pub(super) fn refuse(&self, peer: SocketAddr, bind: SocketAddr, why: &Refused) {
+        self.refusals.tell(peer, bind, why, self.tick.get());
     }
 
     /// Registers a client for as long as what this returns is held.

@@ -37,10 +37,16 @@ pub(super) enum Progress {
 }
 
 impl Upload {
-    /// `buffer` is one to be used again.
-    pub(super) fn new(head: &Parts, incoming: Option<Incoming>, buffer: Vec<u8>) -> Self {
+    /// `introduction` goes before the head; `buffer` is one to be used again.
+    pub(super) fn new(
+        introduction: &[u8],
+        head: &Parts,
+        incoming: Option<Incoming>,
+        buffer: Vec<u8>,
+    ) -> Self {
         let sized = |body: &Incoming| body.size_hint().exact().is_some();
         let mut outbox = Outbox::new(buffer);
+        outbox.introduction(introduction);
         outbox.head(head);
         Self {
             outbox,

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use lb_proto::config;
+
 use super::balance::Picker;
 use super::header_rules::HeaderRules;
 use super::route::Routes;
@@ -16,6 +18,8 @@ use crate::state::Snapshot;
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
+    /// Some server is sent PROXY headers.
+    pub(super) introduces: bool,
     /// In the order of the snapshot's frontends.
     pub(super) routes: Vec<Routes>,
     /// In the order of the snapshot's backends.
@@ -70,7 +74,10 @@ impl View {
             response: HeaderRules::new(&backend.config.response_headers),
             sticky: Sticky::new(&backend.config),
         });
+        let mut backends = snapshot.backends.iter();
+        let introduces = |server: &config::Server| server.send_proxy.is_some();
         Self {
+            introduces: backends.any(|backend| backend.config.servers.iter().any(introduces)),
             edits: edits.collect(),
             servers: servers.collect(),
             routes: routes.collect(),

@@ -11,7 +11,7 @@ mod verdict;
 use std::io;
 use std::net::SocketAddr;
 
-use lb_proto::config::{Check, CheckKind};
+use lb_proto::config::{Check, CheckKind, ProxyVersion};
 use lb_proto::status::CheckResult;
 use tokio::time::{Instant, timeout_at};
 
@@ -47,12 +47,20 @@ struct NotProbed {
     source: io::Error,
 }
 
-/// Probes a server once, connect and answer within the check's timeout. `fallback_host` is the Host
-/// where the check names none.
-async fn probe(address: SocketAddr, fallback_host: &str, check: &Check) -> Result<Seen, NotProbed> {
+/// Whom to probe, and how it is spoken to.
+#[derive(Debug)]
+struct Target<'a> {
+    address: SocketAddr,
+    /// The Host where the check names none.
+    fallback_host: &'a str,
+    send_proxy: Option<ProxyVersion>,
+}
+
+/// Probes a server once, connect and answer within the check's timeout.
+async fn probe(target: &Target<'_>, check: &Check) -> Result<Seen, NotProbed> {
     let deadline = Instant::now() + check.timeout;
     let late = |what: &str| format!("{what} within {:?}", check.timeout);
-    let stream = match timeout_at(deadline, probe_tcp::connect(address)).await {
+    let stream = match timeout_at(deadline, probe_tcp::connect(target)).await {
         Ok(connected) => connected?,
         Err(_) => return Ok(Seen::new(CheckResult::L4TOUT, late("no connection"))),
     };
@@ -68,7 +76,7 @@ async fn probe(address: SocketAddr, fallback_host: &str, check: &Check) -> Resul
             let request = probe_http::Request {
                 method,
                 path,
-                host: host.as_deref().unwrap_or(fallback_host),
+                host: host.as_deref().unwrap_or(target.fallback_host),
             };
             let answer = probe_http::ask(stream, &request, &check.kind);
             Ok(timeout_at(deadline, answer).await.unwrap_or_else(|_| {
@@ -128,9 +136,18 @@ mod tests {
         address
     }
 
+    async fn seen(address: SocketAddr, check: &Check) -> Seen {
+        let target = Target {
+            address,
+            fallback_host: "app",
+            send_proxy: None,
+        };
+        probe(&target, check).await.unwrap()
+    }
+
     async fn result(answer: &'static [u8], closes: bool) -> (CheckResult, Option<u16>, String) {
         let address = origin(answer, closes).await;
-        let seen = probe(address, "app", &http(200..=200)).await.unwrap();
+        let seen = seen(address, &http(200..=200)).await;
         (seen.result, seen.status, seen.detail)
     }
 
@@ -171,13 +188,10 @@ mod tests {
     async fn a_closed_port_is_refused_whatever_the_check() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        assert_eq!(
-            probe(address, "app", &tcp()).await.unwrap().result,
-            CheckResult::L4OK
-        );
+        assert_eq!(seen(address, &tcp()).await.result, CheckResult::L4OK);
         drop(listener);
         for check in [tcp(), http(200..=200)] {
-            let seen = probe(address, "app", &check).await.unwrap();
+            let seen = seen(address, &check).await;
             assert_eq!(
                 seen,
                 Seen::new(CheckResult::L4CON, "connection refused"),

@@ -1,23 +1,24 @@
 //! Connects to a server: the whole of a TCP check, the beginning of every other.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 
 use lb_proto::status::CheckResult;
 use rustix::io::Errno;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{NotProbed, Seen};
+use super::{NotProbed, Seen, Target};
+use crate::proxy_protocol::about_nobody;
 
 /// Connects. The inner error is the server's, the outer one ours.
-pub(super) async fn connect(address: SocketAddr) -> Result<Result<TcpStream, Seen>, NotProbed> {
-    let error = match TcpStream::connect(address).await {
+pub(super) async fn connect(target: &Target<'_>) -> Result<Result<TcpStream, Seen>, NotProbed> {
+    let error = match open(target).await {
         Ok(stream) => return Ok(Ok(stream)),
         Err(error) => error,
     };
     if is_ours(&error) {
         return Err(NotProbed {
-            address,
+            address: target.address,
             source: error,
         });
     }
@@ -26,6 +27,15 @@ pub(super) async fn connect(address: SocketAddr) -> Result<Result<TcpStream, See
         _ => CheckResult::L4CON,
     };
     Ok(Err(Seen::new(result, in_words(&error))))
+}
+
+/// A connection that has said what every connection to this server begins with.
+async fn open(target: &Target<'_>) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(target.address).await?;
+    if let Some(version) = target.send_proxy {
+        stream.write_all(about_nobody(version)).await?;
+    }
+    Ok(stream)
 }
 
 /// Whether an error of `connect` tells of a want on this machine.

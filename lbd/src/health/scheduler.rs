@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_proto::config::{Address, Check};
+use lb_proto::config::{self, Address, Check, ProxyVersion};
 use lb_proto::name::ServerId;
 use lb_proto::state::Admin;
 use lb_proto::status::CheckStatus;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, warn};
 
 use super::verdict::{Change, Verdict};
-use super::{NotProbed, Seen, probe};
+use super::{NotProbed, Seen, Target, probe};
 use crate::state::{Server, Shared, Snapshot, now};
 
 /// First probes in flight at once. All servers are due in the same instant when a configuration is
@@ -51,8 +51,18 @@ struct Scheduler {
 /// The check of one server; ends when dropped.
 struct Task {
     address: Address,
+    send_proxy: Option<ProxyVersion>,
     check: Check,
     handle: AbortHandle,
+}
+
+impl Task {
+    /// Whether it does what these say.
+    fn probes(&self, server: &config::Server, check: &Check) -> bool {
+        self.address == server.address
+            && self.send_proxy == server.send_proxy
+            && self.check == *check
+    }
 }
 
 impl Drop for Task {
@@ -76,31 +86,34 @@ impl Scheduler {
         for backend in &snapshot.backends {
             for server in &backend.servers {
                 let name = &server.id.server;
-                let (Some(check), Some(address)) = (backend.checks(name), backend.address(name))
+                let (Some(check), Some(config)) =
+                    (backend.checks(name), backend.server_config(name))
                 else {
                     continue;
                 };
                 let task = match before.remove(&server.uid) {
-                    Some(task) if task.address == *address && task.check == *check => task,
-                    _ => self.start(server.clone(), address.clone(), check.clone()),
+                    Some(task) if task.probes(config, check) => task,
+                    _ => self.start(server.clone(), config, check.clone()),
                 };
                 self.tasks.insert(server.uid, task);
             }
         }
     }
 
-    fn start(&self, server: Arc<Server>, address: Address, check: Check) -> Task {
+    fn start(&self, server: Arc<Server>, config: &config::Server, check: Check) -> Task {
         let checker = Checker {
             shared: self.shared.clone(),
             verdict: Verdict::new(server.health(), check.rise, check.fall),
             probed: true,
             server,
-            host: address.to_string(),
+            host: config.address.to_string(),
+            send_proxy: config.send_proxy,
             check: check.clone(),
         };
         let handle = tokio::spawn(checker.run(self.first_probes.clone())).abort_handle();
         Task {
-            address,
+            address: config.address.clone(),
+            send_proxy: config.send_proxy,
             check,
             handle,
         }
@@ -112,6 +125,7 @@ struct Checker {
     server: Arc<Server>,
     /// The address as configured, for want of a Host.
     host: String,
+    send_proxy: Option<ProxyVersion>,
     check: Check,
     verdict: Verdict,
     /// Whether the last probe could be made at all.
@@ -154,7 +168,12 @@ impl Checker {
             return;
         };
         let began = Instant::now();
-        match probe(address, &self.host, &self.check).await {
+        let target = Target {
+            address,
+            fallback_host: &self.host,
+            send_proxy: self.send_proxy,
+        };
+        match probe(&target, &self.check).await {
             Ok(seen) => self.hear(&seen, began.elapsed()),
             Err(error) => self.skip(&error),
         }

@@ -10,6 +10,7 @@ use lb_proto::state::{Health, State};
 
 use super::ejection::failures_of;
 use super::location::{Addresses, known};
+use super::networks::Networks;
 use super::pool::Pool;
 use super::ring::Ring;
 use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
@@ -41,6 +42,8 @@ pub(crate) struct Frontend {
     /// `None`: everybody is served.
     pub(crate) gate: Option<Gate>,
     pub(crate) listeners: Vec<Arc<Listener>>,
+    /// The uids of listeners that want PROXY headers, with those who are to send them.
+    introducers: Vec<(u64, Networks)>,
 }
 
 /// What belongs to a frontend and outlives its configuration.
@@ -155,6 +158,15 @@ impl Snapshot {
     }
 }
 
+impl Frontend {
+    /// Who may connect to this listener, and must send a PROXY header; `None`: everybody, without.
+    pub(crate) fn introducers(&self, listener: u64) -> Option<&Networks> {
+        let mut all = self.introducers.iter();
+        let found = all.find(|(uid, _)| *uid == listener);
+        found.map(|(_, networks)| networks)
+    }
+}
+
 impl Backend {
     pub(crate) fn server(&self, name: &ServerName) -> Option<&Arc<Server>> {
         self.position(name).map(|i| &self.servers[i])
@@ -239,21 +251,27 @@ fn build_frontend(
         .map(|listener| listener.address)
         .collect();
     let mut listeners = Vec::with_capacity(config.binds.len());
+    let mut introducers = Vec::new();
     for wanted in &config.binds {
         let same = |l: &Arc<Listener>| {
             l.configured == wanted.address
                 && (wanted.address.port() != 0 || l.first_frontend == config.name)
         };
-        listeners.push(match bound.iter().position(same) {
+        let listener = match bound.iter().position(same) {
             Some(i) => bound.remove(i),
             None => Arc::new(bind(wanted.address, &config.name, threads, &ours)?),
-        });
+        };
+        if let Some(networks) = &wanted.proxy_protocol {
+            introducers.push((listener.uid, Networks::new(networks)));
+        }
+        listeners.push(listener);
     }
     Ok(Frontend {
         gate: Gate::new(&config, old.map(|old| (&old.config, old.gate.as_ref()))),
         config,
         record,
         listeners,
+        introducers,
     })
 }
 

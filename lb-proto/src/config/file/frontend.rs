@@ -33,13 +33,9 @@ const FRONTEND: Shape = Shape {
 const BIND: Shape = Shape {
     what: "a bind",
     example: "{ address = \"*:80\" }",
-    keys: &["address"],
+    keys: &["address", "proxy_protocol"],
     later: &[
         ("tls", "frontends do not speak TLS in this version"),
-        (
-            "proxy_protocol",
-            "PROXY headers are not read in this version",
-        ),
         ("h2c", "HTTP/2 is not spoken to clients in this version"),
     ],
 };
@@ -73,7 +69,11 @@ pub(super) fn read<'a>(
         binds,
         timeouts: timeouts::of_frontend(table, defaults),
         trusted_proxies: networks(table, "trusted_proxies").unwrap_or_default(),
-        allow: allow(table),
+        allow: some_networks(
+            table,
+            "allow",
+            "list networks, as in allow = [\"10.0.0.0/8\"], or remove the key to let everybody in",
+        ),
         deny: networks(table, "deny").unwrap_or_default(),
         rate_limit: table.get("rate_limit").and_then(rate_limit::read),
         max_connections: limit.and_then(|value| value.number(1, u32::MAX)),
@@ -111,27 +111,34 @@ fn binds<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Vec<Bind> {
 }
 
 fn bind<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Bind> {
-    let value = if value.is_table() {
+    let (value, proxy_protocol) = if value.is_table() {
         let table = value.table(&BIND)?;
-        table.require("address", "`address = \"*:80\"`")?
+        let proxy_protocol = some_networks(
+            table,
+            "proxy_protocol",
+            "list those that send PROXY headers, as in proxy_protocol = [\"10.0.0.0/8\"], or remove the key to let everybody in without one",
+        );
+        let address = table.require("address", "`address = \"*:80\"`")?;
+        (address, proxy_protocol)
     } else {
-        value
+        (value, None)
     };
     let address = value.parse(address::bind)?;
     facts.bind(address, value.text()?, value.at);
-    Some(Bind { address })
+    Some(Bind {
+        address,
+        proxy_protocol,
+    })
 }
 
 /// An empty list would let nobody in, which is hardly ever meant.
-fn allow(table: Table<'_>) -> Option<Vec<IpNet>> {
-    let value = table.get("allow")?;
+fn some_networks(table: Table<'_>, key: &str, remedy: &str) -> Option<Vec<IpNet>> {
+    let value = table.get(key)?;
     if value.is_list() && value.list().is_some_and(|list| list.is_empty()) {
-        value.wrong(Fault::new(
-            "an empty `allow` lets nobody in",
-            "list networks, as in allow = [\"10.0.0.0/8\"], or remove the key to let everybody in",
-        ));
+        let message = format!("an empty `{key}` lets nobody in");
+        value.wrong(Fault::new(message, remedy));
     }
-    networks(table, "allow")
+    networks(table, key)
 }
 
 fn networks(table: Table<'_>, key: &str) -> Option<Vec<IpNet>> {

@@ -1,7 +1,7 @@
 //! One of a backend's `servers`.
 
 use super::table::{Shape, Value, name};
-use crate::config::{Server, address, cookie, units};
+use crate::config::{ProxyVersion, Server, address, cookie, units};
 use crate::name::ServerName;
 
 const SERVER: Shape = Shape {
@@ -16,11 +16,9 @@ const SERVER: Shape = Shape {
         "slow_start",
         "max_connections",
         "cookie",
+        "send_proxy",
     ],
-    later: &[
-        ("send_proxy", "PROXY headers are not sent in this version"),
-        ("tls", "servers are not spoken to by TLS in this version"),
-    ],
+    later: &[("tls", "servers are not spoken to by TLS in this version")],
 };
 
 /// HAProxy's bound too (configuration manual, 5.2).
@@ -47,6 +45,10 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
     let max_connections = max_connections.and_then(|v| v.number(1, u32::MAX));
     let marked = table.get("cookie");
     let cookie = marked.and_then(|value| value.parse(cookie::value));
+    let send_proxy = table.get("send_proxy").and_then(|value| {
+        let versions = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
+        value.choice(&versions, |_| false)
+    });
     let named = table.require("name", "`name = \"web01\"`")?;
     let name: ServerName = named.parse(name)?;
     let place = |value: Value<'a>| value.text().map(|text| (text, value.at));
@@ -66,6 +68,7 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
             slow_start,
             max_connections,
             cookie: cookie.unwrap_or_else(|| name.to_string()),
+            send_proxy,
             name,
         }),
     })
