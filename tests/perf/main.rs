@@ -1,13 +1,14 @@
 //! `cargo perf`: lbd beside HAProxy and nginx, in one run.
 //!
 //! Each proxy has one data thread and is pinned to one CPU; the load (wrk) and the origin (nginx)
-//! share the other. Rounds alternate between the proxies, so that what else the machine does falls on
+//! share the other. WebSocket has a load and an origin of its own, wrk knowing nothing of it. Rounds alternate between the proxies, so that what else the machine does falls on
 //! all of them; the table gives medians. The measure that counts is CPU time per request of the
 //! proxy's process, which neither the load nor the origin can hold back.
 //!
 //! The proxies do the same work: health checks and counters on, the four `X-Forwarded-*` headers
 //! set, connections to the origin reused. nginx has no active checks in Debian's package.
 
+mod echo;
 mod idle;
 mod machine;
 mod options;
@@ -23,7 +24,8 @@ use std::process::ExitCode;
 use machine::Cpus;
 use options::Options;
 use origin::Origin;
-use proxy::{LOGGED, Proxy};
+use proxy::{Proxy, Size, USUAL};
+use scenario::{Scenario, Service};
 use table::{Row, Sample};
 
 fn main() -> ExitCode {
@@ -51,11 +53,20 @@ fn run(options: &Options) -> Result<(), String> {
     print(&machine::describe(cpus, &options.proxies)?);
 
     for scenario in scenario::ALL.iter().filter(|s| options.wants(s.name)) {
-        let mut rows: Vec<Row> = options.proxies.iter().map(|p| Row::of(*p)).collect();
+        let proxies = options.proxies.iter().copied();
+        let mut rows: Vec<Row> = proxies
+            .filter(|proxy| scenario.service.is_for(*proxy))
+            .map(Row::of)
+            .collect();
+        let size = Size {
+            service: scenario.service,
+            ..USUAL
+        };
         for round in 0..options.rounds {
             // Every round starts with another proxy: whoever is first finds the caches cold.
             for turn in 0..rows.len() {
-                let row = &mut rows[(round + turn) % options.proxies.len()];
+                let row = (round + turn) % rows.len();
+                let row = &mut rows[row];
                 talk(&format!(
                     "{}: round {} of {}, {}",
                     scenario.name,
@@ -63,12 +74,13 @@ fn run(options: &Options) -> Result<(), String> {
                     options.rounds,
                     row.proxy
                 ));
-                let proxy = Proxy::start(row.proxy, &origin, cpus)?;
+                let proxy = Proxy::start_sized(row.proxy, &origin, cpus, size)?;
                 row.samples
                     .push(measure(&proxy, scenario, options.seconds, cpus)?);
                 drop(proxy);
                 if options.access_log {
-                    let proxy = Proxy::start_sized(row.proxy, &origin, cpus, LOGGED)?;
+                    let logged = Size { logs: true, ..size };
+                    let proxy = Proxy::start_sized(row.proxy, &origin, cpus, logged)?;
                     row.logged
                         .push(measure(&proxy, scenario, options.seconds, cpus)?);
                 }
@@ -86,15 +98,14 @@ fn run(options: &Options) -> Result<(), String> {
 }
 
 /// One run of a scenario: a warm-up that fills pools and caches, then what counts.
-fn measure(
-    proxy: &Proxy,
-    scenario: &scenario::Scenario,
-    seconds: u64,
-    cpus: Cpus,
-) -> Result<Sample, String> {
-    wrk::run(proxy.addr(), scenario, 1, cpus)?;
+fn measure(proxy: &Proxy, scenario: &Scenario, seconds: u64, cpus: Cpus) -> Result<Sample, String> {
+    let run = |seconds| match scenario.service {
+        Service::WebSocket => echo::run(proxy.addr(), scenario, seconds),
+        _ => wrk::run(proxy.addr(), scenario, seconds, cpus),
+    };
+    run(1)?;
     let before = machine::cpu_time(proxy.pid())?;
-    let load = wrk::run(proxy.addr(), scenario, seconds, cpus)?;
+    let load = run(seconds)?;
     let spent = machine::cpu_time(proxy.pid())? - before;
     Ok(Sample {
         requests_per_second: load.requests as f64 / load.seconds,

@@ -8,7 +8,7 @@ usage: cargo perf [--rounds N] [--seconds N] [--only SCENARIO[,SCENARIO]] [--pro
 
 --access-log measures each scenario with a log of requests, too
 
-scenarios: small 64k 10m upload new c1000 idle scale";
+scenarios: small 64k 10m upload new c1000 tcp-small tcp-bulk tcp-splice ws idle scale";
 
 #[derive(Debug)]
 pub(crate) struct Options {

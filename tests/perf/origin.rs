@@ -1,4 +1,4 @@
-//! nginx as the origin: one process on three ports, everything from memory.
+//! nginx as the origin, one process on three ports, everything from memory; and one that echoes.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,11 +7,14 @@ use lb_tests::port::Port;
 use lb_tests::{Process, nginx};
 use tempfile::TempDir;
 
+use crate::echo;
 use crate::machine::{Cpus, pinned};
+use crate::scenario::Service;
 
 #[derive(Debug)]
 pub(crate) struct Origin {
     ports: [Port; 3],
+    echo: [SocketAddr; 3],
     _process: Process,
     _folder: TempDir,
 }
@@ -30,15 +33,19 @@ impl Origin {
         let mut origin = Self {
             _process: Process::spawn(command),
             ports,
+            echo: echo::serve()?,
             _folder: folder,
         };
-        let addr = origin.addrs()[0];
+        let addr = origin.addrs(Service::Http)[0];
         nginx::wait_until_it_answers(&mut origin._process, addr)?;
         Ok(origin)
     }
 
-    pub(crate) fn addrs(&self) -> [SocketAddr; 3] {
-        self.ports.each_ref().map(Port::addr)
+    pub(crate) fn addrs(&self, service: Service) -> [SocketAddr; 3] {
+        match service {
+            Service::WebSocket => self.echo,
+            _ => self.ports.each_ref().map(Port::addr),
+        }
     }
 }
 

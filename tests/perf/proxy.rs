@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::machine::{Cpus, pinned};
 use crate::origin::Origin;
+use crate::scenario::Service;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -31,6 +32,7 @@ pub(crate) struct Size {
     pub(crate) interval: u64,
     /// Whether each request has a line in a file.
     pub(crate) logs: bool,
+    pub(crate) service: Service,
 }
 
 pub(crate) const USUAL: Size = Size {
@@ -38,11 +40,7 @@ pub(crate) const USUAL: Size = Size {
     servers: 3,
     interval: 2,
     logs: false,
-};
-
-pub(crate) const LOGGED: Size = Size {
-    logs: true,
-    ..USUAL
+    service: Service::Http,
 };
 
 /// One that runs, pinned; killed when dropped.
@@ -141,7 +139,8 @@ impl Kind {
     fn configuration(self, port: &Port, origin: &Origin, folder: &TempDir, size: Size) -> String {
         let log = log(folder);
         let (addr, folder) = (port.addr(), folder.path().display());
-        let origins = origin.addrs();
+        let origins = origin.addrs(size.service);
+        let tcp = size.service.is_tcp();
         let interval = size.interval;
         let servers = |line: &dyn Fn(usize, SocketAddr) -> String| -> String {
             (0..size.servers)
@@ -153,11 +152,12 @@ impl Kind {
         };
         match self {
             Self::Lbd => {
+                let mode = if tcp { "mode = \"tcp\"" } else { "" };
                 let servers =
                     servers(&|n, to| format!("  {{ name = \"o{n}\", address = \"{to}\" }},\n"));
                 let backends = backends(&|n| {
                     format!(
-                        "[backend.app{n}]\nhealth = {{ type = \"http\", path = \"/healthz\", \
+                        "[backend.app{n}]\n{mode}\nhealth = {{ type = \"http\", path = \"/healthz\", \
                          expect = \"200\", interval = \"{interval}s\" }}\nservers = [\n{servers}]\n"
                     )
                 });
@@ -176,6 +176,7 @@ state_dir = "{folder}/state"
 [defaults.timeouts]
 keep_alive = "10m"
 [frontend.web]
+{mode}
 bind = ["{addr}"]
 default_backend = "app0"
 {backends}"#
@@ -190,12 +191,22 @@ default_backend = "app0"
                          http-check expect status 200\n{servers}"
                     )
                 });
-                let (log, lines) = match size.logs {
-                    true => (
-                        "log stdout format raw local0 info",
-                        "log global\n  option httplog",
+                let log = match size.logs {
+                    true => "log stdout format raw local0 info",
+                    false => "",
+                };
+                let (mode, log_format, headers) = match size.service {
+                    Service::Tcp => ("tcp\n  option splice-auto", "tcplog", ""),
+                    Service::TcpSpliced => ("tcp\n  option splice-response", "tcplog", ""),
+                    Service::Http | Service::WebSocket => (
+                        "http\n  option forwardfor\n  http-reuse always",
+                        "httplog",
+                        HAPROXY_HEADERS,
                     ),
-                    false => ("", ""),
+                };
+                let lines = match size.logs {
+                    true => format!("log global\n  option {log_format}"),
+                    false => String::new(),
                 };
                 format!(
                     r#"
@@ -207,19 +218,16 @@ global
   stats socket {folder}/haproxy.sock
 defaults
   {lines}
-  mode http
-  option forwardfor
-  http-reuse always
+  mode {mode}
   timeout client 30s
   timeout server 30s
   timeout connect 5s
   timeout http-request 10s
   timeout http-keep-alive 10m
+  timeout tunnel 1h
 frontend web
   bind {addr}
-  http-request set-header X-Forwarded-Proto http
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  http-request set-header X-Forwarded-Port %[dst_port]
+{headers}
   default_backend app0
 {backends}"#
                 )
@@ -232,6 +240,12 @@ frontend web
                          keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n"
                     )
                 });
+                let upgrade = match size.service {
+                    Service::WebSocket => {
+                        "proxy_set_header Connection upgrade; proxy_set_header Upgrade $http_upgrade;"
+                    }
+                    _ => "proxy_set_header Connection \"\";",
+                };
                 let log = match size.logs {
                     true => format!(
                         "access_log {} combined buffer=32k flush=100ms;",
@@ -249,7 +263,7 @@ frontend web
       proxy_http_version 1.1;
       proxy_request_buffering off;
       proxy_max_temp_file_size 0;
-      proxy_set_header Connection "";
+      {upgrade}
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_set_header X-Forwarded-Proto $scheme;
@@ -263,6 +277,11 @@ frontend web
         }
     }
 }
+
+/// Those that HAProxy sets beside `option forwardfor`.
+const HAPROXY_HEADERS: &str = "  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %[dst_port]";
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,7 +20,7 @@ const LARGE: Size = Size {
     backends: 1000,
     servers: 10,
     interval: 60,
-    logs: false,
+    ..USUAL
 };
 
 /// What one proxy gave, medians over the rounds.

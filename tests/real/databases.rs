@@ -186,6 +186,40 @@ fn postgresql_answers_stores_returns_and_cancels() {
 
 #[test]
 #[ignore = "needs postgresql"]
+fn ten_clients_of_pgbench_commit_everything_in_every_protocol() {
+    let postgres = Postgres::start();
+    let lbd = Lbd::start(tcp("", &[("a", postgres.addr())]));
+    let pgbench = |args: &[&str]| {
+        let mut command = Command::new(postgres_program("pgbench"));
+        command
+            .env("PGHOST", lbd.addr().ip().to_string())
+            .env("PGPORT", lbd.addr().port().to_string())
+            .args(["--username=postgres", "--no-vacuum"])
+            .args(args)
+            .arg("postgres");
+        Process::run(command).exits(0)
+    };
+    pgbench(&["--initialize", "--quiet"]);
+    for protocol in ["simple", "extended", "prepared"] {
+        let clients = ["--client=10", "--jobs=2", "--transactions=50"];
+        pgbench(&[&clients[..], &["--protocol", protocol]].concat())
+            .says("transactions actually processed: 500/500")
+            .says("number of failed transactions: 0 ");
+    }
+    let sums = "select count(*), sum(delta) = (select sum(abalance) from pgbench_accounts) \
+                from pgbench_history";
+    assert_eq!(ask(lbd.addr(), sums), "1500|t");
+
+    // psql reads with a cursor: a thousand rows, an answer, a thousand rows more.
+    let all = "select n from generate_series(1, 100000) n";
+    let output = Process::run(psql(lbd.addr(), &["\\set FETCH_COUNT 1000", all])).exits(0);
+    let numbers = (1..=100_000).map(|n| format!("{n}\n"));
+    assert!(output.stdout == numbers.collect::<String>());
+    no_session_is_left(&lbd);
+}
+
+#[test]
+#[ignore = "needs postgresql"]
 fn a_drain_waits_for_postgresqls_client_and_a_dead_server_is_passed_over() {
     let postgres = Postgres::start();
     let gone = Port::new();
