@@ -171,7 +171,8 @@ fn serve(
     spawn_local(async move {
         match mode {
             Mode::Http => conn::serve(stream, client).await,
-            Mode::Tcp => tcp::serve(stream, client).await,
+            // Large: an idle client of the other mode is not to have its size.
+            Mode::Tcp => Box::pin(tcp::serve(stream, client)).await,
         }
         drop((entry, places));
     })
