@@ -180,6 +180,7 @@ fn libraries_stop_where_they_belong() {
         "lbd/src/cli.rs",
         "lbd/src/main.rs",
         "lbctl/src/args.rs",
+        "lbctl/src/args/",
         "lbctl/src/complete.rs",
         "lbctl/src/main.rs",
         "lbctl/src/run.rs",

@@ -1,5 +1,7 @@
 //! The command line. Clap's derive stops here.
 
+pub(crate) mod cert;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +83,7 @@ pub(crate) enum Command {
 Examples:
   lbctl validate && lbctl reload")]
     Reload,
+    Cert(cert::Cert),
     Completions(Completions),
 }
 

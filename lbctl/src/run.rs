@@ -31,6 +31,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Ready(args) => cmd::ready::run(args, ui, &mut connect()?),
         Command::Maint(args) => cmd::maint::run(args, ui, &mut connect()?),
         Command::Reload => cmd::reload::run(ui, &mut connect()?),
+        Command::Cert(args) => cmd::cert::run(args, ui),
         Command::Completions(args) => cmd::completions::run(args, ui),
     }
 }

@@ -11,7 +11,7 @@ use lb_tests::daemon::{QUICK_CHECK, app};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
 use lb_tests::wire::request;
-use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is, lbctl};
+use lb_tests::{Authority, Lbd, Origin, Setup, Wire, eventually, is, lbctl};
 use transcript::Transcript;
 
 /// A daemon with the servers web01 and web02, both checked and up.
@@ -166,6 +166,47 @@ fn errors() {
     said.matches("errors");
 }
 
+#[test]
+fn cert_assemble() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let authority = Authority::new();
+    let live = |name: &str, names: &[&str]| {
+        let lineage = folder.path().join("live").join(name);
+        authority.issue(names).write_lineage(&lineage)
+    };
+    let names = [
+        "example.com",
+        "www.example.com",
+        "a.test",
+        "b.test",
+        "c.test",
+        "d.test",
+    ];
+    live("many", &names);
+    let one = live("one", &names[..1]);
+    live("other", &names[..2]);
+    std::fs::create_dir(folder.path().join("certs")).expect("a folder can be made");
+    let mut said = Transcript::without_daemon(Arc::new(lbctl::bare));
+    said.name(&folder.path().display().to_string(), "/FOLDER");
+    said.lbctl("cert assemble --lineage /FOLDER/live/many --out /FOLDER/certs/site.pem");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/certs/site.pem");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/certs/site.pem --json");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/certs/site.pem --allow-fewer-names --json");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/certs/site.pem --quiet");
+    said.lbctl("cert assemble --fullchain /FOLDER/live/one/fullchain.pem --privkey /FOLDER/live/other/privkey.pem --out /FOLDER/certs/site.pem");
+    let leaf = authority.issue(&names[..1]);
+    std::fs::write(one.join("fullchain.pem"), &leaf.leaf).expect("a file can be written");
+    std::fs::write(one.join("privkey.pem"), &leaf.key).expect("a file can be written");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/certs/site.pem");
+    said.lbctl("cert assemble --lineage /FOLDER/live/none --out /FOLDER/certs/site.pem");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/none/site.pem");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /FOLDER/certs");
+    said.lbctl("cert assemble --lineage /FOLDER/live/one --out /dev/null");
+    said.lbctl("cert assemble --fullchain chain.crt --out site.pem");
+    said.lbctl("cert assemble --out site.pem");
+    said.matches("cert_assemble");
+}
+
 /// The reference of the command line: every word of it is a promise to somebody's script.
 #[test]
 fn help() {
@@ -181,6 +222,8 @@ fn help() {
         "maint --help",
         "reload --help",
         "validate --help",
+        "cert --help",
+        "cert assemble --help",
         "completions --help",
     ] {
         said.lbctl(command);

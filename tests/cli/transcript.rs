@@ -58,10 +58,9 @@ impl Transcript {
     pub(crate) fn lbctl(&mut self, arguments: &str) {
         let mut command = (self.lbctl)();
         for argument in arguments.split_whitespace() {
-            command.arg(if argument == "FILE" {
-                &self.config_file
-            } else {
-                argument
+            command.arg(match argument {
+                "FILE" => self.config_file.clone(),
+                other => self.of_this_run(other),
             });
         }
         let output = Process::run(command);
@@ -74,6 +73,16 @@ impl Transcript {
             self.marked("", &output.stdout),
             self.marked("[stderr] ", &output.stderr),
         );
+    }
+
+    /// An argument below one of the named folders, as it is in this run.
+    fn of_this_run(&self, argument: &str) -> String {
+        let folder = self.names.iter().find_map(|(of_this_run, named)| {
+            let rest = argument.strip_prefix(named.as_str())?;
+            rest.starts_with('/')
+                .then(|| format!("{of_this_run}{rest}"))
+        });
+        folder.unwrap_or_else(|| argument.to_owned())
     }
 
     fn marked(&self, mark: &str, said: &str) -> String {

@@ -7,6 +7,7 @@ mod admin;
 mod answers;
 mod balance;
 mod behaviour_table;
+mod cert_assemble;
 mod demo;
 mod dns;
 mod drain;

@@ -5,6 +5,7 @@
 //! for conditions ([`eventually()`]) or hold requests on gates ([`origin::Origin::hold`]).
 
 pub mod access_log;
+pub mod authority;
 pub mod daemon;
 pub mod dns;
 pub mod eventually;
@@ -21,6 +22,7 @@ pub mod raw_origin;
 pub mod terminal;
 pub mod wire;
 
+pub use authority::{Authority, Issued};
 pub use daemon::{Lbd, Setup};
 pub use dns::Dns;
 pub use eventually::{eventually, is};

@@ -110,6 +110,11 @@ pub(super) fn order(
     Ok((leaf, chain))
 }
 
+/// Whether it names itself as its issuer.
+pub(super) fn is_root(der: &CertificateDer<'_>) -> bool {
+    parse(der).is_ok_and(|one| one.subject().as_raw() == one.issuer().as_raw())
+}
+
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, PemError> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Ok(certificate),

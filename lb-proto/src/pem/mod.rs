@@ -118,6 +118,12 @@ impl Bundle {
             leaf,
         })
     }
+
+    /// Whether the file has nothing between its certificate and an issuer that clients would have
+    /// to know.
+    pub fn is_alone(&self) -> bool {
+        self.chain.len() == 1 && !leaf::is_root(&self.chain[0])
+    }
 }
 
 /// Keys are secrets: nothing of one is shown.
@@ -143,7 +149,8 @@ impl Sections {
             encrypted: text::is_encrypted(text),
             ..Self::default()
         };
-        let mut rest = text;
+        let text = text::without_marks(text);
+        let mut rest = &*text;
         while let Some((kind, der)) =
             from_buf(&mut rest).map_err(|e| PemError::Syntax(e.to_string()))?
         {
@@ -160,5 +167,7 @@ impl Sections {
     }
 }
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! One verb, one file.
 
+pub(crate) mod cert;
 pub(crate) mod completions;
 pub(crate) mod drain;
 pub(crate) mod maint;

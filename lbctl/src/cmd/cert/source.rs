@@ -1,0 +1,125 @@
+//! What an authority gave: a chain and its key, in two files.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::pem::{Bundle, Leaf, PemError, Validity};
+
+use super::failed;
+use super::report::days;
+use crate::args;
+
+/// Larger files are neither chains nor keys.
+const LARGEST: u64 = 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Source {
+    fullchain: PathBuf,
+    privkey: PathBuf,
+}
+
+impl Source {
+    /// The two files of a folder of Certbot's.
+    pub(super) fn of_lineage(folder: &Path) -> Self {
+        Self {
+            fullchain: folder.join("fullchain.pem"),
+            privkey: folder.join("privkey.pem"),
+        }
+    }
+
+    pub(super) fn of(args: &args::cert::Source) -> Result<Self, ErrorReply> {
+        match (&args.lineage, &args.fullchain, &args.privkey) {
+            (Some(folder), _, _) => Ok(Self::of_lineage(folder)),
+            (None, Some(fullchain), Some(privkey)) => Ok(Self {
+                fullchain: fullchain.clone(),
+                privkey: privkey.clone(),
+            }),
+            _ => Err(ErrorReply::new(
+                ErrorCode::Usage,
+                "no chain and key are named",
+            )),
+        }
+    }
+
+    pub(super) fn fullchain(&self) -> &Path {
+        &self.fullchain
+    }
+
+    /// Reads both, and takes nothing that could not be served at `now`, in seconds since 1970.
+    pub(super) fn read(&self, now: i64) -> Result<Bundle, ErrorReply> {
+        let fullchain = read(&self.fullchain)?;
+        let privkey = read(&self.privkey)?;
+        let bundle = Bundle::assemble(&fullchain, &privkey)
+            .map_err(|error| self.unusable(error, &fullchain))?;
+        self.in_time(&bundle.leaf, now)?;
+        Ok(bundle)
+    }
+
+    /// Says which of the two files is at fault.
+    fn unusable(&self, error: PemError, fullchain: &[u8]) -> ErrorReply {
+        let (chain, key) = (self.fullchain.display(), self.privkey.display());
+        let message = match error {
+            PemError::OtherKey => {
+                format!("the key in {key} belongs to no certificate in {chain}")
+            }
+            PemError::Syntax(_) if Bundle::read(fullchain).err() != Some(error.clone()) => {
+                format!("{key} cannot be used: {error}")
+            }
+            PemError::Syntax(_)
+            | PemError::NoCertificate
+            | PemError::BadCertificate(_)
+            | PemError::Stray(_) => format!("{chain} cannot be used: {error}"),
+            PemError::ManyKeys(keys) => format!("{key} and {chain} hold {keys} private keys"),
+            PemError::NoKey | PemError::EncryptedKey | PemError::UnusableKey(_) => {
+                format!("{key} cannot be used: {error}")
+            }
+        };
+        let hint = match error {
+            PemError::OtherKey => "take both from one folder: --lineage /etc/letsencrypt/live/NAME",
+            PemError::NoKey => "name the private key (privkey.pem) with --privkey",
+            PemError::NoCertificate => "name the chain (fullchain.pem) with --fullchain",
+            _ => error.remedy(),
+        };
+        failed(message, hint)
+    }
+
+    fn in_time(&self, leaf: &Leaf, now: i64) -> Result<(), ErrorReply> {
+        let chain = self.fullchain.display();
+        match leaf.validity(now) {
+            Validity::Days(_) => Ok(()),
+            Validity::Expired(ago) => Err(failed(
+                format!("the certificate in {chain} expired {} ago", days(ago)),
+                "renew it first: certbot renew",
+            )),
+            Validity::NotYet => Err(failed(
+                format!("the certificate in {chain} is not valid yet"),
+                "look at this machine's clock: timedatectl",
+            )),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ErrorReply> {
+    contents(path).map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::NotFound => {
+                "Certbot's files are in /etc/letsencrypt/live/NAME; certbot certificates lists them"
+            }
+            ErrorKind::PermissionDenied => "keys are for root to read: run it with sudo",
+            _ => "look at the file and its folder",
+        };
+        failed(format!("cannot read {}: {error}", path.display()), hint)
+    })
+}
+
+/// The whole file, which may be a pipe such as a shell's `<(…)`, unless it is far too large.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > LARGEST {
+        true => Err(io::Error::other("it is larger than 1 MiB")),
+        false => Ok(text),
+    }
+}

@@ -1,0 +1,101 @@
+//! A certificate authority of a test's own: a root, an intermediate, and what they issue.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+    PKCS_ECDSA_P256_SHA256,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub struct Authority {
+    root: CertifiedIssuer<'static, KeyPair>,
+    intermediate: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate as an authority hands it out, in PEM.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub leaf: String,
+    /// The leaf, then the intermediate, as Certbot's fullchain.pem.
+    pub fullchain: String,
+    /// As Certbot's privkey.pem.
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let root = CertifiedIssuer::self_signed(issuer("Test Root"), new_key());
+        let root = root.expect("a root can be made");
+        let intermediate = CertifiedIssuer::signed_by(issuer("Test Issuer"), new_key(), &root);
+        Self {
+            intermediate: intermediate.expect("an intermediate can be made"),
+            root,
+        }
+    }
+
+    /// What clients are to trust, in PEM.
+    pub fn root(&self) -> String {
+        self.root.pem()
+    }
+
+    /// For 90 days, half a day of which is over.
+    pub fn issue(&self, names: &[&str]) -> Issued {
+        let now = SystemTime::now();
+        self.issue_for(names, now - DAY / 2, now + 90 * DAY - DAY / 2)
+    }
+
+    /// From one time to another.
+    pub fn issue_for(&self, names: &[&str], from: SystemTime, to: SystemTime) -> Issued {
+        let key = new_key();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("the names are good");
+        params.not_before = from.into();
+        params.not_after = to.into();
+        let leaf = params.signed_by(&key, &self.intermediate);
+        let leaf = leaf.expect("a leaf can be issued").pem();
+        Issued {
+            fullchain: format!("{leaf}{}", self.intermediate.pem()),
+            leaf,
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Issued {
+    /// Writes it as Certbot does: a folder with fullchain.pem and privkey.pem.
+    pub fn write_lineage(&self, folder: &Path) -> PathBuf {
+        std::fs::create_dir_all(folder).expect("a folder can be made");
+        for (name, text) in [
+            ("fullchain.pem", &self.fullchain),
+            ("privkey.pem", &self.key),
+        ] {
+            std::fs::write(folder.join(name), text).expect("a file can be written");
+        }
+        folder.to_owned()
+    }
+
+    /// One file of both, as lbd reads it.
+    pub fn together(&self) -> String {
+        format!("{}{}", self.fullchain, self.key)
+    }
+}
+
+fn issuer(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key can be made")
+}
