@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lb_proto::config::{self, Config, LoadError};
+use lb_proto::config::{self, LoadError};
 use lb_proto::error::Problem;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
-    Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, loaded,
+    Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, in_words,
+    loaded as loaded_from,
 };
 use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
@@ -61,6 +62,8 @@ pub(crate) enum AppError {
     },
     #[error(transparent)]
     AccessLog(#[from] OpenError),
+    #[error("a frontend cannot speak TLS")]
+    Tls(#[source] BuildError),
     #[error("cannot {what}")]
     Start {
         what: &'static str,
@@ -82,7 +85,11 @@ impl AppError {
                 Some("stop that one first, or give this one its own [global] socket")
             }
             Self::AccessLog(error) => Some(error.hint()),
-            Self::Invalid(_) | Self::Socket(_) | Self::Start { .. } | Self::DataThread => None,
+            Self::Invalid(_)
+            | Self::Socket(_)
+            | Self::Tls(_)
+            | Self::Start { .. }
+            | Self::DataThread => None,
         }
     }
 }
@@ -103,6 +110,7 @@ impl From<BuildError> for AppError {
                 let (message, hint) = explain_bind(&error);
                 Self::Bind { message, hint }
             }
+            BuildError::Tls { .. } => Self::Tls(error),
         }
     }
 }
@@ -114,8 +122,11 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
         path: path.to_owned(),
         source,
     })?;
-    let (config, text) = config::load(&path)?;
-    log::init(config.global.log);
+    let loaded = config::load(&path)?;
+    log::init(loaded.config.global.log);
+    for warning in &loaded.warnings {
+        warn!("{}", in_words(warning));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("lbd-control-io")
@@ -123,7 +134,7 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
         .map_err(starting("start the control runtime"))?;
     runtime.block_on(async {
         let signals = Signals::install().map_err(starting("take over signals"))?;
-        let daemon = Daemon::start(&path, config, &text).await?;
+        let daemon = Daemon::start(&path, loaded).await?;
         ready(&daemon.control.shared);
         daemon.run(signals).await
     })
@@ -137,7 +148,13 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(path: &Path, config: Config, text: &str) -> Result<Self, AppError> {
+    async fn start(path: &Path, loaded: config::Loaded) -> Result<Self, AppError> {
+        let config::Loaded {
+            config,
+            text,
+            certificates,
+            ..
+        } = loaded;
         let files = OpenFiles::raise();
         let global = config.global.clone();
         // First of all: whoever finds another daemon at its socket must not disturb it.
@@ -154,7 +171,8 @@ impl Daemon {
         }
         let names = Names::new();
         let known = names.prepare(&config, None).await;
-        let snapshot = Snapshot::build(config, loaded(path, text, 1), None, &known, threads)?;
+        let origin = loaded_from(path, &text, 1);
+        let snapshot = Snapshot::build(config, certificates, origin, None, &known, threads)?;
         let shared = Shared::new(snapshot, threads, most_connections);
         let sink = shared.access_log.open(global.access_log.as_ref())?;
         shared.access_log.switch(sink);

@@ -16,6 +16,7 @@ mod proxy_protocol;
 mod service;
 mod signals;
 mod state;
+mod tls;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,8 +43,9 @@ fn main() -> ExitCode {
 
 /// Reads the configuration and says what it holds.
 fn check(path: &Path) -> Result<(), Failure> {
-    let (config, _) = config::load(path).map_err(AppError::from)?;
-    print::stdout(config::summary(&config).trim_end());
+    let loaded = config::load(path).map_err(AppError::from)?;
+    print::warnings(&loaded.warnings);
+    print::stdout(config::summary(&loaded.config).trim_end());
     Ok(())
 }
 

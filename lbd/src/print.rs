@@ -18,6 +18,14 @@ pub(crate) fn problems(problems: &[Problem]) {
     stderr(config::render(problems, color).trim_end());
 }
 
+/// What works in a configuration file, but should not stay so.
+pub(crate) fn warnings(warnings: &[Problem]) {
+    if !warnings.is_empty() {
+        let color = io::stderr().is_terminal();
+        stderr(config::render_warnings(warnings, color).trim_end());
+    }
+}
+
 /// An error, its causes, and what to do about it.
 pub(crate) fn error(error: &dyn Error, hint: Option<&str>) {
     let causes = std::iter::successors(Some(error), |&e| e.source());

@@ -1,5 +1,8 @@
 //! A certificate authority of a test's own: a root, an intermediate, and what they issue.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -7,6 +10,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
     PKCS_ECDSA_P256_SHA256,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -39,6 +44,11 @@ impl Authority {
     /// What clients are to trust, in PEM.
     pub fn root(&self) -> String {
         self.root.pem()
+    }
+
+    /// The same in DER.
+    pub fn root_der(&self) -> CertificateDer<'static> {
+        self.root.der().clone()
     }
 
     /// For 90 days, half a day of which is over.
@@ -81,6 +91,24 @@ impl Issued {
             std::fs::write(folder.join(name), text).expect("a file can be written");
         }
         folder.to_owned()
+    }
+
+    /// Writes one file of both, as lbd reads it.
+    pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options
+            .open(&path)
+            .and_then(|mut file| file.write_all(self.together().as_bytes()));
+        written.expect("the folder is ours");
+        path
+    }
+
+    /// The chain, the leaf first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let chain = CertificateDer::pem_slice_iter(self.fullchain.as_bytes());
+        chain.collect::<Result<_, _>>().expect("it is PEM")
     }
 
     /// One file of both, as lbd reads it.

@@ -52,6 +52,21 @@ impl Setup {
         self
     }
 
+    /// Replaces the file, as [`Self::new`] took it.
+    pub fn config(mut self, config: impl Into<String>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// Runs `lbctl validate` on it.
+    #[track_caller]
+    pub fn validate(&self) -> Output {
+        self.write();
+        let mut command = lbctl::command(&self.socket(), ["validate"]);
+        command.arg(self.config_file());
+        Process::run(command)
+    }
+
     pub fn env(mut self, key: &str, value: impl Into<String>) -> Self {
         self.env.push((key.to_owned(), value.into()));
         self
@@ -268,6 +283,12 @@ impl Lbd {
     pub fn rewrite(&mut self, config: impl Into<String>) {
         self.setup.config = config.into();
         self.setup.write();
+    }
+
+    /// Changes the file; [`Self::reload`] makes it count.
+    pub fn rewrite_with(&mut self, change: impl FnOnce(String) -> String) {
+        let config = std::mem::take(&mut self.setup.config);
+        self.rewrite(change(config));
     }
 
     /// `lbctl reload`.

@@ -20,6 +20,7 @@ pub mod programs;
 pub mod proxy_header;
 pub mod raw_origin;
 pub mod terminal;
+pub mod tls;
 pub mod wire;
 
 pub use authority::{Authority, Issued};

@@ -18,15 +18,18 @@ mod sticky;
 mod syntax;
 mod table;
 mod timeouts;
+mod tls;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use toml::de::DeTable;
 
 use self::report::Report;
 use self::table::{Shape, Table};
 use self::timeouts::Timeouts;
+use super::certificates::{self, Certificates};
 use super::check::{self, Facts};
 use super::problem::Fault;
 use super::{Backend, Config, Frontend};
@@ -51,8 +54,19 @@ pub enum LoadError {
     Invalid(Vec<Problem>),
 }
 
-/// Reads a file from disk; the text is given back so that a caller can keep or hash what it loaded.
-pub fn load(path: &Path) -> Result<(Config, String), LoadError> {
+/// A configuration from disk, with what it names there.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// So that a caller can keep or hash what it loaded.
+    pub text: String,
+    pub certificates: Certificates,
+    /// What works, but should not stay so.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a file from disk, and the certificates that it names.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let bytes = std::fs::read(path).map_err(|source| LoadError::Unreadable {
         path: path.to_owned(),
         source,
@@ -61,7 +75,22 @@ pub fn load(path: &Path) -> Result<(Config, String), LoadError> {
     let text = String::from_utf8(bytes)
         .map_err(|error| LoadError::Invalid(not_text(&file, error.as_bytes())))?;
     let config = read(&file, &text).map_err(LoadError::Invalid)?;
-    Ok((config, text))
+    let (certificates, warnings) =
+        certificates::read(&config, &file, &text, now()).map_err(LoadError::Invalid)?;
+    Ok(Loaded {
+        config,
+        text,
+        certificates,
+        warnings,
+    })
+}
+
+/// In seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Reads a configuration; `file` is the name that problems carry.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Mode;
+use super::{BindTls, Mode};
 use crate::name::{BackendName, FrontendName};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Frontend {
     pub timeouts: ClientTimeouts,
     /// Peers whose `X-Forwarded-*` are kept and appended to.
     pub trusted_proxies: Vec<IpNet>,
+    /// With what status requests without TLS are sent to where there is TLS; `None`: they are served.
+    pub https_redirect: Option<u16>,
     /// Who is served; `None`: everybody. Never empty.
     pub allow: Option<Vec<IpNet>>,
     /// Who is not, whatever `allow` says.
@@ -43,6 +45,7 @@ pub struct Bind {
     /// Who must send a PROXY header, and may connect at all; `None`: everybody connects without one.
     /// Never empty.
     pub proxy_protocol: Option<Vec<IpNet>>,
+    pub tls: Option<BindTls>,
 }
 
 /// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`](super::ServerTimeouts).
@@ -56,6 +59,8 @@ pub struct ClientTimeouts {
     pub keep_alive: Duration,
     /// Silence on a tunnel, unless its backend has a word of its own.
     pub tunnel: Duration,
+    /// To finish a TLS handshake.
+    pub tls_handshake: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Lower-case names and the value each must have; all must match.
     pub headers: Vec<(String, String)>,
+    /// It comes before the frontend's `https_redirect`.
+    pub plain: bool,
     pub action: Action,
 }
 

@@ -7,12 +7,14 @@
 
 mod address;
 mod backend;
+mod certificates;
 mod check;
 mod cookie;
 mod file;
 mod frontend;
 mod http;
 mod problem;
+mod tls;
 pub mod units;
 
 use std::fmt;
@@ -24,12 +26,14 @@ pub use self::backend::{
     Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, ProxyVersion, SameSite,
     Server, ServerTimeouts, Sticky,
 };
+pub use self::certificates::Certificates;
 pub use self::check::summary;
-pub use self::file::{LoadError, load, read};
+pub use self::file::{LoadError, Loaded, load, read};
 pub use self::frontend::{
     Action, Bind, ClientTimeouts, Frontend, HostPattern, PathPattern, Piece, RateLimit, Route,
 };
-pub use self::problem::{Fault, render};
+pub use self::problem::{Fault, render, render_warnings};
+pub use self::tls::{BindTls, ClientAuth, Located, TlsVersion};
 
 /// Frontends and backends are in the order of the file, servers too.
 #[derive(Debug, Clone, PartialEq)]

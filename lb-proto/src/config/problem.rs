@@ -31,23 +31,36 @@ impl Fault {
 ///
 /// With `color`, ANSI styles are the only escape sequences in the result; without, there are none.
 pub fn render(problems: &[Problem], color: bool) -> String {
+    all(problems, &Level::ERROR, color)
+}
+
+/// What is no problem yet, in the same way.
+pub fn render_warnings(warnings: &[Problem], color: bool) -> String {
+    all(warnings, &Level::WARNING, color)
+}
+
+fn all(problems: &[Problem], level: &Level<'static>, color: bool) -> String {
     let renderer = if color {
         Renderer::styled().hyperlink(false)
     } else {
         Renderer::plain()
     };
-    let shown: Vec<_> = problems.iter().map(|one| show(one, &renderer)).collect();
+    let shown: Vec<_> = problems
+        .iter()
+        .map(|one| show(one, level, &renderer))
+        .collect();
     shown.join("\n")
 }
 
-fn show(problem: &Problem, renderer: &Renderer) -> String {
+fn show(problem: &Problem, level: &Level<'static>, renderer: &Renderer) -> String {
     let source = harmless(&problem.source);
     let marked = marked(&source, problem.column);
     let snippet = Snippet::source(source)
         .path(phrase(&problem.file))
         .line_start(problem.line.max(1))
         .annotation(AnnotationKind::Primary.span(marked));
-    let group = Level::ERROR
+    let group = level
+        .clone()
         .primary_title(phrase(&problem.message))
         .element(snippet)
         .element(Level::HELP.message(phrase(&problem.remedy)));

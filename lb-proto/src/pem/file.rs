@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustls_pki_types::CertificateDer;
+
 use super::{Bundle, PemError};
 
 /// Larger files are no certificates.
@@ -70,8 +72,15 @@ impl File {
     }
 }
 
+impl File {
+    /// Whether handshakes with it are those with `other`.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.bundle.chain == other.bundle.chain && self.ocsp == other.ocsp
+    }
+}
+
 /// A whole file, unless it is no file or far too large.
-pub(crate) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is no file"));
@@ -115,4 +124,19 @@ pub fn list(path: &Path) -> io::Result<Listing> {
     listing.files.sort();
     listing.ignored.sort();
     Ok(listing)
+}
+
+/// The certificates of a file that needs no key.
+///
+/// # Errors
+/// Where it cannot be read or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let text = contents(path).map_err(|source| FileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    super::certificates_in(&text).map_err(|source| FileError::Unusable {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -13,7 +13,7 @@ use rustls::sign::SigningKey;
 use rustls_pki_types::pem::{SectionKind, from_buf};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-pub use self::file::{File, FileError, Listing, list};
+pub use self::file::{File, FileError, Listing, certificates, list};
 pub use self::leaf::{Leaf, Validity, covers};
 pub use self::text::to_pem;
 
@@ -123,6 +123,14 @@ impl Bundle {
     /// to know.
     pub fn is_alone(&self) -> bool {
         self.chain.len() == 1 && !leaf::is_root(&self.chain[0])
+    }
+}
+
+/// The certificates of a text, in its order.
+fn certificates_in(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    match Sections::read(text)?.certificates {
+        none if none.is_empty() => Err(PemError::NoCertificate),
+        some => Ok(some),
     }
 }
 

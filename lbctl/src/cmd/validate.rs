@@ -10,12 +10,15 @@ use crate::ui::Ui;
 
 pub(crate) fn run(args: &Validate, ui: &Ui) -> Result<(), Error> {
     let file = args.file.display();
-    let config = match config::load(&args.file) {
-        Ok((config, _text)) => config,
+    let config::Loaded {
+        config, warnings, ..
+    } = match config::load(&args.file) {
+        Ok(loaded) => loaded,
         Err(error) => return Err(refusal(error, &file.to_string()).into()),
     };
     let summary = config::summary(&config);
     if !ui.wants_json() {
+        ui.warn_of_file(&warnings);
         return ui.data(&format!("{file} is valid: {summary}\n"));
     }
     let servers: usize = config.backends.iter().map(|b| b.servers.len()).sum();
@@ -26,6 +29,7 @@ pub(crate) fn run(args: &Validate, ui: &Ui) -> Result<(), Error> {
         "backends": config.backends.len(),
         "servers": servers,
         "summary": summary,
+        "warnings": warnings,
     }))
 }
 

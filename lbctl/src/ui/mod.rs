@@ -19,7 +19,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use lb_proto::config;
-use lb_proto::error::ErrorReply;
+use lb_proto::error::{ErrorReply, Problem};
 use lb_proto::exit::Exit;
 use lb_proto::name::BackendName;
 use serde::Serialize;
@@ -126,6 +126,13 @@ impl Ui {
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
             self.talk(&format!("{text}\n"));
+        }
+    }
+
+    /// What works in a configuration file, but should not stay so.
+    pub(crate) fn warn_of_file(&self, warnings: &[Problem]) {
+        if !self.quiet && !warnings.is_empty() {
+            self.talk(&config::render_warnings(warnings, self.color_err));
         }
     }
 

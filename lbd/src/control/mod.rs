@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::state::Shared;
 
 pub(crate) use port_owner::explain as explain_bind;
-pub(crate) use reload::{Reloader, loaded};
+pub(crate) use reload::{Reloader, in_words, loaded};
 pub(crate) use socket::{ControlSocket, SocketError, SocketFile};
 
 /// What every session and every signal acts through.

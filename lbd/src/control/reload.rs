@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lb_proto::config::{self, Config, Global, LoadError};
+use lb_proto::config::{self, Global, LoadError};
 use lb_proto::error::{ErrorCode, ErrorReply, Problem};
 use lb_proto::reply;
 use sha2::{Digest, Sha256};
@@ -85,7 +85,12 @@ impl Reloader {
     }
 
     async fn load_and_swap(&self) -> Result<reply::Reload, ErrorReply> {
-        let (config, text) = self.load().await?;
+        let config::Loaded {
+            config,
+            text,
+            certificates,
+            warnings: of_files,
+        } = self.load().await?;
         let known = self
             .names
             .prepare(&config, Some(&self.shared.snapshot()))
@@ -98,8 +103,9 @@ impl Reloader {
         let (most, too_many) = self.files.connections(&config.global);
         let mut warnings = self.needs_restart(&config.global);
         warnings.extend(too_many);
+        warnings.extend(of_files.iter().map(in_words));
         let loaded = loaded(&self.path, &text, before.loaded.generation + 1);
-        if loaded.sha256 == before.loaded.sha256 {
+        if loaded.sha256 == before.loaded.sha256 && certificates.are_as(&before.certificates) {
             return Ok(reply::Reload {
                 generation: before.loaded.generation,
                 changed: false,
@@ -108,8 +114,10 @@ impl Reloader {
         }
         let generation = loaded.generation;
         let logging = config.global.log;
-        let snapshot = Snapshot::build(config, loaded, Some(&before), &known, self.shared.threads)
-            .map_err(|error| build_error(&error))?;
+        let threads = self.shared.threads;
+        let snapshot =
+            Snapshot::build(config, certificates, loaded, Some(&before), &known, threads)
+                .map_err(|error| build_error(&error))?;
         snapshot.settle(&before);
         self.shared.connections.resize(most);
         self.shared.access_log.switch(sink);
@@ -123,7 +131,7 @@ impl Reloader {
     }
 
     /// Reads the file beside the control thread: a large one takes longer than a probe may wait.
-    async fn load(&self) -> Result<(Config, String), ErrorReply> {
+    async fn load(&self) -> Result<config::Loaded, ErrorReply> {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
         match read {
@@ -180,6 +188,14 @@ pub(crate) fn loaded(path: &Path, text: &str, generation: u64) -> Loaded {
     }
 }
 
+/// A warning about the file, in a line.
+pub(crate) fn in_words(warning: &Problem) -> String {
+    let Problem {
+        message, remedy, ..
+    } = warning;
+    format!("{message}: {remedy}")
+}
+
 fn load_error(error: LoadError) -> ErrorReply {
     match error {
         LoadError::Unreadable { path, source } => ErrorReply::new(
@@ -229,5 +245,15 @@ fn build_error(error: &BuildError) -> ErrorReply {
                 ..ErrorReply::new(ErrorCode::Failed, message)
             }
         }
+        BuildError::Tls { source, .. } => {
+            ErrorReply::new(ErrorCode::Failed, format!("{error}: {}", in_full(source)))
+        }
     }
+}
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let all: Vec<String> = causes.map(ToString::to_string).collect();
+    all.join(": ")
 }

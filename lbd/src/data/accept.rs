@@ -14,14 +14,17 @@ use lb_proto::config::Mode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
-use tracing::warn;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
 use super::client::{Client, Ends};
 use super::proxy_protocol::{self, Refused};
+use super::socket::Socket;
 use super::thread::{Place, Thread};
 use super::{conn, tcp};
 use crate::proxy_protocol::Tlvs;
 use crate::state::{Limit, Listener, Permit};
+use crate::tls::Terminator;
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -138,6 +141,7 @@ fn welcome(
         peer,
         local: listener.address,
         tlvs: Tlvs::default(),
+        tls: false,
     };
     match frontend.introducers(listener.uid) {
         None => drop(serve(thread, listener.uid, &place, stream, ends, places)),
@@ -162,18 +166,50 @@ fn serve(
     listener: u64,
     place: &Place,
     stream: TcpStream,
-    ends: Ends,
+    mut ends: Ends,
     places: Option<Places>,
 ) -> JoinHandle<()> {
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    let terminator = frontend.terminator(listener).cloned();
+    let patience = frontend.config.timeouts.tls_handshake;
+    ends.tls = terminator.is_some();
     let client = Client::new(thread.clone(), listener, place, ends);
     let entry = thread.enter(client.clone());
     let mode = place.mode();
-    spawn_local(async move {
-        match mode {
-            Mode::Http => conn::serve(stream, client).await,
-            // Large: an idle client of the other mode is not to have its size.
-            Mode::Tcp => Box::pin(tcp::serve(stream, client)).await,
-        }
-        drop((entry, places));
-    })
+    let held = (entry, places);
+    match terminator {
+        None => spawn_local(session(mode, Socket::Plain(stream), client, held)),
+        Some(terminator) => spawn_local(async move {
+            let shake = handshake(&terminator, stream, patience, &client);
+            if let Some(stream) = Box::pin(shake).await {
+                session(mode, stream, client, held).await;
+            }
+        }),
+    }
+}
+
+/// A connection until its end; `held` is what it takes of the limits.
+async fn session<T>(mode: Mode, stream: Socket, client: Rc<Client>, held: T) {
+    match mode {
+        Mode::Http => conn::serve(stream, client).await,
+        // Large: an idle client of the other mode is not to have its size.
+        Mode::Tcp => Box::pin(tcp::serve(stream, client)).await,
+    }
+    drop(held);
+}
+
+/// `None`: it failed or took too long.
+async fn handshake(
+    terminator: &Terminator,
+    stream: TcpStream,
+    patience: Duration,
+    client: &Client,
+) -> Option<Socket> {
+    let cause = match timeout(patience, Socket::accept(terminator.acceptor(), stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it did not come to an end in time".to_owned(),
+    };
+    debug!(peer = %client.peer, cause, "TLS handshake failed");
+    None
 }

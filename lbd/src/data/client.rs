@@ -46,7 +46,7 @@ pub(super) struct Client {
     local: Cell<SocketAddr>,
     /// The port it connected to, as a field value.
     pub(super) port: HeaderValue,
-    /// `http`, or `https` where a PROXY header says so.
+    /// `https` under TLS, and where a PROXY header says so; else `http`.
     pub(super) scheme: HeaderValue,
     /// What else a PROXY header told, for servers.
     tlvs: Tlvs,
@@ -89,6 +89,8 @@ pub(super) struct Ends {
     /// Its address may be every address.
     pub(super) local: SocketAddr,
     pub(super) tlvs: Tlvs,
+    /// It speaks TLS with us.
+    pub(super) tls: bool,
 }
 
 impl Client {
@@ -103,7 +105,7 @@ impl Client {
             address: text_value(ends.peer.ip().to_canonical()),
             local: Cell::new(ends.local),
             port: text_value(ends.local.port()),
-            scheme: HeaderValue::from_static(match ends.tlvs.say_tls() {
+            scheme: HeaderValue::from_static(match ends.tls || ends.tlvs.say_tls() {
                 true => "https",
                 false => "http",
             }),

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::framing::Framing;
 use super::linger::Unread;
+use super::socket::Socket;
 use super::watch::Awaiting;
 use super::write;
 use crate::state::add;
@@ -26,7 +26,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    stream: Socket,
     client: Rc<Client>,
     framing: Framing,
     /// The beginning of a request whose predecessor is not answered yet.
@@ -34,7 +34,7 @@ pub(super) struct ClientIo {
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, client: Rc<Client>) -> Self {
+    pub(super) fn new(stream: Socket, client: Rc<Client>) -> Self {
         Self {
             stream,
             client,
@@ -44,7 +44,7 @@ impl ClientIo {
     }
 
     /// The socket, and what was received and held back.
-    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (Socket, Vec<u8>) {
         (self.stream, self.held)
     }
 
@@ -63,7 +63,7 @@ impl ClientIo {
     /// Whether the client closed the connection while nobody reads from it. hyper does not look: it
     /// reads a body only when that is asked for.
     fn has_left(&self) -> bool {
-        let readable = pin!(self.stream.ready(Interest::READABLE));
+        let readable = pin!(self.stream.tcp().ready(Interest::READABLE));
         match readable.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(ready)) => ready.is_read_closed(),
             Poll::Ready(Err(_)) => true,
@@ -179,6 +179,7 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.inform(cx))?;
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         if this.client.watch.awaiting() == Awaiting::Connect && this.has_left() {
             this.client.leave();
             return Poll::Ready(Ok(()));

@@ -19,26 +19,27 @@ use super::client_io::ClientIo;
 use super::fault::Fault;
 use super::linger::{self, Unread};
 use super::request;
+use super::socket::Socket;
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Expired, LOOK, Look};
 use crate::access_log::{Cause, Phase, Termination};
 
 /// How a busy connection goes on.
 enum Next {
-    Park(TcpStream),
+    Park(Socket),
     /// With another protocol, and what the client sent of it already.
-    Upgrade(TcpStream, Upgrade, Bytes),
-    Refuse(TcpStream, Fault),
+    Upgrade(Socket, Upgrade, Bytes),
+    Refuse(Socket, Fault),
     /// Nothing more will be sent.
-    Close(TcpStream, Unread),
+    Close(Socket, Unread),
     /// The answer broke off.
-    Cut(TcpStream),
+    Cut(Socket),
 }
 
 /// Serves a connection until it ends. What is large and comes to few is boxed: an idle connection is as
 /// large as the largest thing that may become of it.
-pub(super) async fn serve(mut stream: TcpStream, client: Rc<Client>) {
-    while readable(&stream, &client).await {
+pub(super) async fn serve(mut stream: Socket, client: Rc<Client>) {
+    while stream.holds_bytes() || readable(stream.tcp(), &client).await {
         stream = match Box::pin(busy(stream, client.clone())).await {
             Next::Park(stream) => {
                 client.parked();
@@ -88,8 +89,8 @@ pub(super) async fn readable(stream: &TcpStream, client: &Client) -> bool {
 }
 
 /// Serves requests until the connection is idle or at its end.
-async fn busy(stream: TcpStream, client: Rc<Client>) -> Next {
-    client.note_local(&stream);
+async fn busy(stream: Socket, client: Rc<Client>) -> Next {
+    client.note_local(stream.tcp());
     let io = TokioIo::new(ClientIo::new(stream, client.clone()));
     let service = service_fn(|request| request::serve(client.clone(), request));
     let mut conn = client.thread.http.serve_connection(io, service);
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn waiting_for_a_request_takes_little() {
-        fn size<F>(_: fn(TcpStream, Rc<Client>) -> F) -> usize {
+        fn size<F>(_: fn(Socket, Rc<Client>) -> F) -> usize {
             size_of::<F>()
         }
         assert!(size(serve) <= 768, "{} bytes", size(serve));

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::encode::Outbox;
 use super::lease::Lease;
+use super::socket::Socket;
 use super::write;
 use crate::state::{Server, ThreadId, add};
 
@@ -27,7 +28,7 @@ const AT_ONCE: usize = 64 * 1024;
 /// A connection to a server. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    stream: TcpStream,
+    stream: Socket,
     server: Arc<Server>,
     thread: ThreadId,
     epoch: u32,
@@ -54,7 +55,7 @@ impl Upstream {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
-            stream,
+            stream: Socket::Plain(stream),
             server,
             thread,
             epoch,
@@ -96,7 +97,9 @@ impl Upstream {
         left: &mut Bytes,
         expected: Option<u64>,
     ) -> Poll<io::Result<Bytes>> {
-        ready!(self.stream.poll_read_ready(cx))?;
+        if let Socket::Plain(tcp) = &self.stream {
+            ready!(tcp.poll_read_ready(cx))?;
+        }
         let expected = expected.map_or(0, |n| n.min(AT_ONCE as u64) as usize);
         let room = self.room.max(expected);
         if self.buffer.capacity() < room / 2 {
@@ -132,8 +135,7 @@ impl Upstream {
     /// Whether it can be used for another request: the server has neither closed it nor sent what
     /// nobody asked for. Costs a system call only where something came.
     pub(super) fn is_quiet(&self) -> bool {
-        let tried = self.stream.try_read(&mut [0]);
-        tried.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.stream.is_quiet()
     }
 
     /// Whether it leads to where the server is now, and was opened since it last went down.
@@ -157,7 +159,7 @@ impl Upstream {
     }
 
     /// The bare socket, for a tunnel.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Socket {
         self.stream
     }
 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::Frame;
 use hyper::body::Incoming;
-use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::connect::Upstream;
 use super::decode::{self, Body, Head, Malformed, Piece};
+use super::socket::Socket;
 use super::upload::{Broken, Progress, Upload};
 use super::watch::Awaiting;
 use crate::access_log::Cause;
@@ -165,7 +165,7 @@ impl Exchange {
     }
 
     /// The bare socket, and what the server sent on it already.
-    pub(super) fn into_tunnel(self) -> (TcpStream, Bytes) {
+    pub(super) fn into_tunnel(self) -> (Socket, Bytes) {
         (self.upstream.into_stream(), self.received)
     }
 

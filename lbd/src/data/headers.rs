@@ -9,7 +9,7 @@ use ipnet::IpNet;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
@@ -245,14 +245,19 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The target as a server is asked for it: in origin-form, or `*` (RFC 9112, 3.2).
+/// The target as a server is asked for it: in origin-form, or `*` (RFC 9112, 3.2). An empty path is
+/// `/`.
 pub(super) fn origin_form(uri: &Uri) -> Uri {
     if uri.authority().is_none() {
         return uri.clone();
     }
-    uri.path_and_query()
-        .cloned()
-        .map_or_else(|| Uri::from_static("/"), Uri::from)
+    match uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('?') => {
+            format!("/{}", target.as_str()).parse().unwrap_or_default()
+        }
+        Some(target) => target.clone().into(),
+        None => Uri::default(),
+    }
 }
 
 /// Whether a request may be sent again though the server may have acted on it (RFC 9110, 9.2.2).
@@ -433,6 +438,9 @@ mod tests {
         let found = authority(Version::HTTP_11, &uri, &map(&[("host", "a")])).unwrap();
         assert_eq!(found.unwrap(), "b.example:81");
         assert_eq!(origin_form(&uri), "/x?y");
+        let bare = |uri: &str| origin_form(&uri.parse().unwrap()).to_string();
+        assert_eq!(bare("http://a?q=1"), "/?q=1");
+        assert_eq!(bare("http://a"), "/");
         assert_eq!(origin_form(&Uri::from_static("*")), "*");
     }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::Client;
 use super::fault::Fault;
 use super::reply;
+use super::socket::Socket;
 use crate::access_log::Phase;
 use crate::state::add;
 
@@ -28,12 +28,15 @@ pub(super) enum Unread {
 }
 
 /// Answers a head that could not be read, and closes.
-pub(super) async fn refuse(mut stream: TcpStream, client: &Client, fault: Fault) {
+pub(super) async fn refuse(mut stream: Socket, client: &Client, fault: Fault) {
     let tally = client.tally();
     add(&tally.requests_total, 1);
     let answer = reply::raw_fault(fault);
-    let sent = timeout(PATIENCE, stream.write_all(&answer)).await;
-    let sent = matches!(sent, Ok(Ok(())));
+    let send = async {
+        stream.write_all(&answer).await?;
+        stream.flush().await
+    };
+    let sent = matches!(timeout(PATIENCE, send).await, Ok(Ok(())));
     let bytes = if sent { answer.len() as u64 } else { 0 };
     let end = fault.termination(Phase::Request);
     if !client.in_exchange() {
@@ -46,18 +49,20 @@ pub(super) async fn refuse(mut stream: TcpStream, client: &Client, fault: Fault)
 }
 
 /// Closes after what was sent has had a chance to arrive.
-pub(super) async fn close(mut stream: TcpStream, unread: Unread) {
+pub(super) async fn close(mut stream: Socket, unread: Unread) {
     if unread == Unread::Something {
         let _ = timeout(PATIENCE, discard(&mut stream)).await;
+    } else if let Socket::Tls(_) = stream {
+        let _ = timeout(PATIENCE, stream.shutdown()).await;
     }
 }
 
 /// Closes with a reset: there is no other way to show that an answer without a length was cut.
-pub(super) fn reset(stream: TcpStream) {
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+pub(super) fn reset(stream: Socket) {
+    let _ = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
 }
 
-async fn discard(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn discard(stream: &mut Socket) -> std::io::Result<()> {
     stream.shutdown().await?;
     let mut sink = vec![0; 16 * 1024];
     let mut left = MOST_DISCARDED;

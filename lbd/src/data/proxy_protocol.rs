@@ -47,6 +47,7 @@ pub(super) async fn receive(stream: &TcpStream, client: &Client) -> Result<Ends,
         peer: addresses.map_or(client.peer, |given| given.source),
         local: addresses.map_or(client.local(), |given| given.destination),
         tlvs,
+        tls: false,
     })
 }
 

@@ -20,8 +20,9 @@ use super::decode::Head;
 use super::fault::Fault;
 use super::forward::{Arrived, Outgoing, forward};
 use super::headers::{self, Length, Origin};
+use super::https_redirect;
 use super::reply;
-use super::route::{Subject, Target, redirect_target};
+use super::route::{Routes, Subject, Target, redirect_target};
 use super::sticky::Visit;
 use super::thread::Place;
 use super::upgrade::Upgrade;
@@ -126,14 +127,29 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
     };
     let host_text = host.to_str().map_err(|_| Fault::Malformed)?;
     let uri = request.uri();
-    let target = place.view.routes[place.frontend]
-        .find(Subject {
-            host: headers::host_of(host_text),
-            path: uri.path(),
-            method: request.method(),
-            headers: request.headers(),
-        })
-        .ok_or(Fault::NoRoute)?;
+    let subject = Subject {
+        host: headers::host_of(host_text),
+        path: uri.path(),
+        method: request.method(),
+        headers: request.headers(),
+    };
+    let insecure = redirects_to_https(client, place, request.headers());
+    let routes = match &insecure {
+        Some((_, plain)) => *plain,
+        None => &place.view.routes[place.frontend],
+    };
+    let target = match (routes.find(subject), insecure) {
+        (Some(target), _) => target,
+        (None, None) => return Err(Fault::NoRoute),
+        (None, Some((status, _))) => {
+            let frontend = &place.view.snapshot.frontends[place.frontend];
+            let to = https_redirect::location(host_text, frontend.https_port(), uri);
+            let answer = reply::redirect(status_code(status), &to);
+            return answer
+                .map(|answer| Way::Answer(answer.into()))
+                .ok_or(Fault::Malformed);
+        }
+    };
     let backend = match target {
         Target::Backend(backend) => backend,
         Target::Redirect { to, status } => {
@@ -170,6 +186,23 @@ fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Resu
         outgoing: Box::new(Outgoing::new(request, upgrades, key)),
         cookie,
     })
+}
+
+/// With what status a request is sent to where there is TLS, if it came without and that is wanted,
+/// and the routes that come before that.
+fn redirects_to_https<'p>(
+    client: &Client,
+    place: &'p Place,
+    headers: &HeaderMap,
+) -> Option<(u16, &'p Routes)> {
+    let plain = place.view.plain[place.frontend].as_ref()?;
+    let frontend = &place.view.snapshot.frontends[place.frontend].config;
+    let status = frontend.https_redirect?;
+    let vouched_for = || {
+        let peer = client.peer.ip().to_canonical();
+        https_redirect::vouched_for(peer, &frontend.trusted_proxies, headers)
+    };
+    (client.scheme != "https" && !vouched_for()).then_some((status, plain))
 }
 
 /// Whether the frontend serves this client now.

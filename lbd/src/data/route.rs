@@ -57,8 +57,8 @@ pub(super) struct Subject<'a> {
 impl Routes {
     /// `position` finds a backend; a route whose backend it does not find is left out, which a
     /// checked configuration never has.
-    pub(super) fn new(
-        routes: &[Route],
+    pub(super) fn new<'r>(
+        routes: impl IntoIterator<Item = &'r Route>,
         default: Option<&BackendName>,
         position: impl Fn(&BackendName) -> Option<usize>,
     ) -> Self {
@@ -201,6 +201,7 @@ mod tests {
             path,
             methods: vec![],
             headers: vec![],
+            plain: false,
             action: respond(status),
         }
     }

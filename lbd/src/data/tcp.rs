@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::forward::TURN_AROUND;
 use super::lease::Lease;
 use super::queue;
+use super::socket::Socket;
 use super::thread::Place;
 use super::tunnel::Tunnel;
 use super::view::View;
@@ -27,16 +28,16 @@ use crate::access_log::Cause;
 use crate::state::Who;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(stream: TcpStream, client: Rc<Client>) {
+pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     let Some(place) = client.thread.place(client.listener) else {
         return;
     };
-    client.note_local(&stream);
+    client.note_local(stream.tcp());
     let mut account = Account::of_connection(&client, place.view.clone(), place.frontend);
     let server = tokio::select! {
         biased;
         server = reach_server(&client, &place, &mut account) => server,
-        () = broke(&stream) => return account.cut(Cause::Client),
+        () = broke(stream.tcp()) => return account.cut(Cause::Client),
     };
     let server = match server {
         Ok(server) => server,
@@ -45,7 +46,7 @@ pub(super) async fn serve(stream: TcpStream, client: Rc<Client>) {
     let Some(lease) = &account.lease else {
         return;
     };
-    let _ = stream.set_nodelay(true);
+    let _ = stream.tcp().set_nodelay(true);
     account.relays();
     let meter = client.meter(lease.server());
     let tunnel = Tunnel {
@@ -74,7 +75,7 @@ async fn reach_server(
     client: &Rc<Client>,
     place: &Place,
     account: &mut Account,
-) -> Result<TcpStream, Fault> {
+) -> Result<Socket, Fault> {
     let view = &place.view;
     let frontend = &view.snapshot.frontends[place.frontend];
     if let Some(gate) = &frontend.gate {
@@ -142,12 +143,12 @@ async fn lease(
     .await
 }
 
-async fn connect(lease: &Lease, patience: Duration) -> Result<TcpStream, Fault> {
+async fn connect(lease: &Lease, patience: Duration) -> Result<Socket, Fault> {
     match timeout(patience, TcpStream::connect(lease.address())).await {
         Ok(Ok(stream)) => {
             // One that is broken already shows that when it is used.
             let _ = stream.set_nodelay(true);
-            Ok(stream)
+            Ok(Socket::Plain(stream))
         }
         Ok(Err(_)) => Err(Fault::ConnectFailed),
         Err(_) => Err(Fault::ConnectTimedOut),

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use self::flow::{Broke, Flow};
 use self::pipe::Pipes;
 use super::linger::{self, Unread};
+use super::socket::Socket;
 use crate::access_log::{self, Phase, Termination};
 use crate::state::{FrontendRecord, Server, ThreadId, add};
 
@@ -132,8 +132,8 @@ pub(super) struct End {
 /// Two sides to join.
 #[derive(Debug)]
 pub(super) struct Tunnel<'a> {
-    pub(super) client: &'a TcpStream,
-    pub(super) server: &'a TcpStream,
+    pub(super) client: &'a Socket,
+    pub(super) server: &'a Socket,
     /// Read already, and counted where they were read.
     pub(super) from_client: Bytes,
     pub(super) from_server: Bytes,
@@ -178,8 +178,8 @@ impl Tunnel<'_> {
         let (on_client, on_server) = ((Side::Client, client), (Side::Server, server));
         let mut up = Flow::new(on_client, on_server, self.from_client, tools, meter);
         let mut down = Flow::new(on_server, on_client, self.from_server, tools, meter);
-        let mut client_failed = pin!(client.ready(Interest::ERROR));
-        let mut server_failed = pin!(server.ready(Interest::ERROR));
+        let mut client_failed = pin!(client.tcp().ready(Interest::ERROR));
+        let mut server_failed = pin!(server.tcp().ready(Interest::ERROR));
         let mut deadline = Instant::now() + self.silence.open;
         let mut timer = pin!(sleep_until(deadline));
         let mut first = None;
@@ -256,7 +256,7 @@ impl End {
 
     /// Closes both sockets so that each side learns whether it got everything: a clean end where it
     /// did, a reset where it did not. The tunnel's session is over before this.
-    pub(super) async fn tell(self, client: TcpStream, server: TcpStream) {
+    pub(super) async fn tell(self, client: Socket, server: Socket) {
         if !self.up_ended {
             linger::reset(server);
         }

@@ -1,11 +1,11 @@
 //! A connection that went over to another protocol (RFC 9110, 7.8): a session until it closes.
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 
 use super::account::Account;
 use super::client::Client;
 use super::exchange::Exchange;
+use super::socket::Socket;
 use super::tunnel::Tunnel;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Upgrade {
 
     /// Passes on whatever comes, until both sides are done. `sent`: what the client sent on the
     /// connection already.
-    pub(super) async fn run(self, client: &Client, stream: TcpStream, sent: Bytes) {
+    pub(super) async fn run(self, client: &Client, stream: Socket, sent: Bytes) {
         let Some(lease) = &self.account.lease else {
             return;
         };

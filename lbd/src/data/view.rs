@@ -22,6 +22,8 @@ pub(super) struct View {
     pub(super) introduces: bool,
     /// In the order of the snapshot's frontends.
     pub(super) routes: Vec<Routes>,
+    /// For requests without TLS where those are redirected: the routes that come before that.
+    pub(super) plain: Vec<Option<Routes>>,
     /// In the order of the snapshot's backends.
     pub(super) edits: Vec<Edits>,
     /// Which frontend a listener belongs to.
@@ -52,6 +54,12 @@ impl View {
                 snapshot.backend_position(name)
             })
         });
+        let plain = snapshot.frontends.iter().map(|frontend| {
+            frontend.config.https_redirect?;
+            let plain = frontend.config.routes.iter().filter(|route| route.plain);
+            let position = |name: &_| snapshot.backend_position(name);
+            Some(Routes::new(plain, None, position))
+        });
         let by_listener = snapshot
             .frontends
             .iter()
@@ -81,6 +89,7 @@ impl View {
             edits: edits.collect(),
             servers: servers.collect(),
             routes: routes.collect(),
+            plain: plain.collect(),
             by_listener,
             pickers: RefCell::new(vec![None; snapshot.backends.len()]),
             snapshot,

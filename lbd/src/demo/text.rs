@@ -144,7 +144,7 @@ mod tests {
         let bind = "127.0.0.1:8080".parse().unwrap();
         let path = folder.path().join("lbd.toml");
         std::fs::write(&path, config(folder.path(), bind, &origins)).unwrap();
-        let (config, _) = lb_proto::config::load(&path).unwrap();
+        let config = lb_proto::config::load(&path).unwrap().config;
         assert_eq!(config.global.socket, folder.path().join("lbd.sock"));
         assert_eq!(
             config.backends[0].servers[0].address.to_string(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lb_proto::config::{self, Address, Config};
+use lb_proto::config::{self, Address, Certificates, Config};
 use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::state::{Health, State};
 
@@ -14,6 +14,10 @@ use super::networks::Networks;
 use super::pool::Pool;
 use super::ring::Ring;
 use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
+use crate::tls::{Terminator, TlsError};
+
+/// Where TLS is spoken unless something else is said.
+const HTTPS: u16 = 443;
 
 /// Where a configuration came from.
 #[derive(Debug, Clone)]
@@ -30,6 +34,7 @@ pub(crate) struct Loaded {
 pub(crate) struct Snapshot {
     pub(crate) loaded: Loaded,
     pub(crate) global: config::Global,
+    pub(crate) certificates: Certificates,
     pub(crate) frontends: Vec<Frontend>,
     pub(crate) backends: Vec<Backend>,
     backend_index: HashMap<BackendName, usize>,
@@ -44,6 +49,8 @@ pub(crate) struct Frontend {
     pub(crate) listeners: Vec<Arc<Listener>>,
     /// The uids of listeners that want PROXY headers, with those who are to send them.
     introducers: Vec<(u64, Networks)>,
+    /// The uids of listeners that speak TLS.
+    terminators: Vec<(u64, Arc<Terminator>)>,
 }
 
 /// What belongs to a frontend and outlives its configuration.
@@ -75,6 +82,13 @@ pub(crate) struct Backend {
 pub(crate) enum BuildError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("{frontend} cannot speak TLS on {address}")]
+    Tls {
+        frontend: FrontendName,
+        address: SocketAddr,
+        #[source]
+        source: TlsError,
+    },
 }
 
 impl Snapshot {
@@ -85,6 +99,7 @@ impl Snapshot {
     /// Nothing that runs is touched until [`Snapshot::settle`].
     pub(crate) fn build(
         config: Config,
+        certificates: Certificates,
         loaded: Loaded,
         before: Option<&Snapshot>,
         addresses: &Addresses,
@@ -94,7 +109,7 @@ impl Snapshot {
         let frontends = config
             .frontends
             .into_iter()
-            .map(|frontend| build_frontend(frontend, before, &mut bound, threads))
+            .map(|frontend| build_frontend(frontend, &certificates, before, &mut bound, threads))
             .collect::<Result<Vec<_>, _>>()?;
         let backends: Vec<Backend> = config
             .backends
@@ -115,6 +130,7 @@ impl Snapshot {
         Ok(Self {
             loaded,
             global: config.global,
+            certificates,
             frontends,
             backends,
             backend_index,
@@ -161,10 +177,30 @@ impl Snapshot {
 impl Frontend {
     /// Who may connect to this listener, and must send a PROXY header; `None`: everybody, without.
     pub(crate) fn introducers(&self, listener: u64) -> Option<&Networks> {
-        let mut all = self.introducers.iter();
-        let found = all.find(|(uid, _)| *uid == listener);
-        found.map(|(_, networks)| networks)
+        of_listener(&self.introducers, listener)
     }
+
+    /// What this listener does in handshakes; `None`: it speaks no TLS.
+    pub(crate) fn terminator(&self, listener: u64) -> Option<&Arc<Terminator>> {
+        of_listener(&self.terminators, listener)
+    }
+
+    /// The port to send clients to that are to come by TLS.
+    pub(crate) fn https_port(&self) -> u16 {
+        let mut ports = self.terminators.iter().filter_map(|(uid, _)| {
+            let listener = self.listeners.iter().find(|l| l.uid == *uid)?;
+            Some(listener.address.port())
+        });
+        match (ports.next(), ports.next()) {
+            (Some(only), None) => only,
+            _ => HTTPS,
+        }
+    }
+}
+
+fn of_listener<T>(all: &[(u64, T)], listener: u64) -> Option<&T> {
+    let found = all.iter().find(|(uid, _)| *uid == listener);
+    found.map(|(_, value)| value)
 }
 
 impl Backend {
@@ -233,6 +269,7 @@ impl Backend {
 
 fn build_frontend(
     config: config::Frontend,
+    certificates: &Certificates,
     before: Option<&Snapshot>,
     bound: &mut Vec<Arc<Listener>>,
     threads: usize,
@@ -252,6 +289,7 @@ fn build_frontend(
         .collect();
     let mut listeners = Vec::with_capacity(config.binds.len());
     let mut introducers = Vec::new();
+    let mut terminators = Vec::new();
     for wanted in &config.binds {
         let same = |l: &Arc<Listener>| {
             l.configured == wanted.address
@@ -264,6 +302,16 @@ fn build_frontend(
         if let Some(networks) = &wanted.proxy_protocol {
             introducers.push((listener.uid, Networks::new(networks)));
         }
+        if let Some(tls) = &wanted.tls {
+            let before = old.and_then(|old| old.terminator(listener.uid));
+            let terminator = Terminator::new(tls, certificates, before.map(Arc::as_ref));
+            let terminator = terminator.map_err(|source| BuildError::Tls {
+                frontend: config.name.clone(),
+                address: wanted.address,
+                source,
+            })?;
+            terminators.push((listener.uid, Arc::new(terminator)));
+        }
         listeners.push(listener);
     }
     Ok(Frontend {
@@ -272,6 +320,7 @@ fn build_frontend(
         record,
         listeners,
         introducers,
+        terminators,
     })
 }
 

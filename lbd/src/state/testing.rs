@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lb_proto::config;
+use lb_proto::config::{self, Certificates};
 use lb_proto::name::ServerId;
 
 use super::{Addresses, Loaded, Server, Shared, Snapshot};
@@ -41,5 +41,6 @@ fn snapshot(text: &str, before: Option<&Snapshot>) -> Snapshot {
         at: super::now(),
         sha256: String::new(),
     };
-    Snapshot::build(config, loaded, before, &Addresses::new(), 1).unwrap()
+    let certificates = Certificates::default();
+    Snapshot::build(config, certificates, loaded, before, &Addresses::new(), 1).unwrap()
 }

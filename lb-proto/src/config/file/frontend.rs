@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::table::{Shape, Table, Value, name};
-use super::{mode, timeouts};
+use super::{mode, timeouts, tls};
 use super::{rate_limit, route};
 use crate::config::check::Facts;
 use crate::config::problem::Fault;
@@ -16,6 +16,7 @@ const FRONTEND: Shape = Shape {
         "mode",
         "bind",
         "trusted_proxies",
+        "https_redirect",
         "allow",
         "deny",
         "rate_limit",
@@ -24,20 +25,14 @@ const FRONTEND: Shape = Shape {
         "routes",
         "timeouts",
     ],
-    later: &[(
-        "https_redirect",
-        "frontends do not speak TLS in this version",
-    )],
+    later: &[],
 };
 
 const BIND: Shape = Shape {
     what: "a bind",
     example: "{ address = \"*:80\" }",
-    keys: &["address", "proxy_protocol"],
-    later: &[
-        ("tls", "frontends do not speak TLS in this version"),
-        ("h2c", "HTTP/2 is not spoken to clients in this version"),
-    ],
+    keys: &["address", "proxy_protocol", "tls"],
+    later: &[("h2c", "HTTP/2 is not spoken to clients in this version")],
 };
 
 pub(super) fn read<'a>(
@@ -47,8 +42,12 @@ pub(super) fn read<'a>(
 ) -> Option<Frontend> {
     let table = value.table(&FRONTEND)?;
     let name = value.parse_key(name);
-    let mode = mode::read(table, "frontend", &["routes", "trusted_proxies"]);
-    let binds = binds(table, facts);
+    let mode = mode::read(
+        table,
+        "frontend",
+        &["routes", "trusted_proxies", "https_redirect"],
+    );
+    let binds = binds(table, mode, facts);
     let default_backend = table.get("default_backend");
     let routes = table.get("routes");
     let routes = routes.map_or_else(|| Some(Vec::new()), |value| value.list());
@@ -69,6 +68,7 @@ pub(super) fn read<'a>(
         binds,
         timeouts: timeouts::of_frontend(table, defaults),
         trusted_proxies: networks(table, "trusted_proxies").unwrap_or_default(),
+        https_redirect: table.get("https_redirect").and_then(https_redirect),
         allow: some_networks(
             table,
             "allow",
@@ -89,7 +89,7 @@ pub(super) fn read<'a>(
     Some(frontend)
 }
 
-fn binds<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Vec<Bind> {
+fn binds<'a>(table: Table<'a>, mode: Mode, facts: &mut Facts<'a>) -> Vec<Bind> {
     let Some(value) = table.require("bind", "`bind = \"*:80\"`") else {
         return Vec::new();
     };
@@ -106,29 +106,47 @@ fn binds<'a>(table: Table<'a>, facts: &mut Facts<'a>) -> Vec<Bind> {
     }
     given
         .into_iter()
-        .filter_map(|value| bind(value, facts))
+        .filter_map(|value| bind(value, mode, facts))
         .collect()
 }
 
-fn bind<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Bind> {
-    let (value, proxy_protocol) = if value.is_table() {
+fn bind<'a>(value: Value<'a>, mode: Mode, facts: &mut Facts<'a>) -> Option<Bind> {
+    let (value, proxy_protocol, tls) = if value.is_table() {
         let table = value.table(&BIND)?;
         let proxy_protocol = some_networks(
             table,
             "proxy_protocol",
             "list those that send PROXY headers, as in proxy_protocol = [\"10.0.0.0/8\"], or remove the key to let everybody in without one",
         );
+        let tls = table.get("tls").and_then(|value| tls::of_bind(value, mode));
         let address = table.require("address", "`address = \"*:80\"`")?;
-        (address, proxy_protocol)
+        (address, proxy_protocol, tls)
     } else {
-        (value, None)
+        (value, None, None)
     };
     let address = value.parse(address::bind)?;
     facts.bind(address, value.text()?, value.at);
     Some(Bind {
         address,
         proxy_protocol,
+        tls,
     })
+}
+
+/// A status, or whether to redirect at all. 308 keeps the method, so that no form is lost.
+fn https_redirect(value: Value<'_>) -> Option<u16> {
+    const STATUSES: [u16; 4] = [301, 302, 307, 308];
+    if let Some(wanted) = value.as_flag() {
+        return wanted.then_some(308);
+    }
+    let status = value.number(301, 308).and_then(|n| u16::try_from(n).ok())?;
+    if !STATUSES.contains(&status) {
+        value.wrong(Fault::new(
+            format!("{status} is no redirect that can be used here"),
+            "write true, or one of 301, 302, 307 and 308",
+        ));
+    }
+    Some(status)
 }
 
 /// An empty list would let nobody in, which is hardly ever meant.

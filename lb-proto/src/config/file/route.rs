@@ -17,14 +17,12 @@ const ROUTE: Shape = Shape {
         "path_exact",
         "methods",
         "headers",
+        "plain",
         "backend",
         "redirect",
         "respond",
     ],
-    later: &[(
-        "plain",
-        "nothing is redirected to HTTPS in this version, so every route is plain",
-    )],
+    later: &[],
 };
 
 const REDIRECT: Shape = Shape {
@@ -53,6 +51,7 @@ pub(super) fn read<'a>(value: Value<'a>, mode: Mode, facts: &mut Facts<'a>) -> O
         path: path(table),
         methods: methods(table),
         headers: headers(table),
+        plain: table.get("plain").and_then(|value| value.flag()) == Some(true),
         action: action(table, mode, facts)?,
     };
     Some(route)

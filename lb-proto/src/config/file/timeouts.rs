@@ -12,8 +12,6 @@ const DEFAULTS: Shape = Shape {
     later: &[],
 };
 
-const NO_TLS: &str = "frontends do not speak TLS in this version";
-
 const ALL: Shape = Shape {
     what: "[defaults.timeouts]",
     example: "{ client = \"30s\" }",
@@ -25,15 +23,16 @@ const ALL: Shape = Shape {
         "connect",
         "server",
         "tunnel",
+        "tls_handshake",
     ],
-    later: &[("tls_handshake", NO_TLS)],
+    later: &[],
 };
 
 const OF_FRONTEND: Shape = Shape {
     what: "a frontend's timeouts",
     example: "{ client = \"30s\" }",
-    keys: &["request", "client", "keep_alive", "tunnel"],
-    later: &[("tls_handshake", NO_TLS)],
+    keys: &["request", "client", "keep_alive", "tunnel", "tls_handshake"],
+    later: &[],
 };
 
 const OF_BACKEND: Shape = Shape {
@@ -51,6 +50,7 @@ const BUILT_IN: Timeouts = Timeouts {
         client: Duration::from_secs(30),
         keep_alive: Duration::from_secs(60),
         tunnel: Duration::from_secs(60 * 60),
+        tls_handshake: Duration::from_secs(10),
     },
     server: ServerTimeouts {
         queue: Duration::from_secs(5),
@@ -97,6 +97,7 @@ fn client(table: Table<'_>, defaults: ClientTimeouts) -> ClientTimeouts {
         client: or("client", defaults.client),
         keep_alive: or("keep_alive", defaults.keep_alive),
         tunnel: or("tunnel", defaults.tunnel),
+        tls_handshake: or("tls_handshake", defaults.tls_handshake),
     }
 }
 

@@ -11,21 +11,22 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 use socket2::SockRef;
-use tokio::io::Interest;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::pipe::Lent;
 use super::{Meter, Side, Tools};
+use crate::data::socket::{Secure, Socket, receive};
 
 /// How often one flow may read before others have their turn.
 const ROUNDS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Flow<'a> {
-    source: (Side, &'a TcpStream),
-    sink: (Side, &'a TcpStream),
+    source: (Side, &'a Socket),
+    sink: (Side, &'a Socket),
     tools: &'a Tools,
     meter: &'a Meter,
     /// Read and not written yet; never both at a time.
@@ -56,8 +57,8 @@ pub(super) enum Broke {
 impl<'a> Flow<'a> {
     /// `held` was read before, and goes first.
     pub(super) fn new(
-        source: (Side, &'a TcpStream),
-        sink: (Side, &'a TcpStream),
+        source: (Side, &'a Socket),
+        sink: (Side, &'a Socket),
         held: Bytes,
         tools: &'a Tools,
         meter: &'a Meter,
@@ -116,7 +117,7 @@ impl<'a> Flow<'a> {
             }
             self.stuck = false;
             if matches!(self.state, State::Ending) {
-                return Poll::Ready(match SockRef::from(self.sink.1).shutdown(Shutdown::Write) {
+                return self.poll_end(cx).map(|ended| match ended {
                     Ok(()) => State::Ended,
                     Err(_) => State::Broken(Broke::Writing(self.sink.0)),
                 });
@@ -132,9 +133,34 @@ impl<'a> Flow<'a> {
         Poll::Pending
     }
 
+    /// Tells the receiver that nothing more comes.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.sink.1 {
+            Socket::Plain(tcp) => Poll::Ready(SockRef::from(tcp).shutdown(Shutdown::Write)),
+            Socket::Tls(secure) => secure.poll_shutdown(cx),
+        }
+    }
+
     /// Writes what was read before.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (side, to) = self.sink;
+        match self.sink.1 {
+            Socket::Plain(to) => self.poll_write_plain(cx, to),
+            Socket::Tls(to) => self.poll_write_secure(cx, to),
+        }
+    }
+
+    fn poll_write_secure(&mut self, cx: &mut Context<'_>, to: &Secure) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            let n = ready!(to.poll_write(cx, &self.held))?;
+            self.meter.wrote(self.sink.0, n);
+            self.held.advance(n);
+        }
+        self.held = Bytes::new();
+        to.poll_flush(cx)
+    }
+
+    fn poll_write_plain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<()>> {
+        let side = self.sink.0;
         while let Some(mut pipe) = self.pipe.take() {
             match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
                 Ok(n) => self.meter.wrote(side, n),
@@ -171,69 +197,91 @@ impl<'a> Flow<'a> {
 
     /// Reads, and writes at once as much as the receiver takes. How much was read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (side, from) = self.source;
+        let read = match self.source.1 {
+            Socket::Plain(from) => self.poll_read_plain(cx, from),
+            Socket::Tls(from) => self.poll_read_secure(cx, from),
+        };
+        if let Poll::Ready(Ok(n)) = read {
+            self.meter.read(self.source.0, n);
+        }
+        read
+    }
+
+    fn poll_read_plain(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(from.poll_read_ready(cx))?;
-            let pipe = match self.pace.is_bulk() {
-                true => self.tools.pipes.lend(),
-                false => None,
+            let pipe = match (self.sink.1, self.pace.is_bulk()) {
+                (Socket::Plain(_), true) => self.tools.pipes.lend(),
+                _ => None,
             };
             let read = match pipe {
-                Some(pipe) => self.try_splice(pipe),
-                None => self.try_copy(),
+                Some(pipe) => self.try_splice(cx, from, pipe),
+                None => self.try_copy(cx, from),
             };
             match read {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Ok(n) => {
-                    self.meter.read(side, n);
-                    return Poll::Ready(Ok(n));
-                }
-                Err(e) => return Poll::Ready(Err(e)),
+                read => return Poll::Ready(read),
             }
         }
     }
 
-    fn try_splice(&mut self, mut pipe: Lent<'a>) -> io::Result<usize> {
-        let from = self.source.1;
+    fn poll_read_secure(&mut self, cx: &mut Context<'_>, from: &Secure) -> Poll<io::Result<usize>> {
+        let tools = self.tools;
+        let mut scratch = tools.scratch.borrow_mut();
+        let mut buf = ReadBuf::new(&mut scratch);
+        ready!(from.poll_read(cx, &mut buf))?;
+        let read = buf.filled();
+        self.offer(cx, read);
+        Poll::Ready(Ok(read.len()))
+    }
+
+    fn try_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        mut pipe: Lent<'a>,
+    ) -> io::Result<usize> {
         let read = from.try_io(Interest::READABLE, || pipe.fill(from));
         match &read {
             Ok(n) if *n > 0 => self.pipe = Some(pipe),
             Err(e) if is_unfit(e) => {
                 self.pace.refuse();
-                return self.try_copy();
+                return self.try_copy(cx, from);
             }
             _ => {}
         }
         read
     }
 
-    fn try_copy(&mut self) -> io::Result<usize> {
-        let (from, (side, to)) = (self.source.1, self.sink);
-        let mut scratch = self.tools.scratch.borrow_mut();
-        let mut n = 0;
-        let read = from.try_io(Interest::READABLE, || {
-            (_, n) = retry_on_intr(|| recv(from, &mut scratch[..], RecvFlags::empty()))?;
-            match n {
-                // Less than there was room for: the socket is empty until it says otherwise
-                // (epoll(7)), and need not be asked again. An end it remembers.
-                n if n > 0 && n < scratch.len() => Err(ErrorKind::WouldBlock.into()),
-                _ => Ok(()),
-            }
-        });
-        match read {
-            Err(e) if n == 0 => return Err(e),
-            _ if n == 0 => return Ok(0),
-            _ => {}
-        }
+    fn try_copy(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> io::Result<usize> {
+        let tools = self.tools;
+        let mut scratch = tools.scratch.borrow_mut();
+        let n = receive(from, &mut scratch)?;
+        self.offer(cx, &scratch[..n]);
+        Ok(n)
+    }
+
+    /// Writes what the receiver takes at once, and holds the rest.
+    fn offer(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+        let (side, to) = self.sink;
         // An error comes again, and is told then.
-        let written = try_send(to, &scratch[..n]).unwrap_or(0);
+        let written = match to {
+            Socket::Plain(to) => try_send(to, bytes).unwrap_or(0),
+            Socket::Tls(to) => match to.poll_write(cx, bytes) {
+                Poll::Ready(Ok(n)) => n,
+                _ => 0,
+            },
+        };
         if written > 0 {
             self.meter.wrote(side, written);
         }
-        if written < n {
-            self.held = Bytes::copy_from_slice(&scratch[written..n]);
+        if written < bytes.len() {
+            self.held = Bytes::copy_from_slice(&bytes[written..]);
         }
-        Ok(n)
     }
 }
 

@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
@@ -58,6 +58,7 @@ impl Joined {
         let meter = Rc::new(Meter::new(ThreadId(0), record, server));
         let (client, ours) = pair().await;
         let (theirs, server) = pair().await;
+        let (ours, theirs) = (Socket::Plain(ours), Socket::Plain(theirs));
         let counted = meter.clone();
         let end = spawn_local(async move {
             let tools = Tools::default();
@@ -193,7 +194,7 @@ fn a_reset_of_one_side_reaches_the_other() {
                 true => (t.client, t.server, Side::Client),
                 false => (t.server, t.client, Side::Server),
             };
-            linger::reset(broken);
+            linger::reset(Socket::Plain(broken));
             assert!(read_to_end(&mut other).await.is_err());
             assert_eq!(t.end.await.unwrap(), Cause::Broken(side));
         });
@@ -212,7 +213,7 @@ fn a_reset_is_seen_although_the_other_side_reads_nothing() {
         {
             let _ = t.server.try_write(&chunk);
         }
-        linger::reset(t.server);
+        linger::reset(Socket::Plain(t.server));
         assert_eq!(t.end.await.unwrap(), Cause::Broken(Side::Server));
         drop(t.client);
     });
@@ -260,6 +261,7 @@ fn a_dropped_tunnel_gives_its_pipes_back() {
         let t = Joined::new(LONG).await;
         let (client, ours) = pair().await;
         let (theirs, server) = pair().await;
+        let (ours, theirs) = (Socket::Plain(ours), Socket::Plain(theirs));
         let tunnel = Tunnel {
             client: &ours,
             server: &theirs,

@@ -1,0 +1,161 @@
+//! The certificate files that a configuration names, read and judged.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+
+use super::Config;
+use super::file::report::Report;
+use super::problem::Fault;
+use super::tls::{BindTls, Located};
+use crate::error::Problem;
+use crate::pem::{self, File, Validity};
+
+/// What they hold, by the path that the configuration has: a file, or a folder of them.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    files: HashMap<PathBuf, Vec<Arc<File>>>,
+    authorities: HashMap<PathBuf, Vec<CertificateDer<'static>>>,
+}
+
+impl Certificates {
+    /// Those of a bind, in the order in which they were named; the first is the default.
+    pub fn of_bind<'a>(&'a self, tls: &'a BindTls) -> impl Iterator<Item = &'a Arc<File>> {
+        let paths = tls.certs.iter().map(|certs| &certs.path);
+        paths.flat_map(|path| self.files.get(path)).flatten()
+    }
+
+    /// Whether the same is shown and asked for as with `other`.
+    pub fn are_as(&self, other: &Self) -> bool {
+        let same = |(path, files): (&PathBuf, &Vec<Arc<File>>)| {
+            other.files.get(path).is_some_and(|others| {
+                let pairs = files.iter().zip(others);
+                files.len() == others.len() && pairs.into_iter().all(|(a, b)| a.is_as(b))
+            })
+        };
+        self.files.len() == other.files.len()
+            && self.files.iter().all(same)
+            && self.authorities == other.authorities
+    }
+
+    /// Who clients' certificates are issued by.
+    pub fn authorities(&self, path: &Path) -> &[CertificateDer<'static>] {
+        self.authorities.get(path).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Reads what the configuration names. `now`: seconds since 1970.
+///
+/// # Errors
+/// Every file that is of no use, at the place that names it.
+pub(super) fn read(
+    config: &Config,
+    file: &str,
+    text: &str,
+    now: i64,
+) -> Result<(Certificates, Vec<Problem>), Vec<Problem>> {
+    let reader = Reader {
+        report: Report::new(file, text),
+        warnings: Report::new(file, text),
+        now,
+    };
+    let mut found = Certificates::default();
+    let binds = config.frontends.iter().flat_map(|f| &f.binds);
+    for tls in binds.filter_map(|bind| bind.tls.as_ref()) {
+        for certs in &tls.certs {
+            if !found.files.contains_key(&certs.path) {
+                found.files.insert(certs.path.clone(), reader.files(certs));
+            }
+        }
+        if let Some(ca) = &tls.client_ca {
+            found
+                .authorities
+                .insert(ca.path.clone(), reader.authorities(ca));
+        }
+    }
+    match reader.report.finish() {
+        problems if problems.is_empty() => Ok((found, reader.warnings.finish())),
+        problems => Err(problems),
+    }
+}
+
+struct Reader<'a> {
+    report: Report<'a>,
+    warnings: Report<'a>,
+    now: i64,
+}
+
+impl Reader<'_> {
+    fn files(&self, certs: &Located) -> Vec<Arc<File>> {
+        let listing = match pem::list(&certs.path) {
+            Ok(listing) => listing,
+            Err(source) => {
+                self.unusable(
+                    certs,
+                    &pem::FileError::Unreadable {
+                        path: certs.path.clone(),
+                        source,
+                    },
+                );
+                return Vec::new();
+            }
+        };
+        for path in &listing.ignored {
+            let message = format!("{} is not read", path.display());
+            let remedy = "put chain and key into one file whose name ends in .pem";
+            self.warnings.wrong(certs.at, Fault::new(message, remedy));
+        }
+        if listing.files.is_empty() {
+            let message = format!("there is no .pem file in {}", certs.path.display());
+            let remedy = "put one there: lbctl cert assemble --lineage DIR --out FILE";
+            self.report.wrong(certs.at, Fault::new(message, remedy));
+        }
+        let read = listing.files.iter().map(|path| File::read(path));
+        let good = read.filter_map(|file| file.map_err(|e| self.unusable(certs, &e)).ok());
+        good.map(|file| {
+            self.judge(certs, &file);
+            Arc::new(file)
+        })
+        .collect()
+    }
+
+    fn unusable(&self, certs: &Located, error: &pem::FileError) {
+        let fault = Fault::new(error.to_string(), error.remedy());
+        self.report.wrong(certs.at, fault);
+    }
+
+    /// What can be served, but should not stay so.
+    fn judge(&self, certs: &Located, file: &File) {
+        let path = file.path.display();
+        let warn = |message: String, remedy: &str| {
+            self.warnings.wrong(certs.at, Fault::new(message, remedy));
+        };
+        match file.bundle.leaf.validity(self.now) {
+            Validity::Days(_) => {}
+            Validity::Expired(days) => warn(
+                format!("{path} expired {days} days ago"),
+                "renew it; clients refuse it",
+            ),
+            Validity::NotYet => warn(
+                format!("{path} is not valid yet"),
+                "look at this machine's clock; clients refuse it",
+            ),
+        }
+        if let Some(mode) = file.open_to_all {
+            warn(
+                format!("everybody may read the key in {path} (mode {mode:04o})"),
+                "chmod 0600 the file",
+            );
+        }
+    }
+
+    fn authorities(&self, ca: &Located) -> Vec<CertificateDer<'static>> {
+        let read = pem::certificates(&ca.path);
+        read.unwrap_or_else(|error| {
+            self.unusable(ca, &error);
+            Vec::new()
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! TLS towards clients: what a bind shows and asks for. rustls stops here and in `data/connect.rs`.
+
+mod certificates;
+
+use std::sync::Arc;
+
+use lb_proto::config::{BindTls, Certificates, ClientAuth, TlsVersion};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::TlsAcceptor;
+
+use self::certificates::Shown;
+
+/// What a bind does in handshakes.
+pub(crate) struct Terminator {
+    /// As configured.
+    config: BindTls,
+    tickets: Arc<dyn ProducesTickets>,
+    acceptor: TlsAcceptor,
+}
+
+/// Why a bind cannot speak TLS as configured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("client_ca {path} cannot be used")]
+    ClientCa {
+        path: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("TLS cannot be set up")]
+    Setup(#[from] rustls::Error),
+}
+
+impl Terminator {
+    /// `before`: what the bind did until now. Its tickets go on unless it asked clients for other
+    /// certificates: a session that is resumed is not asked again.
+    pub(crate) fn new(
+        config: &BindTls,
+        certificates: &Certificates,
+        before: Option<&Self>,
+    ) -> Result<Self, TlsError> {
+        let asks_alike = |before: &&Self| {
+            before.config.client_auth == config.client_auth
+                && before.config.client_ca == config.client_ca
+        };
+        let tickets = match before.filter(asks_alike) {
+            Some(before) => before.tickets.clone(),
+            None => Ticketer::new()?,
+        };
+        let provider = Arc::new(default_provider());
+        let verifier = verifier(config, certificates, &provider)?;
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions(config.min_version))?
+            .with_client_cert_verifier(verifier);
+        let shown = Shown::new(certificates.of_bind(config), config.strict_sni);
+        let mut server = builder.with_cert_resolver(Arc::new(shown));
+        server.alpn_protocols = config.alpn.iter().map(|p| p.clone().into()).collect();
+        server.ticketer = tickets.clone();
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            config: config.clone(),
+            tickets,
+            acceptor: Arc::new(server).into(),
+        })
+    }
+
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+}
+
+impl std::fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminator")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+    match least {
+        TlsVersion::Tls12 => ALL_VERSIONS,
+        TlsVersion::Tls13 => &ONLY_13,
+    }
+}
+
+fn verifier(
+    config: &BindTls,
+    certificates: &Certificates,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(ca) = config
+        .client_ca
+        .as_ref()
+        .filter(|_| config.client_auth != ClientAuth::None)
+    else {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    };
+    let unfit = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientCa {
+        path: ca.path.display().to_string(),
+        source,
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in certificates.authorities(&ca.path) {
+        roots.add(authority.clone()).map_err(|e| unfit(e.into()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = match config.client_auth {
+        ClientAuth::Optional => verifier.allow_unauthenticated(),
+        ClientAuth::Required | ClientAuth::None => verifier,
+    };
+    verifier.build().map_err(|e| unfit(e.into()))
+}
