@@ -1,17 +1,20 @@
 //! From the command line to an exit code: parses, picks the verb, reports how it ended.
 
+use std::ffi::OsString;
+
 use clap::Parser;
 use lb_proto::client::Client;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 
+use crate::args::cert::RENEWED_LINEAGE;
 use crate::args::{Cli, Command, Globals};
 use crate::cmd;
 use crate::error::Error;
 use crate::ui::Ui;
 
 pub(crate) fn run() -> Exit {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(command_line()) {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&error),
     };
@@ -20,6 +23,17 @@ pub(crate) fn run() -> Exit {
         Ok(()) => Exit::Done,
         Err(error) => ui.fail(&error),
     }
+}
+
+/// What was typed. Certbot calls the hooks of a folder by their name alone, and a link there leads
+/// to us.
+fn command_line() -> Vec<OsString> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let renewed = std::env::var_os(RENEWED_LINEAGE);
+    if words.len() <= 1 && renewed.is_some_and(|lineage| !lineage.is_empty()) {
+        words.extend(["cert", "install"].map(OsString::from));
+    }
+    words
 }
 
 fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
@@ -31,7 +45,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Ready(args) => cmd::ready::run(args, ui, &mut connect()?),
         Command::Maint(args) => cmd::maint::run(args, ui, &mut connect()?),
         Command::Reload => cmd::reload::run(ui, &mut connect()?),
-        Command::Cert(args) => cmd::cert::run(args, ui),
+        Command::Cert(args) => cmd::cert::run(args, ui, connect),
         Command::Completions(args) => cmd::completions::run(args, ui),
     }
 }

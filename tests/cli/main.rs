@@ -4,8 +4,12 @@
 mod normal;
 mod transcript;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use lb_proto::pem::Bundle;
 use lb_proto::state::State;
 use lb_tests::daemon::{QUICK_CHECK, app};
 use lb_tests::origin::Health;
@@ -13,6 +17,8 @@ use lb_tests::port::Port;
 use lb_tests::wire::request;
 use lb_tests::{Authority, Lbd, Origin, Setup, Wire, eventually, is, lbctl};
 use transcript::Transcript;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A daemon with the servers web01 and web02, both checked and up.
 fn two_servers() -> ([Origin; 2], Lbd) {
@@ -207,6 +213,67 @@ fn cert_assemble() {
     said.matches("cert_assemble");
 }
 
+#[test]
+fn cert_install_and_list() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = |name: &str| folder.path().join(name);
+    let now = SystemTime::now();
+    let authority = Authority::new();
+    let long = authority.issue(&["example.com", "*.example.com"]);
+    let soon = authority.issue_for(&["soon.test"], now - 85 * DAY, now + 5 * DAY + DAY / 2);
+    let late = authority.issue_for(&["late.test"], now - 93 * DAY, now - 3 * DAY - DAY / 2);
+    long.write_lineage(&file("live/example.com"));
+    std::fs::create_dir(file("certs")).expect("a folder can be made");
+    let write = |name: &str, text: &str| {
+        std::fs::write(file("certs").join(name), text).expect("a file can be written");
+        let nobody_else = Permissions::from_mode(0o600);
+        std::fs::set_permissions(file("certs").join(name), nobody_else).expect("it is ours");
+    };
+    let none = file("none.sock");
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::without_daemon(Arc::new(move || {
+        let mut command = lbctl::command(&none, [""; 0]);
+        // Room for every column, wherever the folder is.
+        command.env("COLUMNS", "400");
+        command
+    }));
+    said.name(&folder.path().display().to_string(), "/FOLDER");
+    said.name(&lbd.socket().display().to_string(), "/RUN/lbd.sock");
+    said.name(&lbd.config_file().display().to_string(), "/RUN/lbd.toml");
+    said.name(&format!("pid {}", lbd.pid()), "pid PID");
+    for issued in [&long, &soon, &late] {
+        let bundle = Bundle::read(issued.together().as_bytes()).expect("it is good");
+        let fingerprint = bundle.leaf.fingerprint;
+        said.name(&fingerprint, "HASH");
+        said.name(&fingerprint[..16], "FINGERPRINT");
+    }
+    said.lbctl("cert install");
+    said.lbctl("cert install --lineage /FOLDER/live/example.com --config /FOLDER/lbd.toml");
+    said.lbctl("cert install --lineage /FOLDER/live/example.com --certs /FOLDER/certs");
+    said.lbctl("cert install --lineage /FOLDER/live/example.com --certs /FOLDER/certs --name example.com --json");
+    said.lbctl(
+        "cert install --lineage /FOLDER/live/example.com --certs /FOLDER/certs --name other",
+    );
+    said.lbctl("cert install --lineage /FOLDER/live/example.com --certs /FOLDER/certs --name a/b");
+    said.lbctl("cert install --lineage /FOLDER/live/example.com --socket /RUN/lbd.sock");
+    said.lbctl("cert install --lineage /FOLDER/live/example.com --certs /FOLDER/certs --socket /RUN/lbd.sock");
+    write("soon.pem", &soon.together());
+    write("late.pem", &late.together());
+    write("broken.pem", &soon.fullchain);
+    write("other.pem", "");
+    said.lbctl("cert list --certs /FOLDER/certs");
+    said.lbctl(
+        "cert list --certs /FOLDER/certs/example.com.pem --certs /FOLDER/certs/other.pem --json",
+    );
+    said.lbctl("cert list --certs /FOLDER/live/example.com/privkey.pem");
+    said.lbctl("cert list --certs /FOLDER/live");
+    said.lbctl("cert list --certs /FOLDER/none");
+    said.lbctl("cert list --socket /RUN/lbd.sock");
+    said.lbctl("cert list --config /FOLDER/lbd.toml");
+    drop(origins);
+    said.matches("cert_install_and_list");
+}
+
 /// The reference of the command line: every word of it is a promise to somebody's script.
 #[test]
 fn help() {
@@ -224,6 +291,8 @@ fn help() {
         "validate --help",
         "cert --help",
         "cert assemble --help",
+        "cert install --help",
+        "cert list --help",
         "completions --help",
     ] {
         said.lbctl(command);

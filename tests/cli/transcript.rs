@@ -79,8 +79,7 @@ impl Transcript {
     fn of_this_run(&self, argument: &str) -> String {
         let folder = self.names.iter().find_map(|(of_this_run, named)| {
             let rest = argument.strip_prefix(named.as_str())?;
-            rest.starts_with('/')
-                .then(|| format!("{of_this_run}{rest}"))
+            (rest.is_empty() || rest.starts_with('/')).then(|| format!("{of_this_run}{rest}"))
         });
         folder.unwrap_or_else(|| argument.to_owned())
     }

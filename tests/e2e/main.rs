@@ -8,6 +8,7 @@ mod answers;
 mod balance;
 mod behaviour_table;
 mod cert_assemble;
+mod cert_install;
 mod demo;
 mod dns;
 mod drain;

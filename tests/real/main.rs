@@ -5,6 +5,7 @@
 mod app_servers;
 mod curl;
 mod databases;
+mod full_disk;
 mod log_readers;
 mod origin;
 mod proxy_protocol;

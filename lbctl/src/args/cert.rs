@@ -1,8 +1,12 @@
 //! The command line of `lbctl cert`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
+
+/// Where Certbot tells a deploy hook which lineage it renewed.
+pub(crate) const RENEWED_LINEAGE: &str = "RENEWED_LINEAGE";
 
 /// Put certificates where lbd reads them, and show those that are there
 #[derive(Debug, Args)]
@@ -14,6 +18,8 @@ pub(crate) struct Cert {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertVerb {
     Assemble(Assemble),
+    Install(Install),
+    List(List),
 }
 
 /// Make one PEM file of a chain and its key
@@ -62,3 +68,56 @@ pub(crate) struct Names {
     #[arg(long)]
     pub(crate) allow_fewer_names: bool,
 }
+
+/// Install a renewed certificate: Certbot's deploy hook
+///
+/// Assembles the chain and the key of a lineage, as `cert assemble` does, into NAME.pem in the
+/// folder that lbd reads certificates from. Without a running daemon that is all, and lbd serves it
+/// from its next start. With one, the daemon must read it too: until it has, this fails (exit 1),
+/// so that Certbot reports it.
+///
+/// Certbot tells a hook the lineage in RENEWED_LINEAGE. Called with that and without any argument,
+/// lbctl does the same: a link to it in /etc/letsencrypt/renewal-hooks/deploy is a hook.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo certbot renew --deploy-hook \"lbctl cert install\"
+  sudo ln -s /usr/bin/lbctl /etc/letsencrypt/renewal-hooks/deploy/
+  sudo lbctl cert install --lineage /etc/letsencrypt/live/example.com
+  sudo lbctl cert install --lineage /etc/letsencrypt/live/example.com --certs /etc/lbd/certs")]
+pub(crate) struct Install {
+    /// The folder of fullchain.pem and privkey.pem: Certbot's live/NAME
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(env = RENEWED_LINEAGE, hide_env_values = true)]
+    pub(crate) lineage: Option<OsString>,
+    /// What to call the file, without .pem; the lineage's own name unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The folder to install into; the one that the configuration's binds read unless given
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) certs: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help = CONFIG)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) names: Names,
+}
+
+/// Show certificate files: names, expiry, fingerprint
+///
+/// Of a folder, the files that lbd reads: those whose name ends in .pem.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo lbctl cert list
+  sudo lbctl cert list --certs /etc/lbd/certs
+  sudo lbctl cert list --json | jq -r '.certificates[] | select(.days_left < 7) | .file'")]
+pub(crate) struct List {
+    /// A PEM file, or a folder of them; may be given several times. Those that the configuration's
+    /// binds read unless given
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) certs: Vec<PathBuf>,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help = CONFIG)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+const CONFIG: &str = "The configuration that says where certificates are read; the running daemon's unless given, or /etc/lbd/lbd.toml without one";

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Validate, ui: &Ui) -> Result<(), Error> {
 }
 
 /// A file that cannot be read is not an invalid one: nothing is known of it.
-fn refusal(error: LoadError, file: &str) -> ErrorReply {
+pub(super) fn refusal(error: LoadError, file: &str) -> ErrorReply {
     match error {
         LoadError::Unreadable { path, source } => ErrorReply::new(
             ErrorCode::Failed,

@@ -28,7 +28,8 @@ pub(super) struct Assembled {
     certificates: usize,
     leaf: Leaf,
     lost: Vec<String>,
-    warnings: Vec<String>,
+    /// What its user should know.
+    pub(super) warnings: Vec<String>,
     now: i64,
 }
 
@@ -65,6 +66,14 @@ pub(super) fn assemble(
 }
 
 impl Assembled {
+    pub(super) fn file(&self) -> &Path {
+        self.slot.path()
+    }
+
+    pub(super) fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
     pub(super) fn tell(&self, ui: &Ui) {
         for warning in &self.warnings {
             ui.warn(warning);
@@ -74,7 +83,7 @@ impl Assembled {
         }
         ui.say(&format!(
             "{}: {}, from {}, {} (until {})",
-            self.slot.path().display(),
+            self.file().display(),
             report::names(&self.leaf.names),
             self.leaf.issuer,
             report::left(&self.leaf, self.now),
@@ -84,7 +93,7 @@ impl Assembled {
 
     pub(super) fn json(&self) -> Value {
         let mut document = report::certificate(&self.leaf, self.now);
-        document["file"] = json!(self.slot.path());
+        document["file"] = json!(self.file());
         document["certificates"] = json!(self.certificates);
         document["lost_names"] = json!(self.lost);
         document["warnings"] = json!(self.warnings);

@@ -1,22 +1,62 @@
 //! `cert`: certificate files, from those of the authority to those that lbd reads.
 
 mod assemble;
+mod install;
+mod list;
+mod places;
 mod report;
 mod slot;
 mod source;
 
+use std::path::{Path, PathBuf};
+
+use lb_proto::client::Client;
 use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::request;
+use lb_proto::status::Status;
 
 use crate::args::cert::{Cert, CertVerb};
 use crate::error::Error;
 use crate::ui::Ui;
 
-pub(crate) fn run(args: &Cert, ui: &Ui) -> Result<(), Error> {
+pub(crate) fn run(
+    args: &Cert,
+    ui: &Ui,
+    connect: impl Fn() -> Result<Client, ErrorReply>,
+) -> Result<(), Error> {
     match &args.verb {
         CertVerb::Assemble(args) => assemble::run(args, ui),
+        CertVerb::Install(args) => install::run(args, ui, connect),
+        CertVerb::List(args) => list::run(args, ui, connect),
     }
+}
+
+/// The running daemon. One that we may not talk to is not one that does not run.
+fn running(
+    connect: impl Fn() -> Result<Client, ErrorReply>,
+) -> Result<Option<(Client, Status)>, ErrorReply> {
+    let mut daemon = match connect() {
+        Ok(daemon) => daemon,
+        Err(error) if error.code == ErrorCode::NoDaemon => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let status = daemon.call(&request::Status::default())?;
+    Ok(Some((daemon, status)))
+}
+
+/// The configuration that was named, else the running daemon's, else the one that it would read.
+fn config(named: Option<&Path>, running: Option<&Status>) -> PathBuf {
+    let of_daemon = || running.map(|status| PathBuf::from(&status.daemon.config.path));
+    let named = named.map(Path::to_owned);
+    named
+        .or_else(of_daemon)
+        .unwrap_or_else(|| lb_proto::DEFAULT_CONFIG.into())
 }
 
 fn failed(message: String, hint: impl Into<String>) -> ErrorReply {
     ErrorReply::new(ErrorCode::Failed, message).hint(hint)
+}
+
+fn wrong_usage(message: impl Into<String>, hint: impl Into<String>) -> ErrorReply {
+    ErrorReply::new(ErrorCode::Usage, message).hint(hint)
 }
