@@ -122,18 +122,19 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
         path: path.to_owned(),
         source,
     })?;
-    let loaded = config::load(&path)?;
-    log::init(loaded.config.global.log);
-    for warning in &loaded.warnings {
-        warn!("{}", in_words(warning));
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("lbd-control-io")
         .build()
         .map_err(starting("start the control runtime"))?;
     runtime.block_on(async {
+        // First of all: a SIGHUP that came earlier would end the process.
         let signals = Signals::install().map_err(starting("take over signals"))?;
+        let loaded = config::load(&path)?;
+        log::init(loaded.config.global.log);
+        for warning in &loaded.warnings {
+            warn!("{}", in_words(warning));
+        }
         let daemon = Daemon::start(&path, loaded).await?;
         ready(&daemon.control.shared);
         daemon.run(signals).await

@@ -1,12 +1,14 @@
-//! The daemon's log: to stderr, level and format changeable while it runs.
+//! The daemon's log: to stderr, level and format changeable while it runs. A thread of its own writes
+//! it, so that a pipe that nobody reads stops nothing; what there is no room for is lost.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use lb_proto::config::{Log, LogFormat, LogLevel};
 use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -19,12 +21,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 static LEVEL: OnceLock<reload::Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
 static JSON: AtomicBool = AtomicBool::new(false);
 
+/// What writes the rest when it is dropped.
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
 /// Starts logging. Later calls only change level and format.
 pub(crate) fn init(log: Log) {
     if LEVEL.get().is_none() {
         let (level, handle) = reload::Layer::new(filter(log.level));
+        let (writer, guard) = tracing_appender::non_blocking(io::stderr());
         let lines = tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(writer)
             .with_ansi(io::stderr().is_terminal())
             .event_format(Lines::new());
         let started = tracing_subscriber::registry()
@@ -33,9 +39,15 @@ pub(crate) fn init(log: Log) {
             .try_init();
         if started.is_ok() {
             let _ = LEVEL.set(handle);
+            *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
         }
     }
     apply(log);
+}
+
+/// Writes what is not written yet, unless that takes longer than a second or so.
+pub(crate) fn finish() {
+    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// Sets level and format.

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         None if cli.check => check(&cli.config),
         None => app::run(&cli.config, |_| ()).map_err(Failure::from),
     };
+    log::finish();
     match outcome {
         Ok(()) => Exit::Done.into(),
         Err(failure) => failure.report().into(),

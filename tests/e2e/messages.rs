@@ -1,8 +1,10 @@
 //! Messages beside the plain request and response: informational responses, expectations, trailers,
 //! early answers, and where a server's connection may not be used again.
 
+use std::sync::mpsc::channel;
+
 use lb_tests::daemon::{NO_CHECK, app, app_at};
-use lb_tests::wire::{End, request};
+use lb_tests::wire::{self, End, Response, request};
 use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
 
 const HINTS: &str =
@@ -142,6 +144,7 @@ fn a_server_that_answers_early_and_closes_is_heard() {
     wire.send("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100000000\r\n\r\nsome");
     let answer = wire.response();
     assert_eq!((answer.status, answer.text().as_str()), (413, "big"));
+    assert!(!answer.keeps_alive(), "the client is not told that it ends");
     assert_eq!(wire.rest().1, End::Eof, "the connection cannot go on");
     eventually("no session is left", || is(lbd.server("app/s").sessions, 0));
 }
@@ -201,4 +204,65 @@ fn a_request_that_expects_and_finds_no_server_is_answered_at_once() {
     let mut wire = Wire::connect(lbd.addr());
     wire.send(EXPECTING);
     assert_eq!(wire.head().expect("no 100 before it").status, 503);
+}
+
+/// The answer to `asked` by a server that says this.
+fn answer_of(said: &'static str, asked: &str) -> Response {
+    let origin = RawOrigin::answering(said);
+    let lbd = start(&origin);
+    wire::ask(lbd.addr(), asked)
+}
+
+#[test]
+fn an_answer_that_ends_with_its_connection_says_so() {
+    let asked = "GET / HTTP/1.0\r\nhost: t\r\nconnection: keep-alive\r\n\r\n";
+    for said in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nok",
+    ] {
+        let answer = answer_of(said, asked);
+        assert_eq!(answer.text(), "ok");
+        assert!(!answer.keeps_alive(), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_another_protocol_is_heard() {
+    let answer = answer_of(
+        "HTTP/1.1 426 Upgrade Required\r\nupgrade: h2\r\nconnection: upgrade\r\n\
+         content-length: 0\r\n\r\n",
+        &request("GET", "/"),
+    );
+    assert_eq!(answer.status, 426);
+    assert_eq!(answer.header("upgrade"), Some("h2"));
+    assert!(answer.has("connection", "upgrade"));
+}
+
+#[test]
+fn a_length_that_is_repeated_is_one_length() {
+    let answer = answer_of(
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+        &request("GET", "/"),
+    );
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    let names = answer.headers.iter().map(|(name, _)| name.as_str());
+    assert_eq!(names.filter(|name| *name == "content-length").count(), 1);
+}
+
+#[test]
+fn no_trailer_passes_for_a_field_of_the_head() {
+    let (tell, told) = channel();
+    let origin = RawOrigin::start(move |peer| {
+        peer.head();
+        let _ = tell.send(peer.until(b"\r\n\r\n"));
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    });
+    let lbd = start(&origin);
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send(
+        "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n0\r\nhost: other\r\n\
+         x-sum: 1\r\ncontent-length: 5\r\nx-forwarded-for: 10.0.0.1\r\n\r\n",
+    );
+    assert_eq!(wire.response().status, 200);
+    assert_eq!(told.recv(), Ok(b"0\r\nx-sum: 1\r\n\r\n".to_vec()));
 }

@@ -45,7 +45,7 @@ fn a_server_that_answers_5xx_is_left_alone_and_says_why() {
         assert_eq!(get(lbd.addr(), "/").status, 200);
     }
     assert_eq!(bad.connections(), before);
-    assert!(lbd.log().contains("server ejected"), "{}", lbd.log());
+    lbd.wait_for_log("server ejected");
     lbd.lbctl(["status"])
         .exits(0)
         .says("2 of 2 servers up, 1 of them ejected")

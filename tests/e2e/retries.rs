@@ -1,10 +1,11 @@
 //! What is tried again, where, and what never is.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use lb_tests::daemon::{NO_CHECK, app_at};
-use lb_tests::port::Port;
-use lb_tests::wire::{Response, ask, request, upload};
+use lb_tests::port::{Port, SilentPort};
+use lb_tests::wire::{Response, ask, get, request, upload};
 use lb_tests::{Lbd, Origin, RawOrigin, Wire};
 
 /// A server that does not work and one that does.
@@ -152,4 +153,19 @@ fn a_close_that_meets_the_next_request_fails_no_idempotent_one() {
         "that is no error"
     );
     assert_eq!(s.sessions_total, 500, "a session was counted twice");
+}
+
+#[test]
+fn each_attempt_has_the_whole_time_to_connect() {
+    const EACH: Duration = Duration::from_millis(700);
+    let ports = [SilentPort::new(), SilentPort::new()];
+    let servers = [("a", ports[0].addr()), ("b", ports[1].addr())];
+    let lines = format!("{NO_CHECK}\nretries = 1\ntimeouts = {{ connect = \"700ms\" }}");
+    let lbd = Lbd::start(app_at(&lines, servers));
+    let began = Instant::now();
+    assert_eq!(get(lbd.addr(), "/").status, 503);
+    assert!(began.elapsed() >= 2 * EACH, "{:?}", began.elapsed());
+    for server in ["app/a", "app/b"] {
+        assert_eq!(lbd.server(server).errors.connect, 1, "{server}");
+    }
 }

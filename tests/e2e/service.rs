@@ -5,8 +5,9 @@ use std::os::unix::net::UnixDatagram;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::eventually::LIMIT;
 use lb_tests::port::Port;
-use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is};
-use rustix::process::Signal;
+use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is, wire};
+use rustix::pipe::{fcntl_setpipe_size, pipe};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The manager's side of `NOTIFY_SOCKET`.
 struct Manager(UnixDatagram);
@@ -149,4 +150,28 @@ fn a_json_log_is_json_line_by_line() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let origin = Origin::start("a");
+    let mut lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    assert_eq!(lbd.stop(), Some(0));
+    let (_unread, stderr) = pipe().expect("there are descriptors");
+    fcntl_setpipe_size(&stderr, 4096).expect("it can be small");
+    let mut daemon = lbd.command();
+    let mut daemon = daemon.stderr(stderr).spawn().expect("it starts");
+    eventually("it answers", || lbd.try_status().map(drop));
+    for _ in 0..40 {
+        lbd.lbctl(["drain", "app/a", "--no-wait"]).exits(0);
+        lbd.lbctl(["ready", "app/a"]).exits(0);
+    }
+    assert_eq!(wire::get(lbd.addr(), "/").status, 200);
+    kill_process(Pid::from_child(&daemon), Signal::TERM).expect("it runs");
+    eventually("it has ended", || {
+        match daemon.try_wait().expect("it is our child") {
+            Some(status) => is(status.success(), true),
+            None => Err("it has not".to_owned()),
+        }
+    });
 }

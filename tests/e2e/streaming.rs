@@ -1,13 +1,18 @@
 //! Bodies stream: bytes go on before the end is there, and nothing is heaped up in between.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::eventually::LIMIT;
 use lb_tests::pattern::pattern;
 use lb_tests::wire::{End, request};
 use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
+use socket2::{Domain, Socket, Type};
 
 const LARGE: usize = 50 << 20;
 
@@ -238,4 +243,34 @@ fn a_client_that_leaves_ends_the_servers_work() {
     eventually("the session is over", || {
         is(lbd.server("app/s").sessions, 0)
     });
+}
+
+/// A connection whose system keeps little of what was not read yet.
+fn narrow(addr: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+    socket
+        .set_recv_buffer_size(4 * 1024)
+        .expect("it can be small");
+    socket.connect(&addr.into()).expect("somebody listens");
+    socket.into()
+}
+
+#[test]
+fn who_takes_little_at_a_time_is_not_silent() {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let origin = Origin::start("a");
+    let lines = format!("{NO_CHECK}\ntimeouts = {{ server = \"1s\" }}");
+    let config = app(&lines, [&origin]).replace(
+        "[backend.app]",
+        "[frontend.web.timeouts]\nclient = \"1s\"\n[backend.app]",
+    );
+    let lbd = Lbd::start(config);
+    let mut client = narrow(lbd.addr());
+    let asked = format!("GET /bytes?n={LARGE} HTTP/1.1\r\nhost: t\r\n\r\n");
+    client.write_all(asked.as_bytes()).expect("it is taken");
+    let mut some = vec![0; 6_000];
+    for _ in 0..60 {
+        client.read_exact(&mut some).expect("it is not cut");
+        thread::sleep(PAUSE);
+    }
 }

@@ -177,6 +177,11 @@ impl Lbd {
         })
     }
 
+    /// The command that starts it again.
+    pub fn command(&self) -> Command {
+        self.setup.command()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -191,6 +196,15 @@ impl Lbd {
 
     pub fn config_file(&self) -> PathBuf {
         self.setup.config_file()
+    }
+
+    /// Waits until it has said this on its standard error.
+    #[track_caller]
+    pub fn wait_for_log(&self, what: &str) {
+        eventually(&format!("the log says {what:?}"), || {
+            let log = self.log();
+            log.contains(what).then_some(()).ok_or(log)
+        });
     }
 
     /// What it said so far, on its standard error.

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::client::Client;
+use super::drain::Drain;
 use super::framing::Framing;
 use super::linger::Unread;
 use super::socket::Socket;
@@ -29,6 +30,7 @@ pub(super) struct ClientIo {
     stream: Socket,
     client: Rc<Client>,
     framing: Framing,
+    drain: Drain,
     /// The beginning of a request whose predecessor is not answered yet.
     held: Vec<u8>,
 }
@@ -39,6 +41,7 @@ impl ClientIo {
             stream,
             client,
             framing: Framing::default(),
+            drain: Drain::default(),
             held: Vec::new(),
         }
     }
@@ -164,7 +167,13 @@ impl AsyncWrite for ClientIo {
             return Poll::Ready(Ok(CONTINUE.len()));
         }
         ready!(this.inform(cx))?;
-        let n = ready!(write::poll_write(&mut this.stream, cx, bufs))?;
+        let Poll::Ready(written) = write::poll_write(&mut this.stream, cx, bufs) else {
+            if this.drain.goes_on(this.stream.tcp(), &this.client.watch) {
+                this.client.answer_moved();
+            }
+            return Poll::Pending;
+        };
+        let n = written?;
         add(&this.client.tally().bytes_out, n as u64);
         this.client.flow.wrote(n as u64);
         this.client.answer_moved();

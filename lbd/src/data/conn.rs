@@ -171,6 +171,10 @@ enum End {
 
 /// Looks at the deadline if it is time to. `None`: hyper is to be polled once more.
 fn look(client: &Client, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Option<Poll<End>> {
+    if client.watch.is_sooner() {
+        let next = client.watch.next_look(Instant::now());
+        timer.as_mut().reset(next);
+    }
     if timer.as_mut().poll(cx).is_pending() {
         return Some(Poll::Pending);
     }

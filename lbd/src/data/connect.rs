@@ -11,9 +11,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::drain::Drain;
 use super::encode::Outbox;
 use super::lease::Lease;
 use super::socket::Socket;
+use super::watch::Watch;
 use super::write;
 use crate::state::{Server, ThreadId, add};
 
@@ -41,6 +43,7 @@ pub(super) struct Upstream {
     sent: u64,
     room: usize,
     buffer: BytesMut,
+    drain: Drain,
 }
 
 impl Upstream {
@@ -65,6 +68,7 @@ impl Upstream {
             sent: 0,
             room: LEAST_ROOM,
             buffer: BytesMut::new(),
+            drain: Drain::default(),
         })
     }
 
@@ -119,6 +123,11 @@ impl Upstream {
             true => received,
             false => [std::mem::take(left), received].concat().into(),
         }))
+    }
+
+    /// Whether the server goes on taking what was written, though it takes no more now.
+    pub(super) fn goes_on(&mut self, watch: &Watch) -> bool {
+        self.drain.goes_on(self.stream.tcp(), watch)
     }
 
     /// Bytes written so far: tells whether something moves.

@@ -126,7 +126,10 @@ fn header_map(fields: &[Header<'_>], bytes: &Bytes) -> Result<HeaderMap, Malform
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
         let value =
             HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).map_err(|_| Malformed)?;
-        headers.append(name, value);
+        // A length that is repeated is one length (RFC 9110, 8.6).
+        if name != CONTENT_LENGTH || headers.get(&name) != Some(&value) {
+            headers.append(name, value);
+        }
     }
     Ok(headers)
 }
@@ -393,12 +396,14 @@ mod tests {
         assert_eq!(framing("content-length: 5\r\n", false), Ok(Some(5)));
         assert_eq!(framing("content-length: 5\r\n", true), Ok(Some(0)));
         assert_eq!(framing("transfer-encoding: Chunked\r\n", false), Ok(None));
+        let twice = "content-length: 5\r\ncontent-length: 5\r\n";
+        assert_eq!(framing(twice, false), Ok(Some(5)));
         let both = "content-length: 5\r\ntransfer-encoding: chunked\r\n";
         assert_eq!(framing(both, false), Ok(None));
         for fields in [
             "content-length: +5\r\n",
             "content-length: 5, 5\r\n",
-            "content-length: 5\r\ncontent-length: 5\r\n",
+            "content-length: 5\r\ncontent-length: 6\r\n",
             "content-length: 99999999999999999999\r\n",
             "content-length:\r\n",
             "transfer-encoding: gzip, chunked\r\n",

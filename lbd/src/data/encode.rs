@@ -3,10 +3,11 @@
 use std::io::{IoSlice, Write};
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::decode::Head;
+use super::headers::may_trail;
 
 /// What is to be written next: a head or a chunk's size line, data, and what ends it.
 #[derive(Debug, Default)]
@@ -87,6 +88,7 @@ impl Outbox {
     pub(super) fn trailers(&mut self, framing: Framing, trailers: &HeaderMap) {
         if framing == Framing::Chunked {
             self.front.extend_from_slice(LAST_CHUNK);
+            let trailers = trailers.iter().filter(|(name, _)| may_trail(name));
             fields(&mut self.front, trailers);
             self.front.extend_from_slice(b"\r\n");
         }
@@ -130,7 +132,10 @@ impl Outbox {
     }
 }
 
-fn fields(out: &mut Vec<u8>, headers: &HeaderMap) {
+fn fields<'h>(
+    out: &mut Vec<u8>,
+    headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");

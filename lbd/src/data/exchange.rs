@@ -153,6 +153,11 @@ impl Exchange {
         &self.body
     }
 
+    /// Whether some of the request is still to come from the client.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.upload.as_ref().is_some_and(Upload::awaits_client)
+    }
+
     /// It is the server's turn.
     pub(super) fn await_server(&self) {
         self.client.watch.expect(Awaiting::Server, self.timeout);
@@ -177,7 +182,8 @@ impl Exchange {
         };
         let before = self.upstream.sent();
         let progress = upload.poll(cx, &mut self.upstream);
-        if self.upstream.sent() != before {
+        let stuck = matches!(progress, Ok(Progress::AwaitsServer));
+        if self.upstream.sent() != before || stuck && self.upstream.goes_on(&self.client.watch) {
             self.client.watch.moved();
         }
         match progress {

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::{Body, Incoming};
 use lb_proto::config;
+use tokio::time::Instant;
 
 use super::account::Account;
 use super::client::Client;
@@ -189,7 +190,9 @@ fn look(
 
 async fn pause(client: &Client, connect_timeout: Duration) {
     let pause = TURN_AROUND.min(connect_timeout);
-    client.watch.expect(Awaiting::Connect, pause * 4);
+    client
+        .watch
+        .expect_from(Instant::now(), Awaiting::Connect, pause * 4);
     tokio::time::sleep(pause).await;
 }
 
@@ -267,7 +270,9 @@ async fn attempt(
 }
 
 async fn connect(client: &Client, lease: &Lease, timeout: Duration) -> Result<Upstream, Fault> {
-    client.watch.expect(Awaiting::Connect, timeout);
+    client
+        .watch
+        .expect_from(Instant::now(), Awaiting::Connect, timeout);
     let introduction = client.introduction(lease.config());
     let opened = Upstream::open(lease, client.thread.id, introduction);
     match client.watch.bound(opened).await {

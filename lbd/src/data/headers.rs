@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, COOKIE, EXPECT, HOST, MAX_FORWARDS, RANGE, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use ipnet::IpNet;
 
@@ -21,6 +25,30 @@ static HOP_BY_HOP: [HeaderName; 6] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
+
+/// What means something in a head alone, for a message's framing, routing or content: a server that
+/// merges trailers into the head must not find it there (RFC 9110, 6.5.1).
+static ONLY_IN_HEAD: [HeaderName; 13] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    COOKIE,
+    EXPECT,
+    HOST,
+    MAX_FORWARDS,
+    RANGE,
+    SET_COOKIE,
+    TRAILER,
+];
+
+/// Whether a field may stand in trailers.
+pub(super) fn may_trail(name: &HeaderName) -> bool {
+    let forwarded = || name.as_str().starts_with("x-forwarded-");
+    !ONLY_IN_HEAD.contains(name) && !HOP_BY_HOP.contains(name) && !forwarded()
+}
 
 /// The Host of a request is missing, repeated or malformed, or its target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,14 +239,15 @@ fn keep_or(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> He
     }
 }
 
-/// Turns a server's header fields into those for a client. `switches`: to the protocol named there.
+/// Turns a server's header fields into those for a client. `names_protocol`: the one that it
+/// switches to, or wants (RFC 9110, 15.2.2 and 15.5.22).
 ///
 /// `Transfer-Encoding` overrides `Content-Length`, which then goes (RFC 9112, 6.3).
-pub(super) fn prepare_response(headers: &mut HeaderMap, switches: bool) {
+pub(super) fn prepare_response(headers: &mut HeaderMap, names_protocol: bool) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    let protocol = headers.get(UPGRADE).filter(|_| switches).cloned();
+    let protocol = headers.get(UPGRADE).filter(|_| names_protocol).cloned();
     strip_hop_by_hop(headers);
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);
@@ -442,6 +471,21 @@ mod tests {
         assert_eq!(bare("http://a?q=1"), "/?q=1");
         assert_eq!(bare("http://a"), "/");
         assert_eq!(origin_form(&Uri::from_static("*")), "*");
+    }
+
+    #[test]
+    fn what_frames_or_routes_a_message_does_not_trail_it() {
+        for (name, trails) in [
+            ("x-checksum", true),
+            ("grpc-status", true),
+            ("content-length", false),
+            ("transfer-encoding", false),
+            ("host", false),
+            ("x-forwarded-for", false),
+            ("cookie", false),
+        ] {
+            assert_eq!(may_trail(&HeaderName::from_static(name)), trails, "{name}");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod connect;
 mod write;
 mod exchange;
 mod upload;
+mod drain;
 mod encode;
 mod decode;
 mod body;

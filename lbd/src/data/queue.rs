@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use tokio::time::Instant;
+
 use super::fault::Fault;
 use super::lease::{Lease, Missed};
 use super::thread::Thread;
@@ -28,10 +30,13 @@ pub(super) async fn lease(
             Err(Missed::NoServer) => return Err(Fault::NoServer),
             Err(Missed::Full(wants)) => wants,
         };
+        if ticket.is_none() {
+            let timeout = state.config.timeouts.queue;
+            watch.expect_from(Instant::now(), Awaiting::Queue, timeout);
+        }
         let waiting = state.wait(ticket, wants).map_err(|_| Fault::QueueFull)?;
         ticket = Some(waiting.ticket);
         waits(waiting.ahead);
-        watch.expect(Awaiting::Queue, state.config.timeouts.queue);
         match watch.bound(waiting.told()).await {
             Ok(Told::Room(granted)) => {
                 if let Some(lease) = Lease::granted(thread, view, backend, granted) {

@@ -103,11 +103,17 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
     };
     // Asked only now: a stop or a reload may have come while the server worked.
     if client.thread.is_leaving(client.listener, &asked.view) {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        is_last(&mut response, asked.version);
     }
     response
+}
+
+/// Nothing follows this response on the client's connection. `version`: the request's; hyper would tell
+/// a client of 1.0 the opposite, but in a response of that version.
+fn is_last(response: &mut Response<Answer>, version: Version) {
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    *response.version_mut() = version;
 }
 
 /// Finds the route, and prepares the request for a server where it leads to one.
@@ -279,7 +285,8 @@ fn pass_on(
         mut headers,
         ..
     } = head;
-    headers::prepare_response(&mut headers, switches);
+    let names_protocol = switches || status == StatusCode::UPGRADE_REQUIRED;
+    headers::prepare_response(&mut headers, names_protocol);
     if let Some(lease) = &account.lease {
         let edits = lease.edits();
         edits.response.apply(&mut headers);
@@ -287,9 +294,11 @@ fn pass_on(
             sticky.give(&mut headers, lease.position(), &mut account.cookie);
         }
     }
-    if version == Version::HTTP_10 && exchange.body().left().is_none() {
+    let unframed = version == Version::HTTP_10 && exchange.body().left().is_none();
+    if unframed {
         client.answer_is_unframed();
     }
+    let closes = unframed || exchange.awaits_client();
     let answer = match switches {
         true => {
             client.switch(Upgrade::new(exchange, account));
@@ -300,6 +309,9 @@ fn pass_on(
     let mut response = Response::new(answer);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if closes && !switches {
+        is_last(&mut response, version);
+    }
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
         response.extensions_mut().insert(reason);
     }

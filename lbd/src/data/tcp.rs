@@ -164,6 +164,9 @@ async fn watched<T>(watch: &Watch, future: impl Future<Output = T>) -> T {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(value);
             }
+            if watch.is_sooner() {
+                timer.as_mut().reset(watch.next_look(Instant::now()));
+            }
             ready!(timer.as_mut().poll(cx));
             match watch.look(Instant::now()) {
                 Look::Expired(_) => watch.expire(),

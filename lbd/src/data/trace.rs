@@ -238,7 +238,8 @@ impl Trace {
     /// connection, else nothing.
     fn end(&self) -> (Termination, Option<StatusCode>) {
         if let Some(end) = self.end {
-            return (end, self.status);
+            let sent = self.flow.written.get() > self.written;
+            return (end, self.status.filter(|_| sent));
         }
         if self.complete {
             return (Termination::NORMAL, self.status);

@@ -108,6 +108,13 @@ impl Upload {
         Ok(false)
     }
 
+    /// Whether some of the body is still to come.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.incoming
+            .as_ref()
+            .is_some_and(|body| !body.is_end_stream())
+    }
+
     /// Takes back the body, if nothing of it was taken, and the buffer.
     pub(super) fn take_back(self) -> (Option<Incoming>, Vec<u8>) {
         let body = self.incoming.filter(|_| !self.begun);

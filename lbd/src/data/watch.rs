@@ -3,7 +3,7 @@
 //! Everybody on the way of a request says whose silence is to be bounded by writing cells, without
 //! asking the clock. The connection's driver (`conn`) alone owns a timer and looks every [`LOOK`];
 //! silence is measured from the first look after the last sign of life, so a timeout comes at most
-//! two looks late and never early.
+//! two looks late and never early. Waits in a queue and for a connection are exact.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -55,6 +55,10 @@ pub(super) struct Watch {
     /// Something moved since the last look.
     moved: Cell<bool>,
     deadline: Cell<Instant>,
+    sooner: Cell<bool>,
+    looks: Cell<u32>,
+    /// The deadline has passed, and one more look is due.
+    warned: Cell<bool>,
     expired: Cell<bool>,
 }
 
@@ -79,6 +83,9 @@ impl Watch {
             timeout: Cell::new(timeout),
             moved: Cell::new(false),
             deadline: Cell::new(now + timeout),
+            sooner: Cell::new(false),
+            looks: Cell::new(0),
+            warned: Cell::new(false),
             expired: Cell::new(false),
         }
     }
@@ -89,6 +96,21 @@ impl Watch {
             self.timeout.set(timeout);
             self.moved.set(true);
         }
+    }
+
+    /// As [`Self::expect`], but counts from now, whatever was awaited: for what is rare enough to ask
+    /// the clock, and to wake the runtime for.
+    pub(super) fn expect_from(&self, now: Instant, awaiting: Awaiting, timeout: Duration) {
+        self.awaiting.set(awaiting);
+        self.timeout.set(timeout);
+        self.moved.set(false);
+        self.deadline.set(now + timeout);
+        self.sooner.set(true);
+    }
+
+    /// Whether the deadline may have come nearer since this was last asked.
+    pub(super) fn is_sooner(&self) -> bool {
+        self.sooner.take()
     }
 
     /// A sign of life from whoever is awaited.
@@ -105,13 +127,21 @@ impl Watch {
     }
 
     pub(super) fn look(&self, now: Instant) -> Look {
+        self.looks.set(self.looks.get().wrapping_add(1));
         let moved = self.moved.take();
         if moved {
             self.deadline.set(now + self.timeout.get());
         }
-        let deadline = self.deadline.get();
-        if now >= deadline {
-            return Look::Expired(self.awaiting.get());
+        let warned = self.warned.replace(false);
+        if now >= self.deadline.get() {
+            let awaiting = self.awaiting.get();
+            // Whoever takes bytes slowly has one more turn to show that it takes any.
+            let takes = matches!(awaiting, Awaiting::Client | Awaiting::Server);
+            if takes && !warned {
+                self.warned.set(true);
+                return Look::Quiet(now);
+            }
+            return Look::Expired(awaiting);
         }
         let next = self.next_look(now);
         if moved {
@@ -119,6 +149,11 @@ impl Watch {
         } else {
             Look::Quiet(next)
         }
+    }
+
+    /// How often was looked.
+    pub(super) fn looks(&self) -> u32 {
+        self.looks.get()
     }
 
     /// When to look, seen from `now`.
@@ -163,6 +198,8 @@ mod tests {
         watch.expect(Awaiting::Server, Duration::from_secs(2));
         assert_eq!(watch.look(after(1600)), Look::Moving(after(2600)));
         assert_eq!(watch.look(after(2700)), Look::Quiet(after(3600)));
+        // Once more, for a server that takes bytes slowly.
+        assert_eq!(watch.look(after(3600)), Look::Quiet(after(3600)));
         assert_eq!(watch.look(after(3600)), Look::Expired(Awaiting::Server));
     }
 }

@@ -11,6 +11,7 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::Name;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -30,7 +31,7 @@ const SYSTEM_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// What a name leads to.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Never empty; IPv4 where the name has any.
+    /// Never empty; IPv4 before IPv6.
     pub(super) addresses: Vec<IpAddr>,
     /// For how long the answer holds.
     pub(super) valid: Duration,
@@ -100,9 +101,12 @@ impl Lookup {
     ) -> Result<Answer, LookupError> {
         let _turn = self.turns.acquire().await;
         let resolver = self.resolver(servers)?;
-        let found = timeout(PATIENCE, resolver.lookup_ip(host)).await;
+        // Not only what may name a host: what people run has underscores, too.
+        let name = Name::from_str_relaxed(host).map_err(NetError::from)?;
+        let found = timeout(PATIENCE, resolver.lookup_ip(name)).await;
         let found = found.map_err(|_| LookupError::Timeout)??;
-        let addresses: Vec<IpAddr> = found.iter().map(|ip| ip.to_canonical()).collect();
+        let mut addresses: Vec<IpAddr> = found.iter().map(|ip| ip.to_canonical()).collect();
+        addresses.sort_by_key(IpAddr::is_ipv6);
         if addresses.is_empty() {
             return Err(LookupError::NoAddress);
         }
@@ -142,7 +146,7 @@ fn build(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
     };
     let options = builder.options_mut();
     options.cache_size = 0;
-    options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.timeout = TIMEOUT;
     options.attempts = ATTEMPTS;
     builder.build()
