@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use lb_tests::access_log::{Line, lines};
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::eventually::LIMIT;
-use lb_tests::wire::{get, request};
+use lb_tests::wire::{get, request, upload};
 use lb_tests::{Lbd, Load, Origin, RawOrigin, Setup, Wire, eventually, is};
 
 /// The backend `app` with `lines`; each server may have so many sessions at once.
@@ -204,16 +204,25 @@ fn a_client_that_leaves_the_queue_frees_its_place_at_once() {
     origin.hold("/held");
     let mut held = ask(&lbd, "/held");
     wait_for_in_flight(&origin, 1);
-    let leaving: Vec<_> = (0..50).map(|_| ask(&lbd, "/gone")).collect();
-    wait_for_queued(&lbd, 50);
+    let mut leaving: Vec<_> = (0..50).map(|_| ask(&lbd, "/gone")).collect();
+    // What they sent beside the head is not read yet when they leave.
+    let whole = upload("POST", "/gone", &[b'x'; 300_000]);
+    let twice = request("GET", "/gone").repeat(2);
+    for sent in [&whole[..100], &whole[..100_000], &whole, twice.as_bytes()] {
+        let mut wire = Wire::connect(lbd.addr());
+        wire.send(sent);
+        leaving.push(wire);
+    }
+    wait_for_queued(&lbd, 54);
     let mut stays = ask(&lbd, "/stays");
-    wait_for_queued(&lbd, 51);
+    wait_for_queued(&lbd, 55);
     leaving.into_iter().for_each(Wire::abort);
     wait_for_queued(&lbd, 1);
     origin.release();
     assert_eq!(held.response().status, 200);
     assert_eq!(stays.response().status, 200);
     assert_eq!(origin.requests_of("GET", "/gone"), 0);
+    assert_eq!(origin.requests_of("POST", "/gone"), 0);
     assert_nothing_left(&lbd);
 }
 

@@ -189,7 +189,11 @@ impl AsyncWrite for ClientIo {
         let this = self.get_mut();
         ready!(this.inform(cx))?;
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        if this.client.watch.awaiting() == Awaiting::Connect && this.has_left() {
+        let waits = matches!(
+            this.client.watch.awaiting(),
+            Awaiting::Queue | Awaiting::Connect
+        );
+        if waits && this.has_left() {
             this.client.leave();
             return Poll::Ready(Ok(()));
         }
