@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod proxy_protocol_sent;
 mod rate_limit;
 mod queue;
+mod queue_log;
 mod reload;
 mod retries;
 mod routes;
