@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::eventually::LIMIT;
 use lb_tests::wire::{get, request, upload};
-use lb_tests::{Lbd, Load, Origin, RawOrigin, Wire, eventually, is};
+use lb_tests::{Lbd, Load, Origin, RawOrigin, Setup, Wire, eventually, is};
 
 /// The backend `app` with `lines`; each server may have so many sessions at once.
 pub(crate) fn limited<'o>(
