@@ -93,8 +93,13 @@ async fn run(thread: Rc<Thread>) {
     spawn_local(journal::hand_over(thread.clone()));
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while *phase.borrow_and_update() == Phase::Running {
+    loop {
+        let running = *phase.borrow_and_update() == Phase::Running;
+        // Also where a stop came first: a socket that is not taken would listen on.
         listening.follow(&thread).await;
+        if !running {
+            break;
+        }
         thread.sweep();
         loop {
             tokio::select! {
