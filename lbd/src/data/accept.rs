@@ -17,7 +17,8 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::client::{Client, Ends};
+use super::client::Client;
+use super::link::{Ends, Link};
 use super::proxy_protocol::{self, Refused};
 use super::socket::Socket;
 use super::thread::{Place, Thread};
@@ -147,7 +148,8 @@ fn welcome(
         None => drop(serve(thread, listener.uid, &place, stream, ends, places)),
         Some(introducers) if introducers.contain(peer.ip().to_canonical()) => {
             let (thread, listener) = (thread.clone(), listener.uid);
-            let client = Client::new(thread.clone(), listener, &place, ends);
+            let link = Link::new(thread.clone(), listener, &place, ends);
+            let client = Client::new(link, frontend.config.timeouts);
             let entry = thread.enter(client.clone());
             spawn_local(async move {
                 let introduced = proxy_protocol::receive(&stream, &client).await;
@@ -173,7 +175,8 @@ fn serve(
     let terminator = frontend.terminator(listener).cloned();
     let patience = frontend.config.timeouts.tls_handshake;
     ends.tls = terminator.is_some();
-    let client = Client::new(thread.clone(), listener, place, ends);
+    let link = Link::new(thread.clone(), listener, place, ends);
+    let client = Client::new(link, frontend.config.timeouts);
     let entry = thread.enter(client.clone());
     let mode = place.mode();
     let held = (entry, places);

@@ -1,57 +1,33 @@
-//! What is known of a client connection; the parts of a request share it.
+//! One message after the other between a client and us: what the parts of a request share. On a
+//! connection of HTTP/1 they follow each other; HTTP/2 has one of these for each of its streams.
 
-use std::cell::{Cell, RefCell, RefMut};
-use std::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use http::header::EXPECT;
-use http::{HeaderValue, Request, StatusCode, Version};
-use hyper::body::Incoming;
+use http::{Request, StatusCode, Version};
 use lb_proto::config::{self, ClientTimeouts};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::connect::Upstream;
 use super::decode::Head;
 use super::fault::Fault;
-use super::lease::Lease;
-use super::thread::{Place, Thread};
+use super::headers;
+use super::link::Link;
 use super::trace::{self, Flow};
-use super::tunnel::{Meter, Silence};
+use super::tunnel::Silence;
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
-use super::{encode, headers};
 use crate::access_log::Termination;
-use crate::proxy_protocol::{self, Addresses, Tlvs};
-use crate::state::{FrontendRecord, FrontendTally, Server, add};
 
 /// Informational responses kept for a client that does not take them, in bytes, beyond the last.
 const MOST_INFORMED: usize = 16 * 1024;
 
-/// What is known of a connection as long as it is open; the parts of a request share it.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) thread: Rc<Thread>,
-    /// The listener's uid.
-    pub(super) listener: u64,
-    /// Of the frontend that accepted it: counts its bytes.
-    record: Arc<FrontendRecord>,
-    pub(super) peer: SocketAddr,
-    /// The peer's address as a field value.
-    pub(super) address: HeaderValue,
-    /// What it connected to: the address that is listened on, unless more is known.
-    local: Cell<SocketAddr>,
-    /// The port it connected to, as a field value.
-    pub(super) port: HeaderValue,
-    /// `https` under TLS, and where a PROXY header says so; else `http`.
-    pub(super) scheme: HeaderValue,
-    /// What else a PROXY header told, for servers.
-    tlvs: Tlvs,
-    /// A connection to a server that is this client's alone.
-    private: RefCell<Option<Box<Upstream>>>,
+    pub(super) link: Rc<Link>,
     pub(super) watch: Watch,
     pub(super) flow: Rc<Flow>,
     timeouts: Cell<ClientTimeouts>,
@@ -65,7 +41,7 @@ pub(super) struct Client {
     version: Cell<Version>,
     expects_continue: Cell<bool>,
     /// Informational responses that are to be written.
-    informed: RefCell<Vec<u8>>,
+    informed: RefCell<Vec<Head>>,
     /// The protocol that the connection goes over to.
     upgrade: RefCell<Option<Upgrade>>,
     refused: Cell<Option<Fault>>,
@@ -82,36 +58,19 @@ pub(super) struct Client {
     waker: RefCell<Waker>,
 }
 
-/// Where a connection comes from and leads to.
-#[derive(Debug)]
-pub(super) struct Ends {
-    pub(super) peer: SocketAddr,
-    /// Its address may be every address.
-    pub(super) local: SocketAddr,
-    pub(super) tlvs: Tlvs,
-    /// It speaks TLS with us.
-    pub(super) tls: bool,
+impl Deref for Client {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
 }
 
 impl Client {
-    pub(super) fn new(thread: Rc<Thread>, listener: u64, place: &Place, ends: Ends) -> Rc<Self> {
-        let frontend = &place.view.snapshot.frontends[place.frontend];
-        let timeouts = frontend.config.timeouts;
-        let client = Rc::new(Self {
-            thread,
-            listener,
-            record: frontend.record.clone(),
-            peer: ends.peer,
-            address: text_value(ends.peer.ip().to_canonical()),
-            local: Cell::new(ends.local),
-            port: text_value(ends.local.port()),
-            scheme: HeaderValue::from_static(match ends.tls || ends.tlvs.say_tls() {
-                true => "https",
-                false => "http",
-            }),
-            tlvs: ends.tlvs,
-            private: RefCell::new(None),
-            flow: Flow::new(ends.peer),
+    pub(super) fn new(link: Rc<Link>, timeouts: ClientTimeouts) -> Rc<Self> {
+        Rc::new(Self {
+            flow: Flow::new(link.peer),
+            link,
             watch: Watch::new(Awaiting::Request, timeouts.request, Instant::now()),
             timeouts: Cell::new(timeouts),
             between: Cell::new(true),
@@ -128,72 +87,7 @@ impl Client {
             abandoned: Cell::new(false),
             served: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
-        });
-        add(&client.tally().connections, 1);
-        client
-    }
-
-    pub(super) fn tally(&self) -> &FrontendTally {
-        self.record.tallies.of(self.thread.id)
-    }
-
-    pub(super) fn local(&self) -> SocketAddr {
-        self.local.get()
-    }
-
-    /// Looks at where the socket leads, if a server may be told and it is not known.
-    pub(super) fn note_local(&self, stream: &TcpStream) {
-        if self.local().ip().is_unspecified()
-            && self.thread.view().introduces
-            && let Ok(local) = stream.local_addr()
-        {
-            self.local.set(local);
-        }
-    }
-
-    /// What a server is sent first that is to know whose connection it is.
-    pub(super) fn introduction(&self, server: &config::Server) -> Option<Vec<u8>> {
-        let addresses = Addresses {
-            source: self.peer,
-            destination: self.local(),
-        };
-        let write = |version| proxy_protocol::write(version, addresses, &self.tlvs);
-        server.send_proxy.map(write)
-    }
-
-    /// A kept connection to the leased server that can be used at once; see [`Pools::take`].
-    ///
-    /// [`Pools::take`]: super::pool::Pools::take
-    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Upstream> {
-        let (server, address) = (lease.server(), lease.address());
-        if lease.config().send_proxy.is_none() {
-            return self.thread.reuse(server, address, recent);
-        }
-        // A client that pauses gives it up, so it is always a recent one.
-        let private = self.private.take()?;
-        (private.leads_to(server, address) && private.is_quiet()).then_some(*private)
-    }
-
-    /// Keeps a connection to a server for a later request: any client's, or this one's alone.
-    pub(super) fn keep(&self, server: &Server, mut upstream: Upstream) {
-        match upstream.is_private() {
-            true => {
-                upstream.rest();
-                self.private.replace(Some(Box::new(upstream)));
-            }
-            false => self.thread.keep(server, upstream),
-        }
-    }
-
-    /// It is idle, and holds nothing but its socket.
-    pub(super) fn parked(&self) {
-        self.private.take();
-        self.thread.parked();
-    }
-
-    /// Counts the bytes of a tunnel to this server.
-    pub(super) fn meter(&self, server: &Arc<Server>) -> Meter {
-        Meter::new(self.thread.id, self.record.clone(), server.clone())
+        })
     }
 
     /// How long a tunnel to this backend may be silent.
@@ -207,7 +101,7 @@ impl Client {
     }
 
     /// The service was called with a request of this frontend.
-    pub(super) fn begin_exchange(&self, request: &Request<Incoming>, timeouts: ClientTimeouts) {
+    pub(super) fn begin_exchange<B>(&self, request: &Request<B>, timeouts: ClientTimeouts) {
         self.version.set(request.version());
         self.expects_continue
             .set(request.headers().contains_key(EXPECT));
@@ -250,14 +144,16 @@ impl Client {
     /// Passes on an informational response; a client that does not take them in time misses some.
     pub(super) fn inform(&self, mut head: Head) {
         let mut informed = self.informed.borrow_mut();
-        if self.version.get() == Version::HTTP_11 && informed.len() < MOST_INFORMED {
+        let held: usize = informed.iter().map(Head::size).sum();
+        if self.version.get() >= Version::HTTP_11 && held < MOST_INFORMED {
             headers::prepare_response(&mut head.headers, false);
-            encode::informational(&mut informed, &head);
+            informed.push(head);
         }
     }
 
-    pub(super) fn informed(&self) -> RefMut<'_, Vec<u8>> {
-        self.informed.borrow_mut()
+    /// Those that are to be passed on now.
+    pub(super) fn take_informed(&self) -> Vec<Head> {
+        self.informed.take()
     }
 
     /// The answer to the request is the last: another protocol follows.
@@ -371,14 +267,4 @@ impl Client {
     pub(super) fn set_waker(&self, cx: &Context<'_>) {
         self.waker.borrow_mut().clone_from(cx.waker());
     }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        add(&self.tally().connections, 1u64.wrapping_neg());
-    }
-}
-
-fn text_value(value: impl ToString) -> HeaderValue {
-    HeaderValue::try_from(value.to_string()).unwrap_or(HeaderValue::from_static(""))
 }

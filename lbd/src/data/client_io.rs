@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::client::Client;
 use super::drain::Drain;
+use super::encode;
 use super::framing::Framing;
 use super::linger::Unread;
 use super::socket::Socket;
@@ -33,6 +34,8 @@ pub(super) struct ClientIo {
     drain: Drain,
     /// The beginning of a request whose predecessor is not answered yet.
     held: Vec<u8>,
+    /// Informational responses on their way out.
+    informing: Vec<u8>,
 }
 
 impl ClientIo {
@@ -43,6 +46,7 @@ impl ClientIo {
             framing: Framing::default(),
             drain: Drain::default(),
             held: Vec::new(),
+            informing: Vec::new(),
         }
     }
 
@@ -53,12 +57,14 @@ impl ClientIo {
 
     /// Writes informational responses that are to be passed on.
     fn inform(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut informed = self.client.informed();
-        while !informed.is_empty() {
-            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &informed))?;
+        for head in self.client.take_informed() {
+            encode::informational(&mut self.informing, &head);
+        }
+        while !self.informing.is_empty() {
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.informing))?;
             add(&self.client.tally().bytes_out, n as u64);
             self.client.flow.wrote(n as u64);
-            informed.drain(..n);
+            self.informing.drain(..n);
         }
         Poll::Ready(Ok(()))
     }

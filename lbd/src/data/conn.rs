@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -19,6 +21,7 @@ use super::client_io::ClientIo;
 use super::fault::Fault;
 use super::linger::{self, Unread};
 use super::request;
+use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Expired, LOOK, Look};
@@ -92,7 +95,9 @@ pub(super) async fn readable(stream: &TcpStream, client: &Client) -> bool {
 async fn busy(stream: Socket, client: Rc<Client>) -> Next {
     client.note_local(stream.tcp());
     let io = TokioIo::new(ClientIo::new(stream, client.clone()));
-    let service = service_fn(|request| request::serve(client.clone(), request));
+    let service = service_fn(|request: Request<Incoming>| {
+        request::serve(client.clone(), request.map(RequestBody::from))
+    });
     let mut conn = client.thread.http.serve_connection(io, service);
     let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));
     let end = poll_fn(|cx| {

@@ -36,6 +36,12 @@ impl Head {
         self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
     }
 
+    /// What its fields take, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        self.headers.iter().map(field).sum()
+    }
+
     /// How its body is framed (RFC 9112, 6.3). `to_head`: it answers a HEAD request.
     ///
     /// A coding beside `chunked` would be lost on the way, and a length that is no plain number is

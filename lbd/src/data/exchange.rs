@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http_body::Frame;
-use hyper::body::Incoming;
 
 use super::client::Client;
 use super::connect::Upstream;
 use super::decode::{self, Body, Head, Malformed, Piece};
+use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::upload::{Broken, Progress, Upload};
 use super::watch::Awaiting;
@@ -57,7 +57,7 @@ impl Exchange {
         client: Rc<Client>,
         mut upstream: Upstream,
         head: &Parts,
-        body: Option<Incoming>,
+        body: Option<RequestBody>,
         timeout: Duration,
     ) -> Self {
         let introduction = upstream.take_introduction();
@@ -110,7 +110,7 @@ impl Exchange {
     }
 
     /// Takes back the request's body, if nothing of it was taken.
-    pub(super) fn take_back(self) -> Option<Incoming> {
+    pub(super) fn take_back(self) -> Option<RequestBody> {
         let (body, buffer) = self.upload?.take_back();
         self.client.thread.give_buffer(buffer);
         body

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Request};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 use lb_proto::config;
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::headers;
 use super::lease::{Lease, Missed};
 use super::queue;
+use super::request_body::RequestBody;
 use super::view::View;
 use super::watch::{Awaiting, Expired};
 use crate::state::Who;
@@ -31,7 +32,7 @@ pub(super) const TURN_AROUND: Duration = Duration::from_secs(1);
 pub(super) struct Outgoing {
     head: Parts,
     /// `None`: the request has no body, or it was given away.
-    body: Option<Incoming>,
+    body: Option<RequestBody>,
     has_body: bool,
     idempotent: bool,
     /// The client asks for another protocol (RFC 9110, 7.8).
@@ -41,7 +42,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>, upgrades: bool, key: Option<u64>) -> Self {
+    pub(super) fn new(request: Request<RequestBody>, upgrades: bool, key: Option<u64>) -> Self {
         let (head, body) = request.into_parts();
         let body = Some(body).filter(|body| !body.is_end_stream());
         Self {

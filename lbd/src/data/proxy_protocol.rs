@@ -11,8 +11,9 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::client::{Client, Ends};
+use super::client::Client;
 use super::conn;
+use super::link::Ends;
 use crate::proxy_protocol::{Header, Malformed, parse};
 
 /// What is looked at at once. Nearly all headers are smaller.

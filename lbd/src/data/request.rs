@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 use hyper::ext::ReasonPhrase;
 use lb_proto::config::Mode;
 
@@ -22,6 +22,7 @@ use super::forward::{Arrived, Outgoing, forward};
 use super::headers::{self, Length, Origin};
 use super::https_redirect;
 use super::reply;
+use super::request_body::RequestBody;
 use super::route::{Routes, Subject, Target, redirect_target};
 use super::sticky::Visit;
 use super::thread::Place;
@@ -36,7 +37,7 @@ pub(super) struct Gone;
 /// Answers one request. The account is opened, and the way found, before anything is awaited.
 pub(super) fn serve(
     client: Rc<Client>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> impl Future<Output = Result<Response<Answer>, Gone>> {
     let place = client.thread.place(client.listener);
     let place = place.filter(|place| place.mode() == Mode::Http);
@@ -117,7 +118,7 @@ fn is_last(response: &mut Response<Answer>, version: Version) {
 }
 
 /// Finds the route, and prepares the request for a server where it leads to one.
-fn route(client: &Client, place: &Place, mut request: Request<Incoming>) -> Result<Way, Fault> {
+fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> Result<Way, Fault> {
     admit(client, place, request.headers())?;
     if request.method() == Method::CONNECT {
         return Err(Fault::Connect);
@@ -229,7 +230,7 @@ fn address(client: &Client, place: &Place, headers: &HeaderMap) -> IpAddr {
 fn prepare(
     client: &Client,
     place: &Place,
-    request: &mut Request<Incoming>,
+    request: &mut Request<RequestBody>,
     host: &HeaderValue,
 ) -> bool {
     let body = request.body();

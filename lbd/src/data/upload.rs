@@ -4,16 +4,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 
 use super::connect::Upstream;
 use super::encode::{Framing, Outbox};
+use super::request_body::RequestBody;
 
 #[derive(Debug)]
 pub(super) struct Upload {
     outbox: Outbox,
     /// `None`: the body has been taken to its end, or there is none.
-    incoming: Option<Incoming>,
+    incoming: Option<RequestBody>,
     framing: Framing,
     /// Some of the body was taken: it cannot be sent again.
     begun: bool,
@@ -41,10 +42,10 @@ impl Upload {
     pub(super) fn new(
         introduction: &[u8],
         head: &Parts,
-        incoming: Option<Incoming>,
+        incoming: Option<RequestBody>,
         buffer: Vec<u8>,
     ) -> Self {
-        let sized = |body: &Incoming| body.size_hint().exact().is_some();
+        let sized = |body: &RequestBody| body.size_hint().exact().is_some();
         let mut outbox = Outbox::new(buffer);
         outbox.introduction(introduction);
         outbox.head(head);
@@ -116,7 +117,7 @@ impl Upload {
     }
 
     /// Takes back the body, if nothing of it was taken, and the buffer.
-    pub(super) fn take_back(self) -> (Option<Incoming>, Vec<u8>) {
+    pub(super) fn take_back(self) -> (Option<RequestBody>, Vec<u8>) {
         let body = self.incoming.filter(|_| !self.begun);
         (body, self.outbox.into_buffer())
     }
