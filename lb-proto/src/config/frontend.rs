@@ -46,6 +46,8 @@ pub struct Bind {
     /// Never empty.
     pub proxy_protocol: Option<Vec<IpNet>>,
     pub tls: Option<BindTls>,
+    /// Clients without TLS may speak HTTP/2 from the first byte (prior knowledge, RFC 9113, 3.3).
+    pub h2c: bool,
 }
 
 /// What clients are waited for; the rest of `[defaults.timeouts]` is [`ServerTimeouts`](super::ServerTimeouts).

@@ -22,7 +22,7 @@ use super::link::{Ends, Link};
 use super::proxy_protocol::{self, Refused};
 use super::socket::Socket;
 use super::thread::{Place, Thread};
-use super::{conn, tcp};
+use super::{conn, http2, tcp};
 use crate::proxy_protocol::Tlvs;
 use crate::state::{Limit, Listener, Permit};
 use crate::tls::Terminator;
@@ -181,6 +181,12 @@ fn serve(
     let mode = place.mode();
     let held = (entry, places);
     match terminator {
+        None if frontend.speaks_h2c(listener) => spawn_local(async move {
+            match http2::is_spoken(&stream, &client).await {
+                true => Box::pin(http2::serve(Socket::Plain(stream), client)).await,
+                false => session(mode, Socket::Plain(stream), client, held).await,
+            }
+        }),
         None => spawn_local(session(mode, Socket::Plain(stream), client, held)),
         Some(terminator) => spawn_local(async move {
             let shake = handshake(&terminator, stream, patience, &client);
@@ -194,6 +200,7 @@ fn serve(
 /// A connection until its end; `held` is what it takes of the limits.
 async fn session<T>(mode: Mode, stream: Socket, client: Rc<Client>, held: T) {
     match mode {
+        Mode::Http if stream.speaks_http2() => Box::pin(http2::serve(stream, client)).await,
         Mode::Http => conn::serve(stream, client).await,
         // Large: an idle client of the other mode is not to have its size.
         Mode::Tcp => Box::pin(tcp::serve(stream, client)).await,

@@ -86,6 +86,14 @@ impl Answer {
         self.client.answered(account);
     }
 
+    /// Goes on with the request's body while nothing more of the answer is taken. That it broke off
+    /// shows when the next frame is asked for.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Source::Server(exchange) = &mut self.source {
+            let _ = exchange.poll_upload(cx);
+        }
+    }
+
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let Source::Server(exchange) = &mut self.source else {
             return Poll::Ready(None);

@@ -90,6 +90,19 @@ impl Client {
         })
     }
 
+    /// For a stream of this connection.
+    pub(super) fn of_stream(&self) -> Rc<Self> {
+        let client = Self::new(self.link.clone(), self.timeouts.get());
+        client.await_client();
+        client
+    }
+
+    /// The connection is without a request.
+    pub(super) fn await_request(&self) {
+        self.watch
+            .expect(Awaiting::Request, self.timeouts.get().keep_alive);
+    }
+
     /// How long a tunnel to this backend may be silent.
     pub(super) fn tunnel_silence(&self, backend: &config::Backend) -> Silence {
         let timeouts = self.timeouts.get();
@@ -220,8 +233,7 @@ impl Client {
         account.complete();
         drop(account);
         self.exchange.set(false);
-        self.watch
-            .expect(Awaiting::Request, self.timeouts.get().keep_alive);
+        self.await_request();
         true
     }
 

@@ -23,6 +23,7 @@ use super::linger::{self, Unread};
 use super::request;
 use super::request_body::RequestBody;
 use super::socket::Socket;
+use super::tunnel::Channel;
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Expired, LOOK, Look};
 use crate::access_log::{Cause, Phase, Termination};
@@ -49,7 +50,7 @@ pub(super) async fn serve(mut stream: Socket, client: Rc<Client>) {
                 stream
             }
             Next::Upgrade(stream, upgrade, sent) => {
-                Box::pin(upgrade.run(&client, stream, sent)).await;
+                Box::pin(upgrade.run(&client, Channel::Socket(stream), sent)).await;
                 break;
             }
             Next::Refuse(stream, fault) => {

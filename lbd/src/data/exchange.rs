@@ -176,7 +176,7 @@ impl Exchange {
 
     /// Sends what can be sent of the request. A server that takes no more of it may have answered
     /// all the same (RFC 9112, 9.5).
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Progress, Broken> {
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Progress, Broken> {
         let Some(upload) = self.upload.as_mut().filter(|_| !self.refused) else {
             return Ok(Progress::Sent);
         };

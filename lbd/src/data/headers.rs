@@ -55,7 +55,8 @@ pub(super) fn may_trail(name: &HeaderName) -> bool {
 pub(super) struct BadHost;
 
 /// The authority a request is for (RFC 9112, 3.2.2 and 3.2.3): the target's where it has one, else
-/// the Host field's. `None` where an HTTP/1.0 request names none.
+/// the Host field's. `None` where an HTTP/1.0 request names none. By HTTP/2 both have to agree, if both
+/// are there (RFC 9113, 8.3.1).
 pub(super) fn authority(
     version: Version,
     uri: &Uri,
@@ -63,7 +64,16 @@ pub(super) fn authority(
 ) -> Result<Option<HeaderValue>, BadHost> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next();
-    if hosts.next().is_some() || (host.is_none() && version != Version::HTTP_10) {
+    let by_http2 = version == Version::HTTP_2;
+    let is_named = host.is_some() || by_http2 && uri.authority().is_some();
+    if hosts.next().is_some() || (!is_named && version != Version::HTTP_10) {
+        return Err(BadHost);
+    }
+    if let (true, Some(host), Some(target)) = (by_http2, host, uri.authority())
+        && !host
+            .as_bytes()
+            .eq_ignore_ascii_case(target.as_str().as_bytes())
+    {
         return Err(BadHost);
     }
     if !host.is_none_or(|host| is_host(host.as_bytes())) {
@@ -80,7 +90,7 @@ pub(super) fn authority(
         return Err(BadHost);
     }
     match uri.authority() {
-        Some(target) if target.as_str().contains('@') => Err(BadHost),
+        Some(target) if !is_host(target.as_str().as_bytes()) => Err(BadHost),
         Some(target) => HeaderValue::from_str(target.as_str())
             .map(Some)
             .map_err(|_| BadHost),
@@ -150,8 +160,12 @@ pub(super) fn prepare_request(
     length: Length,
     origin: Origin<'_>,
 ) -> bool {
-    let (protocol, trailers) = match headers.contains_key(CONNECTION) {
-        true => (asked_protocol(headers, version), takes_trailers(headers)),
+    let (protocol, trailers) = match version == Version::HTTP_2 || headers.contains_key(CONNECTION)
+    {
+        true => (
+            asked_protocol(headers, version),
+            takes_trailers(headers, version),
+        ),
         false => (None, false),
     };
     strip_hop_by_hop(headers);
@@ -189,16 +203,18 @@ pub(super) fn prepare_request(
 fn asked_protocol(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
     let h2c = |protocol: &[u8]| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c");
-    let offered = version == Version::HTTP_11
+    let offered = version != Version::HTTP_10
         && has_option(headers, CONNECTION, b"upgrade")
         && headers.get_all(UPGRADE).iter().count() == 1
         && !protocol.as_bytes().split(|byte| *byte == b',').any(h2c);
     offered.then(|| protocol.clone())
 }
 
-/// Whether a client takes trailers (RFC 9110, 10.1.4).
-fn takes_trailers(headers: &HeaderMap) -> bool {
-    has_option(headers, CONNECTION, b"te") && has_option(headers, TE, b"trailers")
+/// Whether a client takes trailers (RFC 9110, 10.1.4). HTTP/2 has no `Connection` to name that field
+/// (RFC 9113, 8.2.2).
+fn takes_trailers(headers: &HeaderMap, version: Version) -> bool {
+    has_option(headers, TE, b"trailers")
+        && (version == Version::HTTP_2 || has_option(headers, CONNECTION, b"te"))
 }
 
 /// Whether a field that is a list has this member.
@@ -256,7 +272,7 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, names_protocol: bool) {
 }
 
 /// Removes what belongs to one connection, the fields that `Connection` names included.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most messages have none of them, and one pass over the names is cheaper than six look-ups.
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return;

@@ -14,6 +14,7 @@ mod client;
 mod conn;
 mod watch;
 mod client_io;
+mod http2;
 mod framing;
 mod request;
 mod request_body;

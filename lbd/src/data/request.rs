@@ -102,8 +102,9 @@ async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Resp
         }
         Err(fault) => failed(fault, accept, client, account),
     };
-    // Asked only now: a stop or a reload may have come while the server worked.
-    if client.thread.is_leaving(client.listener, &asked.view) {
+    // Asked only now: a stop or a reload may have come while the server worked. A connection of HTTP/2
+    // says so itself.
+    if asked.version != Version::HTTP_2 && client.thread.is_leaving(client.listener, &asked.view) {
         is_last(&mut response, asked.version);
     }
     response
@@ -276,7 +277,9 @@ fn pass_on(
         account.server_error();
     }
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !upgrades {
+    // By HTTP/2 any success would say that there is a tunnel (RFC 8441, 5).
+    let misleads = upgrades && version == Version::HTTP_2 && head.status.is_success();
+    if switches && !upgrades || misleads {
         account.response_error();
         return failed(Fault::BadResponse, None, client, account);
     }
@@ -310,7 +313,7 @@ fn pass_on(
     let mut response = Response::new(answer);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    if closes && !switches {
+    if closes && !switches && version != Version::HTTP_2 {
         is_last(&mut response, version);
     }
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 pub(super) enum RequestBody {
     Http1(Incoming),
     Http2(StreamBody),
+    None,
 }
 
 /// What comes on a stream. A client may send as much more as was taken of it.
@@ -47,7 +48,10 @@ impl StreamBody {
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if self.has_ended {
             return Poll::Ready(None);
         }
@@ -73,6 +77,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Http2(body) => body.poll_frame(cx).map_err(Into::into),
+            Self::None => Poll::Ready(None),
         }
     }
 
@@ -80,13 +85,17 @@ impl Body for RequestBody {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.has_ended || body.stream.is_end_stream(),
+            Self::None => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Http2(body) => body
+                .left
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::None => SizeHint::with_exact(0),
         }
     }
 }

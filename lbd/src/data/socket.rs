@@ -68,6 +68,17 @@ impl Socket {
         }
     }
 
+    /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.3).
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(secure) => {
+                let stream = secure.stream.borrow();
+                stream.get_ref().1.alpn_protocol() == Some(b"h2")
+            }
+        }
+    }
+
     /// What is beneath, for all but reading and writing.
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {

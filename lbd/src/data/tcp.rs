@@ -21,7 +21,7 @@ use super::lease::Lease;
 use super::queue;
 use super::socket::Socket;
 use super::thread::Place;
-use super::tunnel::Tunnel;
+use super::tunnel::{Channel, Tunnel};
 use super::view::View;
 use super::watch::{Look, Watch};
 use crate::access_log::Cause;
@@ -49,8 +49,9 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     let _ = stream.tcp().set_nodelay(true);
     account.relays();
     let meter = client.meter(lease.server());
+    let channel = Channel::Socket(stream);
     let tunnel = Tunnel {
-        client: &stream,
+        client: &channel,
         server: &server,
         from_client: client
             .introduction(lease.config())
@@ -61,7 +62,7 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     let end = tunnel.relay(&client.thread.tunnels, &meter).await;
     account.tunnelled(end.termination(), meter.server_bytes());
     drop(account);
-    end.tell(stream, server).await;
+    end.tell(channel, server).await;
 }
 
 /// Waits until the client's connection fails. A client that ended what it sends is still there: it
@@ -75,7 +76,7 @@ async fn reach_server(
     client: &Rc<Client>,
     place: &Place,
     account: &mut Account,
-) -> Result<Socket, Fault> {
+) -> Result<Channel, Fault> {
     let view = &place.view;
     let frontend = &view.snapshot.frontends[place.frontend];
     if let Some(gate) = &frontend.gate {
@@ -107,7 +108,7 @@ async fn reach_server(
         match connect(lease, config.timeouts.connect).await {
             Ok(stream) => {
                 account.connected();
-                return Ok(stream);
+                return Ok(Channel::Socket(stream));
             }
             Err(fault) => last = fault,
         }

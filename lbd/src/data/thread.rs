@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use http::HeaderValue;
 use hyper::server::conn::http1;
 use lb_proto::config::Mode;
 use slab::Slab;
@@ -44,6 +46,7 @@ pub(super) struct Thread {
     tick: Cell<u32>,
     /// Connections that gave their buffers back since the last tick.
     parked: Cell<u32>,
+    date: RefCell<HeaderValue>,
     refusals: Refusals,
     stopping: Cell<bool>,
     empty: Notify,
@@ -98,6 +101,7 @@ impl Thread {
             buffer: RefCell::default(),
             tick: Cell::new(0),
             parked: Cell::new(0),
+            date: RefCell::new(date_now()),
             refusals: Refusals::default(),
             stopping: Cell::new(false),
             empty: Notify::new(),
@@ -136,6 +140,16 @@ impl Thread {
         let current = self.view.borrow();
         self.stopping.get()
             || !Rc::ptr_eq(view, &current) && current.frontend_of(listener).is_none()
+    }
+
+    /// Whether the connections of a listener are to end when they are at nothing.
+    pub(super) fn leaves(&self, listener: u64) -> bool {
+        self.stopping.get() || self.view().frontend_of(listener).is_none()
+    }
+
+    /// The time as a field value (RFC 9110, 5.6.7), to a second.
+    pub(super) fn date(&self) -> HeaderValue {
+        self.date.borrow().clone()
     }
 
     fn remember_departed(&self, old: &Rc<View>, new: &View) {
@@ -220,6 +234,7 @@ impl Thread {
     /// A second has passed.
     pub(super) fn tick(&self) {
         self.tick.set(self.tick.get().wrapping_add(1));
+        self.date.replace(date_now());
         self.journal.tick();
         self.sweep();
         if self.parked.take() >= MANY_PARKED {
@@ -247,4 +262,9 @@ impl Thread {
         }
         pools.sweep(self.tick.get(), |server| view.whereabouts(server));
     }
+}
+
+fn date_now() -> HeaderValue {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static(""))
 }

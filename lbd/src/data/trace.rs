@@ -352,6 +352,7 @@ fn push_request_line<B>(into: &mut Vec<u8>, request: &Request<B>) {
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     let version: &[u8] = match request.version() {
         Version::HTTP_10 => b" HTTP/1.0",
+        Version::HTTP_2 => b" HTTP/2.0",
         _ => b" HTTP/1.1",
     };
     let method = request.method().as_str().as_bytes();

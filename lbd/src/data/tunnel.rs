@@ -6,6 +6,7 @@
 
 mod flow;
 mod pipe;
+mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::flow::{Broke, Flow};
 use self::pipe::Pipes;
+pub(super) use self::stream::Stream;
 use super::linger::{self, Unread};
 use super::socket::Socket;
 use crate::access_log::{self, Phase, Termination};
@@ -129,11 +131,35 @@ pub(super) struct End {
     down_ended: bool,
 }
 
+/// What one side of a tunnel speaks and hears on.
+#[derive(Debug)]
+pub(super) enum Channel {
+    Socket(Socket),
+    Stream(Box<Stream>),
+}
+
+impl Channel {
+    /// Waits until it has failed.
+    async fn failed(&self) {
+        match self {
+            Self::Socket(socket) => drop(socket.tcp().ready(Interest::ERROR).await),
+            Self::Stream(stream) => poll_fn(|cx| stream.poll_broken(cx)).await,
+        }
+    }
+
+    /// Closes it so that its peer learns that something is missing.
+    fn reset(self) {
+        if let Self::Socket(socket) = self {
+            linger::reset(socket);
+        }
+    }
+}
+
 /// Two sides to join.
 #[derive(Debug)]
 pub(super) struct Tunnel<'a> {
-    pub(super) client: &'a Socket,
-    pub(super) server: &'a Socket,
+    pub(super) client: &'a Channel,
+    pub(super) server: &'a Channel,
     /// Read already, and counted where they were read.
     pub(super) from_client: Bytes,
     pub(super) from_server: Bytes,
@@ -178,8 +204,8 @@ impl Tunnel<'_> {
         let (on_client, on_server) = ((Side::Client, client), (Side::Server, server));
         let mut up = Flow::new(on_client, on_server, self.from_client, tools, meter);
         let mut down = Flow::new(on_server, on_client, self.from_server, tools, meter);
-        let mut client_failed = pin!(client.tcp().ready(Interest::ERROR));
-        let mut server_failed = pin!(server.tcp().ready(Interest::ERROR));
+        let mut client_failed = pin!(client.failed());
+        let mut server_failed = pin!(server.failed());
         let mut deadline = Instant::now() + self.silence.open;
         let mut timer = pin!(sleep_until(deadline));
         let mut first = None;
@@ -254,15 +280,17 @@ impl End {
         Termination::at(by, Phase::Data)
     }
 
-    /// Closes both sockets so that each side learns whether it got everything: a clean end where it
-    /// did, a reset where it did not. The tunnel's session is over before this.
-    pub(super) async fn tell(self, client: Socket, server: Socket) {
+    /// Closes both sides so that each learns whether it got everything: a clean end where it did, a
+    /// reset where it did not. The tunnel's session is over before this.
+    pub(super) async fn tell(self, client: Channel, server: Channel) {
         if !self.up_ended {
-            linger::reset(server);
+            server.reset();
         }
         if !self.down_ended {
-            linger::reset(client);
-        } else if !self.up_ended {
+            client.reset();
+        } else if let Channel::Socket(client) = client
+            && !self.up_ended
+        {
             linger::close(client, Unread::Something).await;
         }
     }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::account::Account;
 use super::client::Client;
 use super::exchange::Exchange;
-use super::socket::Socket;
-use super::tunnel::Tunnel;
+use super::fault::Fault;
+use super::tunnel::{Channel, Tunnel};
 
 #[derive(Debug)]
 pub(super) struct Upgrade {
@@ -24,14 +24,15 @@ impl Upgrade {
 
     /// Passes on whatever comes, until both sides are done. `sent`: what the client sent on the
     /// connection already.
-    pub(super) async fn run(self, client: &Client, stream: Socket, sent: Bytes) {
+    pub(super) async fn run(self, client: &Client, channel: Channel, sent: Bytes) {
         let Some(lease) = &self.account.lease else {
             return;
         };
         let (server, received) = self.exchange.into_tunnel();
+        let server = Channel::Socket(server);
         let meter = client.meter(lease.server());
         let tunnel = Tunnel {
-            client: &stream,
+            client: &channel,
             server: &server,
             from_client: sent,
             from_server: received,
@@ -41,6 +42,14 @@ impl Upgrade {
         self.account
             .tunnelled(end.termination(), meter.server_bytes());
         drop(self.account);
-        end.tell(stream, server).await;
+        end.tell(channel, server).await;
+    }
+
+    /// What the server said to go on with is not what it was asked for.
+    pub(super) fn refuse(self) -> Fault {
+        let fault = Fault::BadResponse;
+        self.account.response_error();
+        self.account.failed(fault);
+        fault
     }
 }

@@ -21,6 +21,9 @@ use crate::access_log::Cause;
 /// be woken (a system call) to learn of this one.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
+/// Longer than anything lasts; clocks have room for it.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// Whose silence is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaiting {
@@ -106,6 +109,11 @@ impl Watch {
         self.moved.set(false);
         self.deadline.set(now + timeout);
         self.sooner.set(true);
+    }
+
+    /// Bounds nothing any more: whoever is there now has a timer of their own.
+    pub(super) fn release(&self) {
+        self.expect_from(Instant::now(), Awaiting::Client, NEVER);
     }
 
     /// Whether the deadline may have come nearer since this was last asked.

@@ -185,6 +185,12 @@ impl Frontend {
         of_listener(&self.terminators, listener)
     }
 
+    /// Whether clients of this listener may speak HTTP/2 without TLS.
+    pub(crate) fn speaks_h2c(&self, listener: u64) -> bool {
+        let mut binds = self.listeners.iter().zip(&self.config.binds);
+        binds.any(|(l, bind)| l.uid == listener && bind.h2c)
+    }
+
     /// The port to send clients to that are to come by TLS.
     pub(crate) fn https_port(&self) -> u16 {
         let mut ports = self.terminators.iter().filter_map(|(uid, _)| {

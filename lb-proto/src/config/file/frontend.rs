@@ -31,8 +31,8 @@ const FRONTEND: Shape = Shape {
 const BIND: Shape = Shape {
     what: "a bind",
     example: "{ address = \"*:80\" }",
-    keys: &["address", "proxy_protocol", "tls"],
-    later: &[("h2c", "HTTP/2 is not spoken to clients in this version")],
+    keys: &["address", "proxy_protocol", "tls", "h2c"],
+    later: &[],
 };
 
 pub(super) fn read<'a>(
@@ -111,7 +111,7 @@ fn binds<'a>(table: Table<'a>, mode: Mode, facts: &mut Facts<'a>) -> Vec<Bind> {
 }
 
 fn bind<'a>(value: Value<'a>, mode: Mode, facts: &mut Facts<'a>) -> Option<Bind> {
-    let (value, proxy_protocol, tls) = if value.is_table() {
+    let (value, proxy_protocol, tls, h2c) = if value.is_table() {
         let table = value.table(&BIND)?;
         let proxy_protocol = some_networks(
             table,
@@ -120,9 +120,9 @@ fn bind<'a>(value: Value<'a>, mode: Mode, facts: &mut Facts<'a>) -> Option<Bind>
         );
         let tls = table.get("tls").and_then(|value| tls::of_bind(value, mode));
         let address = table.require("address", "`address = \"*:80\"`")?;
-        (address, proxy_protocol, tls)
+        (address, proxy_protocol, tls, h2c(table, mode))
     } else {
-        (value, None, None)
+        (value, None, None, false)
     };
     let address = value.parse(address::bind)?;
     facts.bind(address, value.text()?, value.at);
@@ -130,7 +130,28 @@ fn bind<'a>(value: Value<'a>, mode: Mode, facts: &mut Facts<'a>) -> Option<Bind>
         address,
         proxy_protocol,
         tls,
+        h2c,
     })
+}
+
+/// Under TLS, ALPN says what is spoken; in mode tcp nobody asks.
+fn h2c(table: Table<'_>, mode: Mode) -> bool {
+    let Some(value) = table.get("h2c") else {
+        return false;
+    };
+    let wanted = value.flag() == Some(true);
+    if wanted && mode == Mode::Tcp {
+        value.wrong_key(Fault::new(
+            "`h2c` is for frontends of mode http",
+            "remove it: in mode tcp any protocol passes",
+        ));
+    } else if wanted && table.get("tls").is_some() {
+        value.wrong_key(Fault::new(
+            "`h2c` is HTTP/2 without TLS",
+            "remove it: under TLS, `alpn` offers HTTP/2 by default",
+        ));
+    }
+    wanted
 }
 
 /// A status, or whether to redirect at all. 308 keeps the method, so that no form is lost.

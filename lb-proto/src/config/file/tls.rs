@@ -62,17 +62,16 @@ fn located(value: &Value<'_>) -> Option<Located> {
 
 /// In mode tcp what is spoken is for the two sides to say, and is offered only where it is listed.
 fn alpn(table: Table<'_>, mode: Mode) -> Vec<String> {
-    let known = [("http/1.1", "http/1.1")];
-    let later = |text: &str| text == "h2";
+    let known = [("h2", "h2"), ("http/1.1", "http/1.1")];
     let Some(value) = table.get("alpn") else {
         return match mode {
-            Mode::Http => vec!["http/1.1".to_owned()],
+            Mode::Http => known.map(|(_, protocol)| protocol.to_owned()).into(),
             Mode::Tcp => Vec::new(),
         };
     };
     let given = value.list().unwrap_or_default();
     let protocol = |value: &Value<'_>| match mode {
-        Mode::Http => value.choice(&known, later).map(str::to_owned),
+        Mode::Http => value.choice(&known, |_| false).map(str::to_owned),
         Mode::Tcp => value.parse(protocol),
     };
     given.iter().filter_map(protocol).collect()

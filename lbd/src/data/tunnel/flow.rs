@@ -17,7 +17,7 @@ use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::pipe::Lent;
-use super::{Meter, Side, Tools};
+use super::{Channel, Meter, Side, Stream, Tools};
 use crate::data::socket::{Secure, Socket, receive};
 
 /// How often one flow may read before others have their turn.
@@ -25,8 +25,8 @@ const ROUNDS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Flow<'a> {
-    source: (Side, &'a Socket),
-    sink: (Side, &'a Socket),
+    source: (Side, &'a Channel),
+    sink: (Side, &'a Channel),
     tools: &'a Tools,
     meter: &'a Meter,
     /// Read and not written yet; never both at a time.
@@ -57,8 +57,8 @@ pub(super) enum Broke {
 impl<'a> Flow<'a> {
     /// `held` was read before, and goes first.
     pub(super) fn new(
-        source: (Side, &'a Socket),
-        sink: (Side, &'a Socket),
+        source: (Side, &'a Channel),
+        sink: (Side, &'a Channel),
         held: Bytes,
         tools: &'a Tools,
         meter: &'a Meter,
@@ -136,16 +136,20 @@ impl<'a> Flow<'a> {
     /// Tells the receiver that nothing more comes.
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.sink.1 {
-            Socket::Plain(tcp) => Poll::Ready(SockRef::from(tcp).shutdown(Shutdown::Write)),
-            Socket::Tls(secure) => secure.poll_shutdown(cx),
+            Channel::Socket(Socket::Plain(tcp)) => {
+                Poll::Ready(SockRef::from(tcp).shutdown(Shutdown::Write))
+            }
+            Channel::Socket(Socket::Tls(secure)) => secure.poll_shutdown(cx),
+            Channel::Stream(stream) => Poll::Ready(stream.end()),
         }
     }
 
     /// Writes what was read before.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.sink.1 {
-            Socket::Plain(to) => self.poll_write_plain(cx, to),
-            Socket::Tls(to) => self.poll_write_secure(cx, to),
+            Channel::Socket(Socket::Plain(to)) => self.poll_write_plain(cx, to),
+            Channel::Socket(Socket::Tls(to)) => self.poll_write_secure(cx, to),
+            Channel::Stream(to) => self.poll_write_stream(cx, to),
         }
     }
 
@@ -157,6 +161,16 @@ impl<'a> Flow<'a> {
         }
         self.held = Bytes::new();
         to.poll_flush(cx)
+    }
+
+    fn poll_write_stream(&mut self, cx: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            let n = ready!(to.poll_write(cx, &self.held))?;
+            self.meter.wrote(self.sink.0, n);
+            self.held.advance(n);
+        }
+        self.held = Bytes::new();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_plain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<()>> {
@@ -198,8 +212,11 @@ impl<'a> Flow<'a> {
     /// Reads, and writes at once as much as the receiver takes. How much was read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let read = match self.source.1 {
-            Socket::Plain(from) => self.poll_read_plain(cx, from),
-            Socket::Tls(from) => self.poll_read_secure(cx, from),
+            Channel::Socket(Socket::Plain(from)) => self.poll_read_plain(cx, from),
+            Channel::Socket(Socket::Tls(from)) => {
+                self.poll_read_scratch(cx, |cx, buf| from.poll_read(cx, buf))
+            }
+            Channel::Stream(from) => self.poll_read_scratch(cx, |cx, buf| from.poll_read(cx, buf)),
         };
         if let Poll::Ready(Ok(n)) = read {
             self.meter.read(self.source.0, n);
@@ -215,7 +232,7 @@ impl<'a> Flow<'a> {
         loop {
             ready!(from.poll_read_ready(cx))?;
             let pipe = match (self.sink.1, self.pace.is_bulk()) {
-                (Socket::Plain(_), true) => self.tools.pipes.lend(),
+                (Channel::Socket(Socket::Plain(_)), true) => self.tools.pipes.lend(),
                 _ => None,
             };
             let read = match pipe {
@@ -229,11 +246,15 @@ impl<'a> Flow<'a> {
         }
     }
 
-    fn poll_read_secure(&mut self, cx: &mut Context<'_>, from: &Secure) -> Poll<io::Result<usize>> {
+    fn poll_read_scratch(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll_read: impl FnOnce(&mut Context<'_>, &mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<usize>> {
         let tools = self.tools;
         let mut scratch = tools.scratch.borrow_mut();
         let mut buf = ReadBuf::new(&mut scratch);
-        ready!(from.poll_read(cx, &mut buf))?;
+        ready!(poll_read(cx, &mut buf))?;
         let read = buf.filled();
         self.offer(cx, read);
         Poll::Ready(Ok(read.len()))
@@ -270,11 +291,9 @@ impl<'a> Flow<'a> {
         let (side, to) = self.sink;
         // An error comes again, and is told then.
         let written = match to {
-            Socket::Plain(to) => try_send(to, bytes).unwrap_or(0),
-            Socket::Tls(to) => match to.poll_write(cx, bytes) {
-                Poll::Ready(Ok(n)) => n,
-                _ => 0,
-            },
+            Channel::Socket(Socket::Plain(to)) => try_send(to, bytes).unwrap_or(0),
+            Channel::Socket(Socket::Tls(to)) => at_once(to.poll_write(cx, bytes)),
+            Channel::Stream(to) => at_once(to.poll_write(cx, bytes)),
         };
         if written > 0 {
             self.meter.wrote(side, written);
@@ -282,6 +301,13 @@ impl<'a> Flow<'a> {
         if written < bytes.len() {
             self.held = Bytes::copy_from_slice(&bytes[written..]);
         }
+    }
+}
+
+fn at_once(written: Poll<io::Result<usize>>) -> usize {
+    match written {
+        Poll::Ready(Ok(n)) => n,
+        _ => 0,
     }
 }
 

@@ -58,7 +58,7 @@ impl Joined {
         let meter = Rc::new(Meter::new(ThreadId(0), record, server));
         let (client, ours) = pair().await;
         let (theirs, server) = pair().await;
-        let (ours, theirs) = (Socket::Plain(ours), Socket::Plain(theirs));
+        let (ours, theirs) = (channel(ours), channel(theirs));
         let counted = meter.clone();
         let end = spawn_local(async move {
             let tools = Tools::default();
@@ -261,7 +261,7 @@ fn a_dropped_tunnel_gives_its_pipes_back() {
         let t = Joined::new(LONG).await;
         let (client, ours) = pair().await;
         let (theirs, server) = pair().await;
-        let (ours, theirs) = (Socket::Plain(ours), Socket::Plain(theirs));
+        let (ours, theirs) = (channel(ours), channel(theirs));
         let tunnel = Tunnel {
             client: &ours,
             server: &theirs,
@@ -286,4 +286,8 @@ fn a_dropped_tunnel_gives_its_pipes_back() {
         assert_eq!(tools.pipes.lent(), 0);
         drop(server);
     });
+}
+
+fn channel(tcp: TcpStream) -> Channel {
+    Channel::Socket(Socket::Plain(tcp))
 }

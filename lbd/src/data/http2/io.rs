@@ -1,0 +1,74 @@
+//! The client's socket as h2 sees it: bytes are counted, frames followed.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::streams::Streams;
+use crate::data::socket::Socket;
+use crate::data::write;
+use crate::state::add;
+
+pub(super) struct StreamIo {
+    /// h2 does not give it back, and closing it takes a while.
+    socket: Rc<RefCell<Socket>>,
+    streams: Rc<Streams>,
+}
+
+impl StreamIo {
+    pub(super) fn new(socket: Rc<RefCell<Socket>>, streams: Rc<Streams>) -> Self {
+        Self { socket, streams }
+    }
+}
+
+impl AsyncRead for StreamIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let start = buf.filled().len();
+        ready!(Pin::new(&mut *self.socket.borrow_mut()).poll_read(cx, buf))?;
+        let came = &buf.filled()[start..];
+        add(&self.streams.client.tally().bytes_in, came.len() as u64);
+        self.streams.frames.came(came);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for StreamIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(write::poll_write(&mut self.socket.borrow_mut(), cx, bufs))?;
+        add(&self.streams.client.tally().bytes_out, n as u64);
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.socket.borrow_mut()).poll_flush(cx)
+    }
+
+    /// How a connection ends is for `linger` to say, when h2 is done with it.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

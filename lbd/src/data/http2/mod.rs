@@ -1,0 +1,206 @@
+//! A client connection by HTTP/2 (RFC 9113): its streams are accepted here, each goes its own way.
+//!
+//! One task drives the connection and owns its only timer; each stream has a task, and a
+//! [`Client`] as a connection of HTTP/1 has.
+
+mod budget;
+mod frames;
+mod io;
+mod preface;
+mod request;
+mod response;
+mod stream;
+mod streams;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{Builder, Connection, Handshake};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::debug;
+
+use self::io::StreamIo;
+pub(super) use self::preface::is_spoken;
+use self::streams::Streams;
+use super::client::Client;
+use super::framing::MAX_HEAD;
+use super::linger::{self, Unread};
+use super::socket::Socket;
+use super::watch::{Awaiting, LOOK, Look};
+use crate::access_log::{Cause, Phase, Termination};
+
+/// Streams a client may have open at once, as HAProxy's `tune.h2.fe.max-concurrent-streams`.
+const MOST_STREAMS: u32 = 100;
+
+/// How much a client may send ahead of what was taken, in bytes: on one stream, and on all of its
+/// streams together. The latter bounds what lies here of its uploads.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How much of an answer is held per stream for a client that takes it slowly, in bytes.
+const MOST_UNSENT: usize = 64 * 1024;
+
+/// How long a client that is told that the connection ends is waited for, once no stream is left.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves a connection that speaks HTTP/2, from its preface to its end.
+pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
+    client.note_local(stream.tcp());
+    let socket = Rc::new(RefCell::new(stream));
+    let streams = Streams::new(client.clone());
+    let io = StreamIo::new(socket.clone(), streams.clone());
+    let end = Driver::new(io, streams.clone()).run().await;
+    log_end(&client, &streams, end);
+    streams.give_up().await;
+    if let Ok(socket) = Rc::try_unwrap(socket) {
+        linger::close(socket.into_inner(), Unread::Something).await;
+    }
+}
+
+/// Why a connection is over.
+enum End {
+    /// One side said so, and nothing was left to do.
+    Closed,
+    Broken(h2::Error),
+    /// Nothing came in time.
+    Silent(Awaiting),
+}
+
+/// What was no request, or never became one, has a line in the access log, as by HTTP/1.
+fn log_end(client: &Client, streams: &Streams, end: End) {
+    let (cause, phase) = match end {
+        End::Silent(Awaiting::Head) => (Cause::ClientTimeout, Phase::Request),
+        End::Broken(error) if error.is_io() => {
+            debug!(peer = %client.peer, %error, "HTTP/2 connection broke");
+            match streams.frames.in_head() {
+                true => (Cause::Client, Phase::Request),
+                false => return,
+            }
+        }
+        End::Broken(error) if !error.is_remote() => {
+            debug!(peer = %client.peer, %error, "HTTP/2 connection refused");
+            (Cause::Proxy, Phase::Request)
+        }
+        End::Closed if streams.frames.in_head() => (Cause::Client, Phase::Request),
+        End::Silent(_) | End::Broken(_) | End::Closed => return,
+    };
+    client.log_bad_request(None, Termination::at(cause, phase), 0);
+}
+
+enum State {
+    Greeting(Handshake<StreamIo, Bytes>),
+    Open(Connection<StreamIo, Bytes>),
+}
+
+struct Driver {
+    state: State,
+    streams: Rc<Streams>,
+    /// The client was told that no more streams are taken.
+    leaving: bool,
+}
+
+impl Driver {
+    fn new(io: StreamIo, streams: Rc<Streams>) -> Self {
+        let mut builder = Builder::new();
+        builder
+            .max_concurrent_streams(MOST_STREAMS)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(MOST_UNSENT)
+            // Room beyond our own bound, so that it is ours that is met.
+            .max_header_list_size(2 * MAX_HEAD as u32)
+            .enable_connect_protocol();
+        Self {
+            state: State::Greeting(builder.handshake(io)),
+            streams,
+            leaving: false,
+        }
+    }
+
+    async fn run(mut self) -> End {
+        let client = self.streams.client.clone();
+        let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));
+        poll_fn(|cx| {
+            client.set_waker(cx);
+            loop {
+                if let Poll::Ready(end) = self.poll_connection(cx) {
+                    return Poll::Ready(end);
+                }
+                if client.watch.take_expired().is_some() {
+                    return Poll::Ready(End::Silent(client.watch.awaiting()));
+                }
+                if !self.leaving && client.thread.leaves(client.listener) {
+                    self.leave();
+                    continue;
+                }
+                match self.look(timer.as_mut(), cx) {
+                    Poll::Ready(()) => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match &mut self.state {
+                State::Greeting(handshake) => match Pin::new(handshake).poll(cx) {
+                    Poll::Ready(Ok(connection)) => self.state = State::Open(connection),
+                    Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error)),
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Open(connection) => match connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        let stream = self.streams.begin();
+                        spawn_local(stream::serve(stream, request, respond));
+                        if self.streams.budget.is_spent() {
+                            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Broken(error)),
+                    Poll::Ready(None) => return Poll::Ready(End::Closed),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// Tells the client that the connection ends (RFC 9113, 6.8). What it asked for is answered.
+    fn leave(&mut self) {
+        self.leaving = true;
+        self.streams.bound_leaving();
+        if let State::Open(connection) = &mut self.state {
+            connection.graceful_shutdown();
+        }
+    }
+
+    /// Looks at the deadlines of the connection and its streams if it is time to. Ready: what they
+    /// are about may have changed.
+    fn look(&mut self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+        let client = &self.streams.client;
+        if self.streams.take_sooner() {
+            let next = self.streams.next_look(Instant::now());
+            timer.as_mut().reset(next);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let next = self.streams.look(now);
+        timer.as_mut().reset(next.min(now + LOOK));
+        match client.watch.look(now) {
+            Look::Expired(Awaiting::Request) if !self.leaving => self.leave(),
+            Look::Expired(_) => client.watch.expire(),
+            Look::Quiet(_) | Look::Moving(_) => {}
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,174 @@
+//! A request as it comes by HTTP/2, made into one as [`request`](crate::data::request) takes it. Pure,
+//! but for the key of a WebSocket.
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use h2::RecvStream;
+use h2::ext::Protocol;
+use http::header::{CONNECTION, COOKIE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request};
+
+use crate::data::fault::Fault;
+use crate::data::framing::{MAX_HEAD, MAX_TARGET};
+use crate::data::request_body::{RequestBody, StreamBody};
+
+/// What is added to a WebSocket's key for its proof (RFC 6455, 1.3).
+const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// What a client asked for on a stream.
+pub(super) struct Asked {
+    pub(super) request: Request<RequestBody>,
+    /// It asks for a tunnel (RFC 8441).
+    pub(super) connect: Option<Connect>,
+}
+
+/// A tunnel that was asked for.
+pub(super) struct Connect {
+    /// What the client sends there.
+    pub(super) from_client: RecvStream,
+    /// How a WebSocket's server proves that it knows what it was asked (RFC 6455, 4.2.2).
+    accept: Option<HeaderValue>,
+}
+
+pub(super) fn read(request: Request<RecvStream>) -> Result<Asked, Fault> {
+    let (mut head, stream) = request.into_parts();
+    bound(&head)?;
+    join_cookies(&mut head.headers);
+    let (body, connect) = match head.extensions.remove::<Protocol>() {
+        Some(protocol) => (
+            RequestBody::None,
+            Some(upgrade(&mut head, &protocol, stream)?),
+        ),
+        None => {
+            let body = StreamBody::new(stream, &head.headers);
+            (RequestBody::Http2(body), None)
+        }
+    };
+    Ok(Asked {
+        request: Request::from_parts(head, body),
+        connect,
+    })
+}
+
+/// The same bounds as for HTTP/1, and a target that can be asked for there.
+fn bound(head: &Parts) -> Result<(), Fault> {
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    if target.len() > MAX_TARGET {
+        return Err(Fault::TargetTooLong);
+    }
+    let fields = head.headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if target.len() + fields > MAX_HEAD {
+        return Err(Fault::HeadTooLarge);
+    }
+    match target.starts_with('/') || target == "*" || head.method == Method::CONNECT {
+        true => Ok(()),
+        false => Err(Fault::Malformed),
+    }
+}
+
+/// A client may send its cookies apart; others know one field only (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    // Field values that are joined by such make one.
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, whole);
+    }
+}
+
+/// Makes it a request to go on with another protocol, as HTTP/1 knows it (RFC 8441, 5).
+fn upgrade(head: &mut Parts, protocol: &Protocol, stream: RecvStream) -> Result<Connect, Fault> {
+    let protocol = protocol.as_str();
+    let name = HeaderValue::from_str(protocol).map_err(|_| Fault::Malformed)?;
+    if protocol.is_empty() || protocol.contains(',') || protocol.eq_ignore_ascii_case("h2c") {
+        return Err(Fault::Malformed);
+    }
+    head.method = Method::GET;
+    head.headers
+        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.insert(UPGRADE, name);
+    let accept = protocol.eq_ignore_ascii_case("websocket").then(|| {
+        let (key, accept) = websocket_key(fastrand::u128(..));
+        head.headers.insert(SEC_WEBSOCKET_KEY, key);
+        accept
+    });
+    Ok(Connect {
+        from_client: stream,
+        accept,
+    })
+}
+
+/// A key for a WebSocket, and what its server makes of it.
+fn websocket_key(nonce: u128) -> (HeaderValue, HeaderValue) {
+    let key = BASE64_STANDARD.encode(nonce.to_be_bytes());
+    let proof = [key.as_bytes(), WEBSOCKET].concat();
+    let proof = digest(&SHA1_FOR_LEGACY_USE_ONLY, &proof);
+    let accept = BASE64_STANDARD.encode(proof);
+    (value(key), value(accept))
+}
+
+fn value(base64: String) -> HeaderValue {
+    HeaderValue::try_from(base64).unwrap_or(HeaderValue::from_static(""))
+}
+
+impl Connect {
+    /// Whether a server that says to go on means what it was asked. What only HTTP/1 has use for is
+    /// taken from the head.
+    pub(super) fn is_proved(&self, headers: &mut HeaderMap) -> bool {
+        let proof = headers.remove(SEC_WEBSOCKET_ACCEPT);
+        self.accept.is_none() || proof == self.accept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crumbs_of_cookies_are_one_field() {
+        let mut headers = HeaderMap::new();
+        for crumb in ["a=1", "b=2; c=3", "d"] {
+            headers.append(COOKIE, HeaderValue::from_static(crumb));
+        }
+        join_cookies(&mut headers);
+        let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; b=2; c=3; d"]);
+    }
+
+    /// RFC 6455, 1.3 has the example.
+    #[test]
+    fn a_websocket_is_proved_as_the_rfc_has_it() {
+        let nonce = BASE64_STANDARD.decode("dGhlIHNhbXBsZSBub25jZQ==").unwrap();
+        let (key, accept) = websocket_key(u128::from_be_bytes(nonce.try_into().unwrap()));
+        assert_eq!(key, "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn bounds_and_targets_are_those_of_http1() {
+        let judge = |uri: &str, field: usize| {
+            let request = Request::get(uri).header("a", "x".repeat(field)).body(());
+            bound(&request.unwrap().into_parts().0)
+        };
+        assert_eq!(judge("https://a.test/", 100), Ok(()));
+        assert_eq!(judge("*", 100), Ok(()));
+        assert_eq!(judge("https://a.test/", MAX_HEAD), Err(Fault::HeadTooLarge));
+        let long = format!("https://a.test/{}", "x".repeat(MAX_TARGET));
+        assert_eq!(judge(&long, 1), Err(Fault::TargetTooLong));
+    }
+}

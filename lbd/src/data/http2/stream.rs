@@ -1,0 +1,135 @@
+//! A stream: one request and its answer, from the head to the last frame.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::ACCEPT;
+use http::{Method, Request, Response};
+
+use super::request::{self as asked, Asked};
+use super::response;
+use super::streams::Stream;
+use crate::access_log::Phase;
+use crate::data::body::Answer;
+use crate::data::decode::Head;
+use crate::data::fault::Fault;
+use crate::data::request_body::RequestBody;
+use crate::data::watch::Expired;
+use crate::data::{reply, request};
+use crate::state::add;
+
+/// The stream is over before its answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The client reset it, or its connection is gone.
+    Client,
+    /// It is ours to reset.
+    Ours(Reason),
+}
+
+/// Answers a request. Dropping what it awaits closes its account.
+pub(super) async fn serve(
+    stream: Stream,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    if let Err(Lost::Ours(reason)) = exchange(&stream, request, &mut respond).await {
+        respond.send_reset(reason);
+    }
+}
+
+async fn exchange(
+    stream: &Stream,
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Lost> {
+    let to_head = request.method() == Method::HEAD;
+    let accept = request.headers().get(ACCEPT).cloned();
+    let Asked { request, connect } = match asked::read(request) {
+        Ok(asked) => asked,
+        Err(fault) => {
+            let page = reply::fault(fault, accept.as_ref());
+            return refuse(stream, fault, page, to_head, respond);
+        }
+    };
+    let answer = answer(stream, request, respond).await.inspect_err(|lost| {
+        if *lost == Lost::Client {
+            stream.streams.budget.took_back();
+        }
+    })?;
+    match (connect, stream.client.take_upgrade()) {
+        (Some(connect), Some(upgrade)) => {
+            Box::pin(response::tunnel(stream, answer, connect, upgrade, respond)).await
+        }
+        _ => response::send(stream, answer, to_head, respond).await,
+    }
+}
+
+/// Waits for the answer, and passes on what is said before it.
+async fn answer(
+    stream: &Stream,
+    request: Request<RequestBody>,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<Response<Answer>, Lost> {
+    let client = &stream.client;
+    let mut answer = pin!(request::serve(client.clone(), request));
+    poll_fn(|cx| {
+        let is_reset = respond.poll_reset(cx).is_ready();
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            // Nobody serves this frontend any more: another connection may find who does.
+            return Poll::Ready(answer.map_err(|_| Lost::Ours(Reason::REFUSED_STREAM)));
+        }
+        for head in client.take_informed() {
+            inform(head, respond);
+        }
+        look(stream, cx, is_reset)?;
+        Poll::Pending
+    })
+    .await
+}
+
+/// To be asked whenever a stream waits: whether it is lost.
+pub(super) fn look(stream: &Stream, cx: &Context<'_>, is_reset: bool) -> Result<(), Lost> {
+    let client = &stream.client;
+    client.set_waker(cx);
+    if is_reset || client.is_abandoned() {
+        return Err(Lost::Client);
+    }
+    // Whoever could make something of it had its turn.
+    if let Some(Expired(awaiting)) = client.watch.take_expired() {
+        client.flow.will_be_cut(awaiting.cause());
+        return Err(Lost::Ours(Reason::CANCEL));
+    }
+    if client.watch.is_sooner() {
+        stream.streams.hurry();
+    }
+    Ok(())
+}
+
+fn inform(head: Head, respond: &mut SendResponse<Bytes>) {
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    // A client that is gone is noticed elsewhere.
+    let _ = respond.send_informational(response);
+}
+
+/// Answers a head that is beyond our bounds.
+fn refuse(
+    stream: &Stream,
+    fault: Fault,
+    page: Response<Bytes>,
+    to_head: bool,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Lost> {
+    let client = &stream.client;
+    add(&client.tally().requests_total, 1);
+    let sent = response::send_page(stream, page, to_head, respond);
+    let end = fault.termination(Phase::Request);
+    client.log_bad_request(Some(fault.status()), end, sent.unwrap_or_default());
+    sent.map(drop)
+}

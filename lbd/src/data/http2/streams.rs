@@ -1,0 +1,151 @@
+//! The open streams of a connection, and what they and the connection tell each other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use slab::Slab;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::PATIENCE;
+use super::budget::Budget;
+use super::frames::Frames;
+use crate::data::client::Client;
+use crate::data::watch::{Awaiting, Look};
+
+pub(super) struct Streams {
+    /// The connection's own: its watch bounds how long it may be without a stream.
+    pub(super) client: Rc<Client>,
+    open: RefCell<Slab<Rc<Client>>>,
+    pub(super) frames: Frames,
+    pub(super) budget: Budget,
+    /// A deadline of a stream may have come nearer.
+    sooner: Cell<bool>,
+    /// Heads seen at the last look.
+    heads: Cell<u64>,
+    /// No stream is waited for beyond what is open.
+    leaving: Cell<bool>,
+    empty: Notify,
+}
+
+/// A stream, from its head to its last frame.
+pub(super) struct Stream {
+    pub(super) streams: Rc<Streams>,
+    pub(super) client: Rc<Client>,
+    key: usize,
+}
+
+impl Streams {
+    pub(super) fn new(client: Rc<Client>) -> Rc<Self> {
+        Rc::new(Self {
+            client,
+            open: RefCell::default(),
+            frames: Frames::default(),
+            budget: Budget::default(),
+            sooner: Cell::new(false),
+            heads: Cell::new(0),
+            leaving: Cell::new(false),
+            empty: Notify::new(),
+        })
+    }
+
+    pub(super) fn begin(self: &Rc<Self>) -> Stream {
+        let client = self.client.of_stream();
+        self.budget.began();
+        Stream {
+            key: self.open.borrow_mut().insert(client.clone()),
+            streams: self.clone(),
+            client,
+        }
+    }
+
+    /// Lets the connection look at deadlines now.
+    pub(super) fn hurry(&self) {
+        self.sooner.set(true);
+        self.client.wake();
+    }
+
+    pub(super) fn take_sooner(&self) -> bool {
+        self.sooner.take() | self.client.watch.is_sooner()
+    }
+
+    /// From now on the connection ends soon after its last stream.
+    pub(super) fn bound_leaving(&self) {
+        self.leaving.set(true);
+        let now = Instant::now();
+        self.client
+            .watch
+            .expect_from(now, Awaiting::Client, PATIENCE);
+    }
+
+    /// When to look, seen from `now`.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        let open = self.open.borrow();
+        let streams = open.iter().map(|(_, client)| client.watch.next_look(now));
+        let own = self.client.watch.next_look(now);
+        streams.fold(own, Instant::min)
+    }
+
+    /// Looks at every stream's deadline, and takes note of what the connection waits for.
+    pub(super) fn look(&self, now: Instant) -> Instant {
+        let open = self.open.borrow();
+        let mut next = now + super::LOOK;
+        for (_, client) in open.iter() {
+            match client.watch.look(now) {
+                Look::Quiet(at) | Look::Moving(at) => next = next.min(at),
+                Look::Expired(_) => {
+                    client.watch.expire();
+                    client.wake();
+                }
+            }
+        }
+        self.note(open.is_empty());
+        next.min(self.client.watch.next_look(now))
+    }
+
+    /// Takes note of what the connection waits for.
+    fn note(&self, is_idle: bool) {
+        let watch = &self.client.watch;
+        let heads = self.frames.heads();
+        let came = self.heads.replace(heads) != heads;
+        let in_head = self.frames.in_head();
+        if self.leaving.get() {
+            if !is_idle {
+                watch.moved();
+            }
+            return;
+        }
+        if in_head && watch.awaiting() != Awaiting::Head {
+            self.client.head_began();
+        } else if !in_head && heads > 0 {
+            self.client.await_request();
+        }
+        if came || !in_head && !is_idle {
+            watch.moved();
+        }
+    }
+
+    /// Ends what is left of a connection that is gone, and waits for it.
+    pub(super) async fn give_up(&self) {
+        for (_, client) in self.open.borrow().iter() {
+            client.leave();
+            client.wake();
+        }
+        while !self.open.borrow().is_empty() {
+            self.empty.notified().await;
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.borrow_mut();
+        open.try_remove(self.key);
+        if open.is_empty() {
+            self.streams.empty.notify_one();
+            if self.streams.leaving.get() {
+                self.streams.hurry();
+            }
+        }
+    }
+}
