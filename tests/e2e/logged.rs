@@ -1,5 +1,6 @@
 //! A daemon with an access log, and what its lines say of how requests ended.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -53,23 +54,44 @@ impl Logging {
         let lines = wait_for_lines(&self.path, self.read + 1);
         let line = &lines[self.read];
         self.read += 1;
-        if self.json {
-            from_json(line)
-        } else {
-            from_text(line)
-        }
+        self.parse(line)
     }
 
     /// Panics unless the next line says this, in the manner of
     /// `503 SC-- 0---0 app/<NOSRV> 0`.
     #[track_caller]
     pub(crate) fn says(&mut self, wanted: &str) {
-        let ended = self.next();
-        let said = format!(
-            "{} {} {} {} {}",
-            ended.status, ended.flags, ended.timers, ended.server, ended.retries
-        );
-        assert_eq!(said, wanted);
+        assert_eq!(self.next().to_string(), wanted);
+    }
+
+    /// Panics unless so many lines follow, and each says this.
+    #[track_caller]
+    pub(crate) fn says_times(&mut self, times: usize, wanted: &str) {
+        let lines = wait_for_lines(&self.path, self.read + times);
+        for line in &lines[self.read..] {
+            assert_eq!(self.parse(line).to_string(), wanted);
+        }
+        self.read += times;
+    }
+
+    fn parse(&self, line: &str) -> Ended {
+        match self.json {
+            true => from_json(line),
+            false => from_text(line),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            flags,
+            timers,
+            server,
+            retries,
+        } = self;
+        write!(f, "{status} {flags} {timers} {server} {retries}")
     }
 }
 

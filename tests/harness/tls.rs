@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream as AsyncStream};
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::authority::{Authority, Issued};
 use crate::eventually::LIMIT;
@@ -132,6 +133,17 @@ impl Client {
             version: tls.protocol_version().ok_or(io::ErrorKind::NotConnected)?,
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         })
+    }
+
+    /// A connection under TLS.
+    ///
+    /// # Errors
+    /// Where nobody listens, or the handshake fails.
+    pub async fn connect(&self, addr: SocketAddr) -> io::Result<TlsStream<AsyncStream>> {
+        let connector = TlsConnector::from(self.config.clone());
+        let tcp = AsyncStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        connector.connect(self.name.clone(), tcp).await
     }
 
     /// An address in the clear: what connects there speaks through a TLS connection of its own to

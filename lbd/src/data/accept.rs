@@ -18,11 +18,13 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::client::Client;
+use super::fault::Fault;
+use super::http2::Spoken;
 use super::link::{Ends, Link};
 use super::proxy_protocol::{self, Refused};
 use super::socket::Socket;
 use super::thread::{Place, Thread};
-use super::{conn, http2, tcp};
+use super::{conn, http2, linger, tcp};
 use crate::proxy_protocol::Tlvs;
 use crate::state::{Limit, Listener, Permit};
 use crate::tls::Terminator;
@@ -182,10 +184,14 @@ fn serve(
     let held = (entry, places);
     match terminator {
         None if frontend.speaks_h2c(listener) => spawn_local(async move {
-            match http2::is_spoken(&stream, &client).await {
-                true => Box::pin(http2::serve(Socket::Plain(stream), client)).await,
-                false => session(mode, Socket::Plain(stream), client, held).await,
+            let spoken = http2::look(&stream, &client).await;
+            let stream = Socket::Plain(stream);
+            match spoken {
+                Spoken::Http2 => Box::pin(http2::serve(stream, client)).await,
+                Spoken::Other => return session(mode, stream, client, held).await,
+                Spoken::TooSlow => linger::refuse(stream, &client, Fault::HeadTooSlow).await,
             }
+            drop(held);
         }),
         None => spawn_local(session(mode, Socket::Plain(stream), client, held)),
         Some(terminator) => spawn_local(async move {

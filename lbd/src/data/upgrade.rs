@@ -45,11 +45,12 @@ impl Upgrade {
         end.tell(channel, server).await;
     }
 
-    /// What the server said to go on with is not what it was asked for.
-    pub(super) fn refuse(self) -> Fault {
+    /// What the server said to go on with is not what it was asked for. The account closes when the
+    /// client was told.
+    pub(super) fn refuse(self) -> (Fault, Account) {
         let fault = Fault::BadResponse;
         self.account.response_error();
         self.account.failed(fault);
-        fault
+        (fault, self.account)
     }
 }

@@ -54,7 +54,10 @@ impl AsyncWrite for StreamIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let n = ready!(write::poll_write(&mut self.socket.borrow_mut(), cx, bufs))?;
+        let written = write::poll_write(&mut self.socket.borrow_mut(), cx, bufs);
+        self.streams.stuck.set(written.is_pending());
+        let n = ready!(written)?;
+        self.streams.client.answer_moved();
         add(&self.streams.client.tally().bytes_out, n as u64);
         Poll::Ready(Ok(n))
     }
@@ -64,7 +67,9 @@ impl AsyncWrite for StreamIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket.borrow_mut()).poll_flush(cx)
+        let flushed = Pin::new(&mut *self.socket.borrow_mut()).poll_flush(cx);
+        self.streams.stuck.set(flushed.is_pending());
+        flushed
     }
 
     /// How a connection ends is for `linger` to say, when h2 is done with it.

@@ -27,7 +27,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 use self::io::StreamIo;
-pub(super) use self::preface::is_spoken;
+pub(super) use self::preface::{Spoken, look};
 use self::streams::Streams;
 use super::client::Client;
 use super::framing::MAX_HEAD;
@@ -57,8 +57,8 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     let streams = Streams::new(client.clone());
     let io = StreamIo::new(socket.clone(), streams.clone());
     let end = Driver::new(io, streams.clone()).run().await;
-    log_end(&client, &streams, end);
-    streams.give_up().await;
+    log_end(&client, &streams, &end);
+    streams.give_up(end.cause()).await;
     if let Ok(socket) = Rc::try_unwrap(socket) {
         linger::close(socket.into_inner(), Unread::Something).await;
     }
@@ -73,8 +73,19 @@ enum End {
     Silent(Awaiting),
 }
 
+impl End {
+    /// Whose doing it was, for what was not finished.
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Silent(awaiting) => awaiting.cause(),
+            Self::Broken(error) if !error.is_io() && !error.is_remote() => Cause::Proxy,
+            Self::Closed | Self::Broken(_) => Cause::Client,
+        }
+    }
+}
+
 /// What was no request, or never became one, has a line in the access log, as by HTTP/1.
-fn log_end(client: &Client, streams: &Streams, end: End) {
+fn log_end(client: &Client, streams: &Streams, end: &End) {
     let (cause, phase) = match end {
         End::Silent(Awaiting::Head) => (Cause::ClientTimeout, Phase::Request),
         End::Broken(error) if error.is_io() => {
@@ -167,7 +178,10 @@ impl Driver {
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Broken(error)),
                     Poll::Ready(None) => return Poll::Ready(End::Closed),
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        self.streams.polled();
+                        return Poll::Pending;
+                    }
                 },
             }
         }

@@ -13,26 +13,36 @@ use crate::data::conn;
 /// What a client says first.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Whether a client begins with the preface; it stays in the socket. Who says too little in time, or
-/// closes, does not.
-pub(in crate::data) async fn is_spoken(stream: &TcpStream, client: &Client) -> bool {
+/// What a client began to speak.
+pub(in crate::data) enum Spoken {
+    Http2,
+    /// Or nothing.
+    Other,
+    /// It did not come to its end.
+    TooSlow,
+}
+
+/// Looks how a client begins; all of it stays in the socket.
+pub(in crate::data) async fn look(stream: &TcpStream, client: &Client) -> Spoken {
+    let mut begun = false;
     while conn::readable(stream, client).await {
         let mut seen = [0; PREFACE.len()];
         let spoken = stream.try_io(Interest::READABLE, || {
             let (_, n) = retry_on_intr(|| recv(stream, &mut seen[..], RecvFlags::PEEK))?;
-            match is_preface(&seen[..n]) {
-                Some(spoken) => Ok(spoken),
-                // What is there stays there: only more of it is news.
-                None => Err(ErrorKind::WouldBlock.into()),
-            }
+            begun = n > 0;
+            // What is there stays there: only more of it is news.
+            is_preface(&seen[..n]).ok_or_else(|| ErrorKind::WouldBlock.into())
         });
         match spoken {
-            Ok(spoken) => return spoken,
+            Ok(true) => return Spoken::Http2,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => return false,
+            Ok(false) | Err(_) => return Spoken::Other,
         }
     }
-    false
+    match begun {
+        true => Spoken::TooSlow,
+        false => Spoken::Other,
+    }
 }
 
 /// `None`: it may become one.

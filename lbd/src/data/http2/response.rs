@@ -41,7 +41,7 @@ pub(super) async fn send(
         send_body(stream, &mut body, &mut sends).await?;
     }
     drop(body);
-    stream.client.answer_is_out();
+    stream.answered();
     Ok(())
 }
 
@@ -91,8 +91,10 @@ async fn send_body(
         let Some(frame) = frame.await? else {
             return sends.send_data(Bytes::new(), true).map_err(lost);
         };
-        // What the client was sent before shows that it is cut.
-        let frame = frame.map_err(|_| Lost::Ours(Reason::INTERNAL_ERROR))?;
+        let Ok(frame) = frame else {
+            stream.is_sent(sends).await?;
+            return Err(Lost::Ours(Reason::INTERNAL_ERROR));
+        };
         match frame.into_data() {
             Ok(data) => {
                 let last = body.is_end_stream();
@@ -161,7 +163,8 @@ pub(super) async fn tunnel(
 ) -> Result<(), Lost> {
     let mut headers = answer.into_parts().0.headers;
     if !connect.is_proved(&mut headers) {
-        let page = reply::fault(upgrade.refuse(), None);
+        let (fault, _account) = upgrade.refuse();
+        let page = reply::fault(fault, None);
         return send_page(stream, page, false, respond).map(drop);
     }
     prepare(stream, &mut headers);

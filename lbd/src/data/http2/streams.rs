@@ -1,8 +1,12 @@
 //! The open streams of a connection, and what they and the connection tell each other.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
+use bytes::Bytes;
+use h2::SendStream;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -10,6 +14,8 @@ use tokio::time::Instant;
 use super::PATIENCE;
 use super::budget::Budget;
 use super::frames::Frames;
+use super::stream::{Lost, look};
+use crate::access_log::Cause;
 use crate::data::client::Client;
 use crate::data::watch::{Awaiting, Look};
 
@@ -17,6 +23,14 @@ pub(super) struct Streams {
     /// The connection's own: its watch bounds how long it may be without a stream.
     pub(super) client: Rc<Client>,
     open: RefCell<Slab<Rc<Client>>>,
+    /// Streams whose answers are complete but may not be out yet.
+    answered: RefCell<Vec<Rc<Client>>>,
+    /// The socket takes nothing now.
+    pub(super) stuck: Cell<bool>,
+    /// How often all that was to be sent has been.
+    flushes: Cell<u64>,
+    /// Streams that wait for that.
+    waiting: Cell<u32>,
     pub(super) frames: Frames,
     pub(super) budget: Budget,
     /// A deadline of a stream may have come nearer.
@@ -40,6 +54,10 @@ impl Streams {
         Rc::new(Self {
             client,
             open: RefCell::default(),
+            answered: RefCell::default(),
+            stuck: Cell::new(false),
+            flushes: Cell::new(0),
+            waiting: Cell::new(0),
             frames: Frames::default(),
             budget: Budget::default(),
             sooner: Cell::new(false),
@@ -56,6 +74,23 @@ impl Streams {
             key: self.open.borrow_mut().insert(client.clone()),
             streams: self.clone(),
             client,
+        }
+    }
+
+    /// h2 has sent what it could: where the socket did not hold it up, that was everything, for
+    /// nobody gives it more than a client has room for.
+    pub(super) fn polled(&self) {
+        if self.stuck.get() {
+            return;
+        }
+        self.flushes.set(self.flushes.get() + 1);
+        for client in self.answered.borrow_mut().drain(..) {
+            client.answer_is_out();
+        }
+        if self.waiting.get() > 0 {
+            for (_, client) in self.open.borrow().iter() {
+                client.wake();
+            }
         }
     }
 
@@ -109,6 +144,11 @@ impl Streams {
         let heads = self.frames.heads();
         let came = self.heads.replace(heads) != heads;
         let in_head = self.frames.in_head();
+        if is_idle && !self.answered.borrow().is_empty() {
+            // The socket is what it waits for; h2 has it all.
+            self.client.await_client();
+            return;
+        }
         if self.leaving.get() {
             if !is_idle {
                 watch.moved();
@@ -126,14 +166,44 @@ impl Streams {
     }
 
     /// Ends what is left of a connection that is gone, and waits for it.
-    pub(super) async fn give_up(&self) {
+    pub(super) async fn give_up(&self, cause: Cause) {
+        for client in self.answered.take() {
+            client.flow.will_be_cut(cause);
+        }
         for (_, client) in self.open.borrow().iter() {
+            client.flow.will_be_cut(cause);
             client.leave();
             client.wake();
         }
         while !self.open.borrow().is_empty() {
             self.empty.notified().await;
         }
+    }
+}
+
+impl Stream {
+    /// h2 was given all of the answer.
+    pub(super) fn answered(&self) {
+        let mut answered = self.streams.answered.borrow_mut();
+        answered.push(self.client.clone());
+    }
+
+    /// Waits until all that h2 was given is sent: a reset would overtake it.
+    pub(super) async fn is_sent(&self, sends: &mut SendStream<Bytes>) -> Result<(), Lost> {
+        let streams = &self.streams;
+        let before = streams.flushes.get();
+        streams.waiting.set(streams.waiting.get() + 1);
+        let sent = poll_fn(|cx| {
+            if streams.flushes.get() != before {
+                return Poll::Ready(Ok(()));
+            }
+            let is_reset = sends.poll_reset(cx).is_ready();
+            look(self, cx, is_reset)?;
+            Poll::Pending
+        });
+        let sent = sent.await;
+        streams.waiting.set(streams.waiting.get() - 1);
+        sent
     }
 }
 
