@@ -59,13 +59,16 @@ fn what_is_no_response_is_502() {
 
 #[test]
 fn a_response_that_is_cut_is_a_reset_after_what_came() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome");
-    both(&one_server(origin.addr(), ""), |log| {
-        let response = client(log).get("/");
-        assert_eq!(response.text(), "some");
-        assert_eq!(response.cut, Some(Reason::INTERNAL_ERROR));
-        log.says("200 SD-- 00000 app/s 0");
-    });
+    for came in ["some", ""] {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n";
+        let origin = RawOrigin::answering([head, came].concat());
+        both(&one_server(origin.addr(), ""), |log| {
+            let response = client(log).get("/");
+            assert_eq!(response.text(), came);
+            assert_eq!(response.cut, Some(Reason::INTERNAL_ERROR));
+            log.says("200 SD-- 00000 app/s 0");
+        });
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod app_servers;
 mod curl;
 mod databases;
 mod full_disk;
+mod http2;
 mod log_readers;
 mod origin;
 mod proxy_protocol;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
 use super::request::Connect;
@@ -64,14 +64,13 @@ fn send_head(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<SendStream<Bytes>, Lost> {
     // About what it would take by HTTP/1, as HAProxy counts it.
-    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        name.as_str().len() + value.len() + 4
-    };
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     let size: usize = head.headers().iter().map(field).sum();
     stream.client.flow.wrote(size as u64 + 19);
     stream.client.await_client();
-    let sent = respond.send_response(head, ends);
-    sent.map_err(|_| Lost::Client)
+    let sends = respond.send_response(head, ends).map_err(lost)?;
+    stream.client.written();
+    Ok(sends)
 }
 
 async fn send_body(
@@ -104,7 +103,8 @@ async fn send_body(
                 }
             }
             Err(frame) => {
-                let trailers = frame.into_trailers().unwrap_or_default();
+                let mut trailers = frame.into_trailers().unwrap_or_default();
+                keep_only_trailing(&mut trailers);
                 return sends.send_trailers(trailers).map_err(lost);
             }
         }
@@ -193,6 +193,14 @@ pub(super) fn send_page(
     match to_head {
         true => Ok(0),
         false => sends.send_data(body, true).map(|()| length).map_err(lost),
+    }
+}
+
+fn keep_only_trailing(trailers: &mut HeaderMap) {
+    let strays = trailers.keys().filter(|name| !headers::may_trail(name));
+    let strays: Vec<HeaderName> = strays.cloned().collect();
+    for name in strays {
+        trailers.remove(name);
     }
 }
 
