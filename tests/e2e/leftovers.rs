@@ -5,6 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread;
 
+use lb_tests::http2::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, fields, frame,
+};
 use lb_tests::raw_origin::Peer;
 use lb_tests::wire::upload;
 use lb_tests::{Lbd, RawOrigin, Wire, eventually, is};
@@ -42,6 +45,24 @@ enum Client {
     IsSilentInTheBody,
     EndsTheTunnel,
     ResetsTheTunnel,
+    /// It speaks HTTP/2.
+    Streams(Streams),
+}
+
+/// What a client does with three streams.
+#[derive(Debug, Clone, Copy)]
+enum Streams {
+    Read,
+    /// And takes nothing.
+    WithoutWindow,
+    ResetOne,
+    ResetAll,
+    EndsTheConnection,
+    ResetsTheConnection,
+    WithHalfABody,
+    Tunnels,
+    TunnelsReset,
+    WithBadFrames,
 }
 
 fn target(server: Server) -> String {
@@ -95,6 +116,65 @@ fn serve(peer: &mut Peer) {
     }
 }
 
+/// Acts on a connection by HTTP/2. It may break off at any point: that is no failure.
+fn act_by_frames(mut wire: Wire, client: Streams, server: Server) -> io::Result<()> {
+    const STREAMS: [u32; 3] = [1, 3, 5];
+    wire.try_send(PREFACE)?;
+    let window = match client {
+        Streams::WithoutWindow => &[0, 4, 0, 0, 0, 0][..],
+        _ => b"",
+    };
+    wire.try_send(frame(SETTINGS, 0, 0, window))?;
+    let target = target(server);
+    let (method, flags) = match client {
+        Streams::WithHalfABody => ("POST", END_HEADERS),
+        Streams::Tunnels | Streams::TunnelsReset => ("CONNECT", END_HEADERS),
+        _ => ("GET", END_HEADERS | END_STREAM),
+    };
+    let mut head = vec![
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "t"),
+    ];
+    head.push((":path", &target));
+    if method == "CONNECT" {
+        head.push((":protocol", "echo"));
+    }
+    for stream in STREAMS {
+        wire.try_send(frame(HEADERS, flags, stream, &fields(&head)))?;
+        if flags & END_STREAM == 0 {
+            wire.try_send(frame(DATA, 0, stream, b"hello"))?;
+        }
+    }
+    let reset = |stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+    match client {
+        Streams::Read | Streams::WithoutWindow | Streams::WithHalfABody | Streams::Tunnels => {
+            // All of it was answered, or came to nothing, when the connection is idle.
+            wire.rest();
+        }
+        Streams::ResetOne => {
+            wire.try_send(reset(3))?;
+            wire.rest();
+        }
+        Streams::ResetAll | Streams::TunnelsReset => {
+            let _ = wire.bytes(40);
+            wire.try_send(STREAMS.map(reset).concat())?;
+            wire.rest();
+        }
+        Streams::EndsTheConnection => {
+            wire.finish();
+            wire.rest();
+        }
+        Streams::ResetsTheConnection => wire.abort(),
+        Streams::WithBadFrames => {
+            wire.try_send(frame(DATA, 0, 3, b"after the end"))?;
+            wire.try_send(frame(SETTINGS, 0, 1, b"of a stream"))?;
+            wire.rest();
+        }
+    }
+    Ok(())
+}
+
 /// Acts on a connection. It may break off at any point: that is no failure.
 fn act(addr: SocketAddr, client: Client, server: Server) -> io::Result<()> {
     let mut wire = Wire::try_connect(addr)?;
@@ -145,6 +225,7 @@ fn act(addr: SocketAddr, client: Client, server: Server) -> io::Result<()> {
             wire.try_send(&post[..UPLOAD / 2])?;
             wire.rest();
         }
+        Client::Streams(client) => return act_by_frames(wire, client, server),
         Client::EndsTheTunnel => {
             wire.try_send(upgrade)?;
             let _ = wire.head();
@@ -177,17 +258,33 @@ fn any_server() -> impl Strategy<Value = Server> {
 
 fn any_client() -> impl Strategy<Value = Client> {
     prop_oneof![
-        Just(Client::Reads),
-        Just(Client::AsksTwice),
-        (0..60_usize).prop_map(Client::ReadsAndResets),
-        Just(Client::Resets),
-        Just(Client::Ends),
-        Just(Client::EndsInTheHead),
-        Just(Client::ResetsInTheHead),
-        Just(Client::ResetsInTheBody),
-        Just(Client::IsSilentInTheBody),
-        Just(Client::EndsTheTunnel),
-        Just(Client::ResetsTheTunnel),
+        1 => Just(Client::Reads),
+        1 => Just(Client::AsksTwice),
+        1 => (0..60_usize).prop_map(Client::ReadsAndResets),
+        1 => Just(Client::Resets),
+        1 => Just(Client::Ends),
+        1 => Just(Client::EndsInTheHead),
+        1 => Just(Client::ResetsInTheHead),
+        1 => Just(Client::ResetsInTheBody),
+        1 => Just(Client::IsSilentInTheBody),
+        1 => Just(Client::EndsTheTunnel),
+        1 => Just(Client::ResetsTheTunnel),
+        6 => any_streams().prop_map(Client::Streams),
+    ]
+}
+
+fn any_streams() -> impl Strategy<Value = Streams> {
+    prop_oneof![
+        Just(Streams::Read),
+        Just(Streams::WithoutWindow),
+        Just(Streams::ResetOne),
+        Just(Streams::ResetAll),
+        Just(Streams::EndsTheConnection),
+        Just(Streams::ResetsTheConnection),
+        Just(Streams::WithHalfABody),
+        Just(Streams::Tunnels),
+        Just(Streams::TunnelsReset),
+        Just(Streams::WithBadFrames),
     ]
 }
 
@@ -201,8 +298,8 @@ fn config(origin: &RawOrigin) -> String {
     let backend = format!("health = false\nretries = 1\nqueue = {{ max = 6 }}\n{servers}");
     format!(
         "[defaults.timeouts]\nrequest = \"1s\"\nclient = \"1s\"\nserver = \"1s\"\n\
-         queue = \"1s\"\ntunnel = \"1s\"\n\
-         [frontend.web]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"app\"\n\
+         queue = \"1s\"\ntunnel = \"1s\"\nkeep_alive = \"1s\"\n\
+         [frontend.web]\nbind = {{ address = \"127.0.0.1:0\", h2c = true }}\ndefault_backend = \"app\"\n\
          [frontend.raw]\nmode = \"tcp\"\nbind = \"127.0.0.1:0\"\ndefault_backend = \"raw\"\n\
          [backend.app]\nbalance = \"leastconn\"\n{backend}\
          [backend.raw]\nmode = \"tcp\"\n{backend}"
