@@ -6,8 +6,8 @@ use h2::Reason;
 use hyper::{Method, StatusCode};
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, fields,
-    frame, get_fields, request, request_with,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, fields, frame, get_fields, request, request_with,
 };
 use lb_tests::port::Port;
 use lb_tests::wire::End;
@@ -293,7 +293,8 @@ fn a_client_that_reads_nothing_costs_little_and_not_for_ever() {
     let mut wire = greeted(&log.lbd);
     // Windows as large as can be, and a socket from which nobody reads.
     let large = frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
-    wire.send(large).send(frame(8, 0, 0, &[0x7f, 0xfe, 0, 0]));
+    wire.send(large)
+        .send(frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xfe, 0, 0]));
     let block = fields(&[
         (":method", "GET"),
         (":scheme", "http"),

@@ -9,10 +9,15 @@ use std::time::Duration;
 
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::eventually::LIMIT;
+use lb_tests::http2::{
+    END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, fields, frame,
+};
 use lb_tests::pattern::pattern;
 use lb_tests::wire::{End, request};
 use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
 use socket2::{Domain, Socket, Type};
+
+use crate::http2::h2c;
 
 const LARGE: usize = 50 << 20;
 
@@ -264,13 +269,33 @@ fn who_takes_little_at_a_time_is_not_silent() {
         "[backend.app]",
         "[frontend.web.timeouts]\nclient = \"1s\"\n[backend.app]",
     );
-    let lbd = Lbd::start(config);
-    let mut client = narrow(lbd.addr());
-    let asked = format!("GET /bytes?n={LARGE} HTTP/1.1\r\nhost: t\r\n\r\n");
-    client.write_all(asked.as_bytes()).expect("it is taken");
+    let lbd = Lbd::start(h2c(&config));
+    let by_http1 = format!("GET /bytes?n={LARGE} HTTP/1.1\r\nhost: t\r\n\r\n").into_bytes();
+    // With room for all of it, so that the socket alone holds it up.
+    let target = format!("/bytes?n={LARGE}");
+    let head = fields(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "t"),
+        (":path", &target),
+    ]);
+    let by_http2 = [
+        PREFACE.to_vec(),
+        frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]),
+        frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xfe, 0, 0]),
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &head),
+    ];
+    let clients = [by_http1, by_http2.concat()].map(|asked| {
+        let mut client = narrow(lbd.addr());
+        client.write_all(&asked).expect("it is taken");
+        client
+    });
     let mut some = vec![0; 6_000];
     for _ in 0..60 {
-        client.read_exact(&mut some).expect("it is not cut");
+        for mut client in &clients {
+            client.read_exact(&mut some).expect("it is not cut");
+        }
         thread::sleep(PAUSE);
     }
+    assert_eq!(lbd.server("app/a").sessions, 2);
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::streams::Streams;
+use crate::data::drain::Drain;
 use crate::data::socket::Socket;
 use crate::data::write;
 use crate::state::add;
@@ -17,11 +18,16 @@ pub(super) struct StreamIo {
     /// h2 does not give it back, and closing it takes a while.
     socket: Rc<RefCell<Socket>>,
     streams: Rc<Streams>,
+    drain: Drain,
 }
 
 impl StreamIo {
     pub(super) fn new(socket: Rc<RefCell<Socket>>, streams: Rc<Streams>) -> Self {
-        Self { socket, streams }
+        Self {
+            socket,
+            streams,
+            drain: Drain::default(),
+        }
     }
 }
 
@@ -56,7 +62,15 @@ impl AsyncWrite for StreamIo {
     ) -> Poll<io::Result<usize>> {
         let written = write::poll_write(&mut self.socket.borrow_mut(), cx, bufs);
         self.streams.stuck.set(written.is_pending());
-        let n = ready!(written)?;
+        let Poll::Ready(written) = written else {
+            let this = self.get_mut();
+            let socket = this.socket.borrow();
+            if this.drain.goes_on(socket.tcp(), &this.streams.client.watch) {
+                this.streams.moved();
+            }
+            return Poll::Pending;
+        };
+        let n = written?;
         self.streams.client.answer_moved();
         add(&self.streams.client.tally().bytes_out, n as u64);
         Poll::Ready(Ok(n))

@@ -94,6 +94,14 @@ impl Streams {
         }
     }
 
+    /// The client goes on taking what was written, though its socket takes no more now.
+    pub(super) fn moved(&self) {
+        self.client.answer_moved();
+        for (_, client) in self.open.borrow().iter() {
+            client.answer_moved();
+        }
+    }
+
     /// Lets the connection look at deadlines now.
     pub(super) fn hurry(&self) {
         self.sooner.set(true);
