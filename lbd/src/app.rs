@@ -62,8 +62,8 @@ pub(crate) enum AppError {
     },
     #[error(transparent)]
     AccessLog(#[from] OpenError),
-    #[error("a frontend cannot speak TLS")]
-    Tls(#[source] BuildError),
+    #[error(transparent)]
+    Tls(BuildError),
     #[error("cannot {what}")]
     Start {
         what: &'static str,
@@ -110,7 +110,7 @@ impl From<BuildError> for AppError {
                 let (message, hint) = explain_bind(&error);
                 Self::Bind { message, hint }
             }
-            BuildError::Tls { .. } => Self::Tls(error),
+            BuildError::Tls { .. } | BuildError::ServerTls { .. } => Self::Tls(error),
         }
     }
 }

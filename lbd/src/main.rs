@@ -11,6 +11,7 @@ mod health;
 mod limits;
 mod log;
 mod memory;
+mod os_error;
 mod print;
 mod proxy_protocol;
 mod service;

@@ -294,3 +294,40 @@ fn a_file_that_is_no_text_is_told_where() {
     assert_eq!((problems[0].line, problems[0].column), (2, 14));
     assert_eq!(problems[0].message, "the file is not UTF-8 text");
 }
+
+#[test]
+fn the_tls_of_a_server_goes_key_by_key_before_its_backends() {
+    let of = |backend: &str, server: &str| {
+        let text = format!(
+            "[frontend.web]\nbind = \"127.0.0.1:80\"\ndefault_backend = \"app\"\n\
+             [backend.app]\n{backend}\n\
+             servers = [{{ name = \"a\", address = \"a.test:443\"{server} }}]\n"
+        );
+        read(&text)
+            .backends
+            .swap_remove(0)
+            .servers
+            .swap_remove(0)
+            .tls
+    };
+    assert_eq!(of("", ""), None);
+    assert_eq!(of("", ", tls = false"), None);
+    let plain = of("", ", tls = true").expect("it is on");
+    assert_eq!((plain.verify, &plain.ca, &plain.sni), (true, &None, &None));
+    assert_eq!((plain.cert, plain.alpn), (None, vec!["http/1.1".into()]));
+    assert_eq!(of("tls = true", ""), of("", ", tls = {}"));
+    assert_eq!(of("tls = {}", ", tls = false"), None);
+
+    let backend = "tls = { ca = \"ca.pem\", sni = \"B.test\" }";
+    let both = of(backend, ", tls = { sni = \"s.test\", cert = \"c.pem\" }").expect("it is on");
+    assert_eq!(both.ca.expect("the backend's").path, Path::new("ca.pem"));
+    assert_eq!(both.sni.as_deref(), Some("s.test"));
+    assert_eq!(both.cert.expect("its own").path, Path::new("c.pem"));
+    assert!(both.verify);
+    let unverified = of(backend, ", tls = { verify = false }").expect("it is on");
+    assert_eq!(
+        (unverified.verify, unverified.sni.as_deref()),
+        (false, Some("b.test"))
+    );
+    assert_eq!(of("tls = false", ", tls = true"), of("", ", tls = true"));
+}

@@ -50,5 +50,7 @@ mod tcp;
 mod tcp_ends;
 mod terminal;
 mod tls;
+mod tls_to_servers;
+mod tls_to_servers_carries;
 mod upgrades;
 mod versions;

@@ -81,6 +81,21 @@ impl Default for Authority {
 }
 
 impl Issued {
+    /// One that nobody issued, as `openssl req -x509` makes it: an authority of its own.
+    pub fn by_itself(names: &[&str]) -> Self {
+        let key = new_key();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("the names are good");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let leaf = params.self_signed(&key);
+        let leaf = leaf.expect("it can be made").pem();
+        Self {
+            fullchain: leaf.clone(),
+            leaf,
+            key: key.serialize_pem(),
+        }
+    }
+
     /// Writes it as Certbot does: a folder with fullchain.pem and privkey.pem.
     pub fn write_lineage(&self, folder: &Path) -> PathBuf {
         std::fs::create_dir_all(folder).expect("a folder can be made");

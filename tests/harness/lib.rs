@@ -22,6 +22,7 @@ pub mod proxy_header;
 pub mod raw_origin;
 pub mod terminal;
 pub mod tls;
+pub mod tls_front;
 pub mod wire;
 
 pub use authority::{Authority, Issued};
@@ -33,4 +34,5 @@ pub use load::Load;
 pub use origin::Origin;
 pub use process::Process;
 pub use raw_origin::RawOrigin;
+pub use tls_front::TlsFront;
 pub use wire::Wire;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Mode;
 use super::frontend::ClientTimeouts;
+use super::tls::ServerTls;
 use crate::name::{BackendName, ServerName};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Backend {
     pub name: BackendName,
     /// That of every frontend that leads to it.
     pub mode: Mode,
+    /// What servers are spoken to in, where they are sent requests.
+    pub protocol: Protocol,
     pub balance: Balance,
     /// `None`: checks are off.
     pub health: Option<Check>,
@@ -31,6 +34,12 @@ pub struct Backend {
     pub request_headers: HeaderRules,
     pub response_headers: HeaderRules,
     pub servers: Vec<Server>,
+}
+
+/// What servers are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
 }
 
 /// The cookie that leads a client back to its server.
@@ -128,6 +137,8 @@ pub struct Server {
     pub cookie: String,
     /// It is told by a PROXY header whose connection it is.
     pub send_proxy: Option<ProxyVersion>,
+    /// `None`: it is spoken to in the clear.
+    pub tls: Option<ServerTls>,
 }
 
 /// Versions of the PROXY protocol.

@@ -1,6 +1,7 @@
 //! The certificate files that a configuration names, read and judged.
 
-use std::collections::HashMap;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use super::Config;
 use super::file::report::Report;
 use super::problem::Fault;
-use super::tls::{BindTls, Located};
+use super::tls::{BindTls, Located, ServerTls};
 use crate::error::Problem;
 use crate::pem::{self, File, Validity};
 
@@ -18,6 +19,8 @@ use crate::pem::{self, File, Validity};
 pub struct Certificates {
     files: HashMap<PathBuf, Vec<Arc<File>>>,
     authorities: HashMap<PathBuf, Vec<CertificateDer<'static>>>,
+    /// Whom the system trusts, where that is asked.
+    system: Vec<CertificateDer<'static>>,
 }
 
 impl Certificates {
@@ -38,11 +41,34 @@ impl Certificates {
         self.files.len() == other.files.len()
             && self.files.iter().all(same)
             && self.authorities == other.authorities
+            && self.system == other.system
     }
 
     /// Who clients' certificates are issued by.
     pub fn authorities(&self, path: &Path) -> &[CertificateDer<'static>] {
         self.authorities.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who the certificates of servers are issued by.
+    pub fn trusted(&self, tls: &ServerTls) -> &[CertificateDer<'static>] {
+        match &tls.ca {
+            Some(ca) => self.authorities(&ca.path),
+            None => &self.system,
+        }
+    }
+
+    /// What servers are shown that ask for a certificate.
+    pub fn own(&self, tls: &ServerTls) -> Option<&Arc<File>> {
+        self.files.get(&tls.cert.as_ref()?.path)?.first()
+    }
+
+    /// Whether handshakes with servers are those with `other`.
+    pub fn are_as_to(&self, tls: &ServerTls, other: &Self) -> bool {
+        let own = match (self.own(tls), other.own(tls)) {
+            (Some(own), Some(others)) => own.is_as(others),
+            (own, others) => own.is_none() && others.is_none(),
+        };
+        own && self.trusted(tls) == other.trusted(tls)
     }
 }
 
@@ -59,6 +85,8 @@ pub(super) fn read(
     let reader = Reader {
         report: Report::new(file, text),
         warnings: Report::new(file, text),
+        system: OnceCell::new(),
+        told: RefCell::default(),
         now,
     };
     let mut found = Certificates::default();
@@ -75,6 +103,10 @@ pub(super) fn read(
                 .insert(ca.path.clone(), reader.authorities(ca));
         }
     }
+    let servers = config.backends.iter().flat_map(|b| &b.servers);
+    for tls in servers.filter_map(|server| server.tls.as_ref()) {
+        reader.of_server(tls, &mut found);
+    }
     match reader.report.finish() {
         problems if problems.is_empty() => Ok((found, reader.warnings.finish())),
         problems => Err(problems),
@@ -84,10 +116,53 @@ pub(super) fn read(
 struct Reader<'a> {
     report: Report<'a>,
     warnings: Report<'a>,
+    /// Whom the system trusts, once that was asked.
+    system: OnceCell<Result<Vec<CertificateDer<'static>>, pem::NoAuthorities>>,
+    /// Where it was told that servers are not verified, or cannot be.
+    told: RefCell<BTreeSet<usize>>,
     now: i64,
 }
 
 impl Reader<'_> {
+    /// What the TLS of a server names. Many servers may have it from their backend.
+    fn of_server(&self, tls: &ServerTls, found: &mut Certificates) {
+        if let Some(ca) = &tls.ca
+            && !found.authorities.contains_key(&ca.path)
+        {
+            let authorities = self.authorities(ca);
+            found.authorities.insert(ca.path.clone(), authorities);
+        }
+        if let Some(cert) = &tls.cert
+            && !found.files.contains_key(&cert.path)
+        {
+            let file = File::read(&cert.path).map_err(|error| self.unusable(cert, &error));
+            let file = file.ok().inspect(|file| self.judge(cert, file));
+            let files = file.map(Arc::new).into_iter().collect();
+            found.files.insert(cert.path.clone(), files);
+        }
+        if !tls.verify && self.told.borrow_mut().insert(tls.place.0) {
+            let message =
+                "who the server is, is not verified: anybody on the way to it can take its place";
+            let remedy = "name who issued its certificate, or that itself if nobody did, in `ca`";
+            self.warnings
+                .wrong(tls.place.0, Fault::new(message, remedy));
+        }
+        if tls.verify && tls.ca.is_none() {
+            match self.system.get_or_init(pem::trusted_by_system) {
+                Ok(authorities) => {
+                    if found.system.is_empty() {
+                        found.system.clone_from(authorities);
+                    }
+                }
+                Err(error) if self.told.borrow_mut().insert(tls.place.0) => {
+                    let fault = Fault::new(error.to_string(), pem::NoAuthorities::REMEDY);
+                    self.report.wrong(tls.place.0, fault);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     fn files(&self, certs: &Located) -> Vec<Arc<File>> {
         let listing = match pem::list(&certs.path) {
             Ok(listing) => listing,
@@ -136,11 +211,11 @@ impl Reader<'_> {
             Validity::Days(_) => {}
             Validity::Expired(days) => warn(
                 format!("{path} expired {days} days ago"),
-                "renew it; clients refuse it",
+                "renew it; it is refused",
             ),
             Validity::NotYet => warn(
                 format!("{path} is not valid yet"),
-                "look at this machine's clock; clients refuse it",
+                "look at this machine's clock; it is refused",
             ),
         }
         if let Some(mode) = file.open_to_all {
@@ -152,7 +227,7 @@ impl Reader<'_> {
     }
 
     fn authorities(&self, ca: &Located) -> Vec<CertificateDer<'static>> {
-        let read = pem::certificates(&ca.path);
+        let read = pem::authorities(&ca.path);
         read.unwrap_or_else(|error| {
             self.unusable(ca, &error);
             Vec::new()

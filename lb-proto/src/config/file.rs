@@ -14,6 +14,7 @@ mod rate_limit;
 pub(super) mod report;
 mod route;
 mod server;
+mod server_tls;
 mod sticky;
 mod syntax;
 mod table;

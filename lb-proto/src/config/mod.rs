@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::backend::{
-    Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, ProxyVersion, SameSite,
-    Server, ServerTimeouts, Sticky,
+    Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, Protocol, ProxyVersion,
+    SameSite, Server, ServerTimeouts, Sticky,
 };
 pub use self::certificates::Certificates;
 pub use self::check::summary;
@@ -33,7 +33,7 @@ pub use self::frontend::{
     Action, Bind, ClientTimeouts, Frontend, HostPattern, PathPattern, Piece, RateLimit, Route,
 };
 pub use self::problem::{Fault, render, render_warnings};
-pub use self::tls::{BindTls, ClientAuth, Located, TlsVersion};
+pub use self::tls::{BindTls, ClientAuth, Located, ServerTls, TlsVersion};
 
 /// Frontends and backends are in the order of the file, servers too.
 #[derive(Debug, Clone, PartialEq)]

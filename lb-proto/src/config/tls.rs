@@ -17,6 +17,32 @@ pub struct BindTls {
     pub client_auth: ClientAuth,
 }
 
+/// TLS towards a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Whether the server has to show a good certificate.
+    pub verify: bool,
+    /// Who issues servers' certificates; `None`: whoever the system trusts.
+    pub ca: Option<Located>,
+    /// What is asked for, and what the certificate has to be for; `None`: the host of the address.
+    pub sni: Option<String>,
+    /// What to show servers that ask for a certificate.
+    pub cert: Option<Located>,
+    /// Protocols by preference (RFC 7301); empty: none is negotiated.
+    pub alpn: Vec<String>,
+    pub(super) place: Place,
+}
+
+/// Where something is written, which does not tell it from another that is the same.
+#[derive(Debug, Clone, Copy, Eq)]
+pub(super) struct Place(pub(super) usize);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// A path, and where in the configuration it is written.
 #[derive(Debug, Clone, Eq)]
 pub struct Located {

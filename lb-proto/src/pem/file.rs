@@ -126,16 +126,16 @@ pub fn list(path: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// The certificates of a file that needs no key.
+/// The authorities of a file.
 ///
 /// # Errors
-/// Where it cannot be read or holds none.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+/// Where it cannot be read, holds none, or one that nothing can be verified with.
+pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = contents(path).map_err(|source| FileError::Unreadable {
         path: path.to_owned(),
         source,
     })?;
-    super::certificates_in(&text).map_err(|source| FileError::Unusable {
+    super::authorities_in(&text).map_err(|source| FileError::Unusable {
         path: path.to_owned(),
         source,
     })

@@ -34,6 +34,14 @@ pub enum Validity {
 }
 
 impl Leaf {
+    /// What a certificate says.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn of(der: &CertificateDer<'_>) -> Result<Self, PemError> {
+        describe(der, &parse(der)?)
+    }
+
     /// `now`: seconds since 1970.
     pub fn validity(&self, now: i64) -> Validity {
         const DAY: i64 = 24 * 60 * 60;
@@ -111,7 +119,7 @@ pub(super) fn order(
 }
 
 /// Whether it names itself as its issuer.
-pub(super) fn is_root(der: &CertificateDer<'_>) -> bool {
+pub fn is_root(der: &CertificateDer<'_>) -> bool {
     parse(der).is_ok_and(|one| one.subject().as_raw() == one.issuer().as_raw())
 }
 

@@ -4,17 +4,20 @@
 
 mod file;
 mod leaf;
+mod system;
 mod text;
 
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::SigningKey;
 use rustls_pki_types::pem::{SectionKind, from_buf};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-pub use self::file::{File, FileError, Listing, certificates, list};
-pub use self::leaf::{Leaf, Validity, covers};
+pub use self::file::{File, FileError, Listing, authorities, list};
+pub use self::leaf::{Leaf, Validity, covers, is_root};
+pub use self::system::{NoAuthorities, trusted_by_system};
 pub use self::text::to_pem;
 
 /// A certificate chain with the key of its first certificate: what a handshake needs.
@@ -126,12 +129,17 @@ impl Bundle {
     }
 }
 
-/// The certificates of a text, in its order.
-fn certificates_in(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    match Sections::read(text)?.certificates {
-        none if none.is_empty() => Err(PemError::NoCertificate),
-        some => Ok(some),
+/// The authorities of a text, in its order.
+fn authorities_in(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let found = Sections::read(text)?.certificates;
+    if found.is_empty() {
+        return Err(PemError::NoCertificate);
     }
+    for one in &found {
+        let added = RootCertStore::empty().add(one.clone());
+        added.map_err(|e| PemError::BadCertificate(e.to_string()))?;
+    }
+    Ok(found)
 }
 
 /// Keys are secrets: nothing of one is shown.

@@ -245,7 +245,7 @@ fn build_error(error: &BuildError) -> ErrorReply {
                 ..ErrorReply::new(ErrorCode::Failed, message)
             }
         }
-        BuildError::Tls { source, .. } => {
+        BuildError::Tls { source, .. } | BuildError::ServerTls { source, .. } => {
             ErrorReply::new(ErrorCode::Failed, format!("{error}: {}", in_full(source)))
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::drain::Drain;
@@ -18,6 +18,7 @@ use super::socket::Socket;
 use super::watch::Watch;
 use super::write;
 use crate::state::{Server, ThreadId, add};
+use crate::tls::Originator;
 
 /// The room for what a server sends, in bytes: at first, and at most. It doubles each time that it
 /// was filled.
@@ -27,14 +28,56 @@ const MOST_ROOM: usize = 256 * 1024;
 /// The room that is made at once for a body that is known to need it, in bytes.
 const AT_ONCE: usize = 64 * 1024;
 
+/// Where a connection leads, and how it is spoken on. Another one is of no use where that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    /// It is given up when the server goes down.
+    epoch: u32,
+    address: SocketAddr,
+    /// The uid of the [`Originator`]; 0: in the clear.
+    tls: u64,
+}
+
+impl Way {
+    pub(super) fn new(server: &Server, address: SocketAddr, tls: Option<&Arc<Originator>>) -> Self {
+        Self {
+            epoch: server.epoch(),
+            address,
+            tls: tls.map_or(0, |tls| tls.uid),
+        }
+    }
+
+    /// That to the leased server.
+    pub(super) fn of(lease: &Lease) -> Self {
+        Self::new(lease.server(), lease.address(), lease.tls())
+    }
+}
+
+/// A connection to the leased server, under TLS where that is wanted. `introduction` is sent before
+/// a handshake, and else left for the caller to send. The caller bounds the time.
+pub(super) async fn open(lease: &Lease, introduction: &mut Vec<u8>) -> io::Result<Socket> {
+    let mut tcp = TcpStream::connect(lease.address()).await?;
+    tcp.set_nodelay(true)?;
+    let Some(tls) = lease.tls() else {
+        return Ok(Socket::Plain(tcp));
+    };
+    let secured = Box::pin(async {
+        tcp.write_all(&std::mem::take(introduction)).await?;
+        Socket::originate(tls, tcp).await
+    });
+    secured
+        .await
+        .inspect_err(|error| tls.tell(lease.address(), error))
+}
+
 /// A connection to a server. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Upstream {
     stream: Socket,
     server: Arc<Server>,
     thread: ThreadId,
-    epoch: u32,
-    address: SocketAddr,
+    way: Way,
+    tls: Option<Arc<Originator>>,
     /// A PROXY header that goes before all else and is not sent yet.
     introduction: Vec<u8>,
     /// It is for the client alone that the PROXY header named.
@@ -53,18 +96,17 @@ impl Upstream {
         thread: ThreadId,
         introduction: Option<Vec<u8>>,
     ) -> io::Result<Self> {
-        let (server, address) = (lease.server().clone(), lease.address());
-        let epoch = server.epoch();
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let way = Way::of(lease);
+        let private = introduction.is_some();
+        let mut introduction = introduction.unwrap_or_default();
         Ok(Self {
-            stream: Socket::Plain(stream),
-            server,
+            stream: open(lease, &mut introduction).await?,
+            server: lease.server().clone(),
             thread,
-            epoch,
-            address,
-            private: introduction.is_some(),
-            introduction: introduction.unwrap_or_default(),
+            way,
+            tls: lease.tls().cloned(),
+            private,
+            introduction,
             sent: 0,
             room: LEAST_ROOM,
             buffer: BytesMut::new(),
@@ -88,7 +130,10 @@ impl Upstream {
             self.sent += n as u64;
             outbox.advance(n);
         }
-        Poll::Ready(Ok(()))
+        match &self.stream {
+            Socket::Plain(_) => Poll::Ready(Ok(())),
+            Socket::Tls(secure) => secure.poll_flush(cx),
+        }
     }
 
     /// Receives what there is, after what is `left` of what was received before. Empty: the server
@@ -110,7 +155,7 @@ impl Upstream {
             self.buffer.reserve(room);
         }
         let room = self.buffer.capacity();
-        let n = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx))?;
+        let n = ready!(self.poll_fill(cx))?;
         if n == 0 {
             return Poll::Ready(Ok(Bytes::new()));
         }
@@ -123,6 +168,25 @@ impl Upstream {
             true => received,
             false => [std::mem::take(left), received].concat().into(),
         }))
+    }
+
+    /// Reads once, and under TLS as often as there is room and something to read: a record is 16 KiB
+    /// at most.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut n = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
+        if let (Socket::Tls(_), Some(tls)) = (&self.stream, &self.tls) {
+            while n.as_ref().is_ok_and(|n| *n > 0) && self.buffer.len() < self.buffer.capacity() {
+                match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
+                    Poll::Ready(Ok(more)) if more > 0 => n = n.map(|n| n + more),
+                    // An end, or an error, comes again.
+                    _ => break,
+                }
+            }
+            if let Err(error) = &n {
+                tls.tell(self.way.address, error);
+            }
+        }
+        Poll::Ready(n)
     }
 
     /// Whether the server goes on taking what was written, though it takes no more now.
@@ -147,14 +211,14 @@ impl Upstream {
         self.stream.is_quiet()
     }
 
-    /// Whether it leads to where the server is now, and was opened since it last went down.
-    pub(super) fn fits(&self, epoch: u32, address: SocketAddr) -> bool {
-        self.epoch == epoch && self.address == address
+    /// Whether it is one of this way.
+    pub(super) fn fits(&self, way: Way) -> bool {
+        self.way == way
     }
 
     /// Whether it leads to this server, as [`fits`](Self::fits) does.
-    pub(super) fn leads_to(&self, server: &Arc<Server>, address: SocketAddr) -> bool {
-        Arc::ptr_eq(&self.server, server) && self.fits(server.epoch(), address)
+    pub(super) fn leads_to(&self, lease: &Lease) -> bool {
+        Arc::ptr_eq(&self.server, lease.server()) && self.fits(Way::of(lease))
     }
 
     /// Whether no other client may use it.

@@ -11,6 +11,7 @@ use lb_proto::config::{self, Balance};
 use super::thread::Thread;
 use super::view::{Edits, View};
 use crate::state::{Backend, Granted, Server, Taken, Wants, Who};
+use crate::tls::Originator;
 
 /// A server whose name leads nowhere is down and gets no session; nothing listens on port 0.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -176,6 +177,11 @@ impl Lease {
         {
             thread.shared.report_suspect();
         }
+    }
+
+    /// How the server speaks TLS, if it does.
+    pub(super) fn tls(&self) -> Option<&Arc<Originator>> {
+        self.backend().originators[self.server].as_ref()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -104,13 +104,12 @@ impl Link {
     ///
     /// [`Pools::take`]: super::pool::Pools::take
     pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Upstream> {
-        let (server, address) = (lease.server(), lease.address());
         if lease.config().send_proxy.is_none() {
-            return self.thread.reuse(server, address, recent);
+            return self.thread.reuse(lease, recent);
         }
         // A client that pauses gives it up, so it is always a recent one.
         let private = self.private.take()?;
-        (private.leads_to(server, address) && private.is_quiet()).then_some(*private)
+        (private.leads_to(lease) && private.is_quiet()).then_some(*private)
     }
 
     /// Keeps a connection to a server for a later request: any client's, or this one's alone.

@@ -1,9 +1,8 @@
 //! A thread's idle connections to servers.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
-use super::connect::Upstream;
+use super::connect::{Upstream, Way};
 use crate::state::Server;
 
 /// Seconds an unused connection is kept; less than the keep-alive timeout of common servers, but
@@ -34,17 +33,16 @@ impl Pools {
     pub(super) fn take(
         &mut self,
         server: &Server,
-        address: SocketAddr,
+        way: Way,
         now: u32,
         recent: bool,
     ) -> Option<Upstream> {
         let idle = self.idle.get_mut(&server.uid)?;
-        let epoch = server.epoch();
         let mut at = idle.len();
         while at > 0 {
             at -= 1;
             let candidate = &idle[at];
-            if !candidate.upstream.fits(epoch, address) || !candidate.upstream.is_quiet() {
+            if !candidate.upstream.fits(way) || !candidate.upstream.is_quiet() {
                 idle.swap_remove(at);
                 continue;
             }
@@ -68,15 +66,15 @@ impl Pools {
     }
 
     /// Closes connections that stayed unused, and those that `is_current` does not want: it is
-    /// asked for each server's uid and answers with its epoch and address.
-    pub(super) fn sweep(&mut self, now: u32, current: impl Fn(u64) -> Option<(u32, SocketAddr)>) {
+    /// asked for each server's uid and answers with the way to it.
+    pub(super) fn sweep(&mut self, now: u32, current: impl Fn(u64) -> Option<Way>) {
         self.idle.retain(|uid, idle| {
-            let Some((epoch, address)) = current(*uid) else {
+            let Some(way) = current(*uid) else {
                 return false;
             };
             idle.retain(|i| {
                 now.wrapping_sub(i.since) < IDLE_SECONDS
-                    && i.upstream.fits(epoch, address)
+                    && i.upstream.fits(way)
                     && i.upstream.is_quiet()
             });
             !idle.is_empty()

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use crate::tls::Originator;
+
 #[derive(Debug)]
 pub(super) enum Socket {
     Plain(TcpStream),
@@ -30,6 +32,17 @@ impl Socket {
     pub(super) async fn accept(acceptor: &TlsAcceptor, tcp: TcpStream) -> io::Result<Self> {
         let tcp = Rc::new(tcp);
         let stream = acceptor.accept(Beneath(tcp.clone())).await?;
+        Ok(Self::Tls(Box::new(Secure {
+            tcp,
+            stream: RefCell::new(stream.into()),
+        })))
+    }
+
+    /// Does the client's part of a handshake. The caller bounds the time.
+    pub(super) async fn originate(tls: &Originator, tcp: TcpStream) -> io::Result<Self> {
+        let tcp = Rc::new(tcp);
+        let connected = tls.connector().connect(tls.name(), Beneath(tcp.clone()));
+        let stream = connected.await?;
         Ok(Self::Tls(Box::new(Secure {
             tcp,
             stream: RefCell::new(stream.into()),

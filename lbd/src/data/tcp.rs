@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::account::Account;
 use super::balance;
 use super::client::Client;
+use super::connect::open;
 use super::fault::Fault;
 use super::forward::TURN_AROUND;
 use super::lease::Lease;
@@ -39,8 +40,8 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
         server = reach_server(&client, &place, &mut account) => server,
         () = broke(stream.tcp()) => return account.cut(Cause::Client),
     };
-    let server = match server {
-        Ok(server) => server,
+    let (server, from_client) = match server {
+        Ok(reached) => reached,
         Err(fault) => return account.failed(fault),
     };
     let Some(lease) = &account.lease else {
@@ -53,9 +54,7 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     let tunnel = Tunnel {
         client: &channel,
         server: &server,
-        from_client: client
-            .introduction(lease.config())
-            .map_or_else(Bytes::new, Bytes::from),
+        from_client,
         from_server: Bytes::new(),
         silence: client.tunnel_silence(&lease.backend().config).even(),
     };
@@ -71,12 +70,13 @@ async fn broke(stream: &TcpStream) {
     let _ = stream.ready(Interest::ERROR).await;
 }
 
-/// Connects to a server of the backend, to another one if it must be.
+/// Connects to a server of the backend, to another one if it must be. What the server is to be sent
+/// first comes with it.
 async fn reach_server(
     client: &Rc<Client>,
     place: &Place,
     account: &mut Account,
-) -> Result<Channel, Fault> {
+) -> Result<(Channel, Bytes), Fault> {
     let view = &place.view;
     let frontend = &view.snapshot.frontends[place.frontend];
     if let Some(gate) = &frontend.gate {
@@ -105,10 +105,11 @@ async fn reach_server(
             sleep(TURN_AROUND.min(config.timeouts.connect)).await;
         }
         account.connecting();
-        match connect(lease, config.timeouts.connect).await {
-            Ok(stream) => {
+        let introduction = client.introduction(lease.config());
+        match connect(lease, introduction, config.timeouts.connect).await {
+            Ok((server, first)) => {
                 account.connected();
-                return Ok(Channel::Socket(stream));
+                return Ok((Channel::Socket(server), first));
             }
             Err(fault) => last = fault,
         }
@@ -144,13 +145,14 @@ async fn lease(
     .await
 }
 
-async fn connect(lease: &Lease, patience: Duration) -> Result<Socket, Fault> {
-    match timeout(patience, TcpStream::connect(lease.address())).await {
-        Ok(Ok(stream)) => {
-            // One that is broken already shows that when it is used.
-            let _ = stream.set_nodelay(true);
-            Ok(Socket::Plain(stream))
-        }
+async fn connect(
+    lease: &Lease,
+    introduction: Option<Vec<u8>>,
+    patience: Duration,
+) -> Result<(Socket, Bytes), Fault> {
+    let mut introduction = introduction.unwrap_or_default();
+    match timeout(patience, open(lease, &mut introduction)).await {
+        Ok(Ok(stream)) => Ok((stream, introduction.into())),
         Ok(Err(_)) => Err(Fault::ConnectFailed),
         Err(_) => Err(Fault::ConnectTimedOut),
     }

@@ -14,9 +14,10 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::client::Client;
-use super::connect::Upstream;
+use super::connect::{Upstream, Way};
 use super::framing::MAX_HEAD;
 use super::journal::Journal;
+use super::lease::Lease;
 use super::pool::Pools;
 use super::proxy_protocol::{Refusals, Refused};
 use super::tunnel;
@@ -166,15 +167,10 @@ impl Thread {
     }
 
     /// A kept connection to a server that can be used at once; see [`Pools::take`].
-    pub(super) fn reuse(
-        &self,
-        server: &Server,
-        address: SocketAddr,
-        recent: bool,
-    ) -> Option<Upstream> {
+    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Upstream> {
         self.pools
             .borrow_mut()
-            .take(server, address, self.tick.get(), recent)
+            .take(lease.server(), Way::of(lease), self.tick.get(), recent)
     }
 
     /// Keeps a connection to a server for a later request.
@@ -260,7 +256,7 @@ impl Thread {
         if pools.is_empty() {
             return;
         }
-        pools.sweep(self.tick.get(), |server| view.whereabouts(server));
+        pools.sweep(self.tick.get(), |server| view.way(server));
     }
 }
 

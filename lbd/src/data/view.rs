@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use lb_proto::config;
 
 use super::balance::Picker;
+use super::connect::Way;
 use super::header_rules::HeaderRules;
 use super::route::Routes;
 use super::sticky::Sticky;
@@ -105,11 +105,13 @@ impl View {
         self.servers.get(&server).copied()
     }
 
-    /// A server's epoch and address now, by its uid; `None` where it was removed.
-    pub(super) fn whereabouts(&self, server: u64) -> Option<(u32, SocketAddr)> {
+    /// The way to a server now, by its uid; `None` where it was removed.
+    pub(super) fn way(&self, server: u64) -> Option<Way> {
         let (backend, position) = *self.servers.get(&server)?;
-        let server = &self.snapshot.backends[backend].servers[position];
-        Some((server.epoch(), server.location.address()?))
+        let backend = &self.snapshot.backends[backend];
+        let server = &backend.servers[position];
+        let tls = backend.originators[position].as_ref();
+        Some(Way::new(server, server.location.address()?, tls))
     }
 
     /// What servers of a backend are picked with, as their shares are now.

@@ -10,12 +10,16 @@ mod verdict;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use lb_proto::config::{Check, CheckKind, ProxyVersion};
 use lb_proto::status::CheckResult;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use scheduler::run;
+
+use crate::tls::Originator;
 
 /// What one probe saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,22 +58,52 @@ struct Target<'a> {
     /// The Host where the check names none.
     fallback_host: &'a str,
     send_proxy: Option<ProxyVersion>,
+    tls: Option<&'a Originator>,
 }
 
 /// Probes a server once, connect and answer within the check's timeout.
 async fn probe(target: &Target<'_>, check: &Check) -> Result<Seen, NotProbed> {
     let deadline = Instant::now() + check.timeout;
-    let late = |what: &str| format!("{what} within {:?}", check.timeout);
     let stream = match timeout_at(deadline, probe_tcp::connect(target)).await {
         Ok(connected) => connected?,
-        Err(_) => return Ok(Seen::new(CheckResult::L4TOUT, late("no connection"))),
+        Err(_) => {
+            return Ok(Seen::new(
+                CheckResult::L4TOUT,
+                late("no connection", check.timeout),
+            ));
+        }
     };
     let stream = match stream {
         Ok(stream) => stream,
         Err(refused) => return Ok(refused),
     };
+    let Some(tls) = target.tls else {
+        return Ok(ask(stream, target, check, CheckResult::L4OK, deadline).await);
+    };
+    Ok(match timeout_at(deadline, tls.check(stream)).await {
+        Ok(Ok(stream)) => ask(stream, target, check, CheckResult::L6OK, deadline).await,
+        Ok(Err(why)) => Seen::new(CheckResult::L6RSP, format!("no TLS: {why}")),
+        Err(_) => {
+            let what = late("the TLS handshake did not end", check.timeout);
+            Seen::new(CheckResult::L6TOUT, what)
+        }
+    })
+}
+
+/// Asks on a connection what the check asks; `reached` is what a connection alone shows.
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    target: &Target<'_>,
+    check: &Check,
+    reached: CheckResult,
+    deadline: Instant,
+) -> Seen {
     match &check.kind {
-        CheckKind::Tcp => Ok(Seen::new(CheckResult::L4OK, "connected")),
+        CheckKind::Tcp => {
+            // Says so under TLS that nothing follows.
+            let _ = timeout_at(deadline, stream.shutdown()).await;
+            Seen::new(reached, "connected")
+        }
         CheckKind::Http {
             method, path, host, ..
         } => {
@@ -79,18 +113,20 @@ async fn probe(target: &Target<'_>, check: &Check) -> Result<Seen, NotProbed> {
                 host: host.as_deref().unwrap_or(target.fallback_host),
             };
             let answer = probe_http::ask(stream, &request, &check.kind);
-            Ok(timeout_at(deadline, answer).await.unwrap_or_else(|_| {
+            timeout_at(deadline, answer).await.unwrap_or_else(|_| {
                 let what = format!("{method} {path} got no answer");
-                Seen::new(CheckResult::L7TOUT, late(&what))
-            }))
+                Seen::new(CheckResult::L7TOUT, late(&what, check.timeout))
+            })
         }
     }
 }
 
+fn late(what: &str, timeout: Duration) -> String {
+    format!("{what} within {timeout:?}")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -141,6 +177,7 @@ mod tests {
             address,
             fallback_host: "app",
             send_proxy: None,
+            tls: None,
         };
         probe(&target, check).await.unwrap()
     }

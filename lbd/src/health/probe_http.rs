@@ -11,7 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use lb_proto::config::CheckKind;
 use lb_proto::status::CheckResult;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Seen;
 
@@ -28,7 +28,11 @@ pub(super) struct Request<'a> {
 
 /// Sends the request and judges the answer by what `kind` expects. Takes as long as the server
 /// takes: the timeout is the caller's.
-pub(super) async fn ask(stream: TcpStream, request: &Request<'_>, kind: &CheckKind) -> Seen {
+pub(super) async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &Request<'_>,
+    kind: &CheckKind,
+) -> Seen {
     let what = format!("{} {}", request.method, request.path);
     match exchange(stream, request).await {
         Ok(status) => judge(&what, status, kind),
@@ -40,7 +44,7 @@ pub(super) async fn ask(stream: TcpStream, request: &Request<'_>, kind: &CheckKi
 }
 
 async fn exchange(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &Request<'_>,
 ) -> Result<u16, Box<dyn Error + Send + Sync>> {
     let message = http::Request::builder()

@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{NotProbed, Seen, Target};
+use crate::os_error::in_words;
 use crate::proxy_protocol::about_nobody;
 
 /// Connects. The inner error is the server's, the outer one ours.
@@ -45,15 +46,4 @@ fn is_ours(error: &io::Error) -> bool {
         errno,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
     )
-}
-
-/// An error without the "(os error 111)" that std appends, in lower case.
-pub(super) fn in_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_lowercase().chain(chars).collect())
-        .unwrap_or_default()
 }

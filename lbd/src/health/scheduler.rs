@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::verdict::{Change, Verdict};
 use super::{NotProbed, Seen, Target, probe};
 use crate::state::{Server, Shared, Snapshot, now};
+use crate::tls::Originator;
 
 /// First probes in flight at once. All servers are due in the same instant when a configuration is
 /// loaded; later probes are spread over the interval and need no bound.
@@ -52,15 +53,23 @@ struct Scheduler {
 struct Task {
     address: Address,
     send_proxy: Option<ProxyVersion>,
+    tls: Option<Arc<Originator>>,
     check: Check,
     handle: AbortHandle,
 }
 
 impl Task {
     /// Whether it does what these say.
-    fn probes(&self, server: &config::Server, check: &Check) -> bool {
+    fn probes(
+        &self,
+        server: &config::Server,
+        tls: Option<&Arc<Originator>>,
+        check: &Check,
+    ) -> bool {
+        let uid = |tls: &Arc<Originator>| tls.uid;
         self.address == server.address
             && self.send_proxy == server.send_proxy
+            && self.tls.as_ref().map(uid) == tls.map(uid)
             && self.check == *check
     }
 }
@@ -91,16 +100,23 @@ impl Scheduler {
                 else {
                     continue;
                 };
+                let tls = backend.originator(name);
                 let task = match before.remove(&server.uid) {
-                    Some(task) if task.probes(config, check) => task,
-                    _ => self.start(server.clone(), config, check.clone()),
+                    Some(task) if task.probes(config, tls, check) => task,
+                    _ => self.start(server.clone(), config, tls.cloned(), check.clone()),
                 };
                 self.tasks.insert(server.uid, task);
             }
         }
     }
 
-    fn start(&self, server: Arc<Server>, config: &config::Server, check: Check) -> Task {
+    fn start(
+        &self,
+        server: Arc<Server>,
+        config: &config::Server,
+        tls: Option<Arc<Originator>>,
+        check: Check,
+    ) -> Task {
         let checker = Checker {
             shared: self.shared.clone(),
             verdict: Verdict::new(server.health(), check.rise, check.fall),
@@ -108,12 +124,14 @@ impl Scheduler {
             server,
             host: config.address.to_string(),
             send_proxy: config.send_proxy,
+            tls: tls.clone(),
             check: check.clone(),
         };
         let handle = tokio::spawn(checker.run(self.first_probes.clone())).abort_handle();
         Task {
             address: config.address.clone(),
             send_proxy: config.send_proxy,
+            tls,
             check,
             handle,
         }
@@ -126,6 +144,7 @@ struct Checker {
     /// The address as configured, for want of a Host.
     host: String,
     send_proxy: Option<ProxyVersion>,
+    tls: Option<Arc<Originator>>,
     check: Check,
     verdict: Verdict,
     /// Whether the last probe could be made at all.
@@ -172,6 +191,7 @@ impl Checker {
             address,
             fallback_host: &self.host,
             send_proxy: self.send_proxy,
+            tls: self.tls.as_deref(),
         };
         match probe(&target, &self.check).await {
             Ok(seen) => self.hear(&seen, began.elapsed()),

@@ -4,6 +4,7 @@
 //! snapshots that mention them. One writer per fact: the control plane writes the snapshot pointer,
 //! admin state and health; data threads write sessions and tallies.
 
+mod build;
 mod changes;
 mod ejection;
 mod failures;
@@ -39,6 +40,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use crate::access_log::AccessLog;
 
+pub(crate) use build::BuildError;
 pub(crate) use changes::now;
 pub(crate) use ejection::{run as run_ejections, seconds_left};
 pub(crate) use failures::Failures;
@@ -51,7 +53,7 @@ pub(crate) use queue::{Ahead, Granted, Told, Wants};
 pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
 pub(crate) use server::{Server, Taken, Who};
-pub(crate) use snapshot::{Backend, BuildError, Frontend, FrontendRecord, Loaded, Snapshot};
+pub(crate) use snapshot::{Backend, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.

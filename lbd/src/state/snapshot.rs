@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lb_proto::config::{self, Address, Certificates, Config};
-use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
+use lb_proto::config::{self, Address, Certificates};
+use lb_proto::name::{BackendName, FrontendName, ServerName};
 use lb_proto::state::{Health, State};
 
-use super::ejection::failures_of;
-use super::location::{Addresses, known};
 use super::networks::Networks;
 use super::pool::Pool;
 use super::ring::Ring;
-use super::{BindError, Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, bind};
-use crate::tls::{Terminator, TlsError};
+use super::{Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server};
+use crate::tls::{Originator, Terminator};
 
 /// Where TLS is spoken unless something else is said.
 const HTTPS: u16 = 443;
@@ -37,7 +35,7 @@ pub(crate) struct Snapshot {
     pub(crate) certificates: Certificates,
     pub(crate) frontends: Vec<Frontend>,
     pub(crate) backends: Vec<Backend>,
-    backend_index: HashMap<BackendName, usize>,
+    pub(super) backend_index: HashMap<BackendName, usize>,
 }
 
 #[derive(Debug)]
@@ -48,9 +46,9 @@ pub(crate) struct Frontend {
     pub(crate) gate: Option<Gate>,
     pub(crate) listeners: Vec<Arc<Listener>>,
     /// The uids of listeners that want PROXY headers, with those who are to send them.
-    introducers: Vec<(u64, Networks)>,
+    pub(super) introducers: Vec<(u64, Networks)>,
     /// The uids of listeners that speak TLS.
-    terminators: Vec<(u64, Arc<Terminator>)>,
+    pub(super) terminators: Vec<(u64, Arc<Terminator>)>,
 }
 
 /// What belongs to a frontend and outlives its configuration.
@@ -66,77 +64,20 @@ pub(crate) struct Backend {
     pub(crate) pool: Arc<Pool>,
     /// In the order of `config.servers`.
     pub(crate) servers: Vec<Arc<Server>>,
+    /// How each speaks TLS, if it does.
+    pub(crate) originators: Vec<Option<Arc<Originator>>>,
     /// Where keys belong, if servers are picked by one.
     pub(crate) ring: Option<Arc<Ring>>,
     /// Where each server is as far as was known when this was built.
-    starts: Vec<Option<SocketAddr>>,
+    pub(super) starts: Vec<Option<SocketAddr>>,
     /// Some server has a slow start.
     pub(super) starts_slowly: bool,
     /// Each server's failures, where those count (`outlier`); else empty.
     pub(crate) failures: Vec<Arc<Failures>>,
-    index: HashMap<ServerName, usize>,
-}
-
-/// Why a configuration cannot run. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BuildError {
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error("{frontend} cannot speak TLS on {address}")]
-    Tls {
-        frontend: FrontendName,
-        address: SocketAddr,
-        #[source]
-        source: TlsError,
-    },
+    pub(super) index: HashMap<ServerName, usize>,
 }
 
 impl Snapshot {
-    /// Turns a configuration into one that can run: finds or makes its records, binds what is not
-    /// bound yet. `before` is what runs now, `None` at process start; `addresses` is what is known
-    /// of host names.
-    ///
-    /// Nothing that runs is touched until [`Snapshot::settle`].
-    pub(crate) fn build(
-        config: Config,
-        certificates: Certificates,
-        loaded: Loaded,
-        before: Option<&Snapshot>,
-        addresses: &Addresses,
-        threads: usize,
-    ) -> Result<Self, BuildError> {
-        let mut bound: Vec<Arc<Listener>> = before.into_iter().flat_map(Self::listeners).collect();
-        let frontends = config
-            .frontends
-            .into_iter()
-            .map(|frontend| build_frontend(frontend, &certificates, before, &mut bound, threads))
-            .collect::<Result<Vec<_>, _>>()?;
-        let backends: Vec<Backend> = config
-            .backends
-            .into_iter()
-            .map(|backend| {
-                let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
-                build_backend(backend, old, loaded.generation, addresses, threads)
-            })
-            .collect();
-        let backend_index = backends
-            .iter()
-            .enumerate()
-            .map(|(i, b)| (b.config.name.clone(), i))
-            .collect();
-        if before.is_none() {
-            backends.iter().for_each(Backend::begin);
-        }
-        Ok(Self {
-            loaded,
-            global: config.global,
-            certificates,
-            frontends,
-            backends,
-            backend_index,
-        })
-    }
-
     pub(crate) fn backend(&self, name: &BackendName) -> Option<&Backend> {
         self.backend_position(name).map(|i| &self.backends[i])
     }
@@ -149,7 +90,7 @@ impl Snapshot {
         self.frontends.iter().find(|f| f.config.name == *name)
     }
 
-    fn listeners(&self) -> impl Iterator<Item = Arc<Listener>> {
+    pub(super) fn listeners(&self) -> impl Iterator<Item = Arc<Listener>> {
         self.frontends
             .iter()
             .flat_map(|f| f.listeners.iter().cloned())
@@ -231,6 +172,12 @@ impl Backend {
         self.position(name).map(|i| &self.config.servers[i])
     }
 
+    /// How the server speaks TLS, if it does.
+    pub(crate) fn originator(&self, name: &ServerName) -> Option<&Arc<Originator>> {
+        self.position(name)
+            .and_then(|i| self.originators[i].as_ref())
+    }
+
     pub(super) fn position(&self, name: &ServerName) -> Option<usize> {
         self.index.get(name).copied()
     }
@@ -273,133 +220,6 @@ impl Backend {
     }
 }
 
-fn build_frontend(
-    config: config::Frontend,
-    certificates: &Certificates,
-    before: Option<&Snapshot>,
-    bound: &mut Vec<Arc<Listener>>,
-    threads: usize,
-) -> Result<Frontend, BuildError> {
-    let old = before.and_then(|snapshot| snapshot.frontend(&config.name));
-    let record = match old {
-        Some(old) => old.record.clone(),
-        None => Arc::new(FrontendRecord {
-            limit: Limit::new(most_connections(&config)),
-            tallies: PerThread::new(threads),
-        }),
-    };
-    let ours: Vec<SocketAddr> = before
-        .into_iter()
-        .flat_map(Snapshot::listeners)
-        .map(|listener| listener.address)
-        .collect();
-    let mut listeners = Vec::with_capacity(config.binds.len());
-    let mut introducers = Vec::new();
-    let mut terminators = Vec::new();
-    for wanted in &config.binds {
-        let same = |l: &Arc<Listener>| {
-            l.configured == wanted.address
-                && (wanted.address.port() != 0 || l.first_frontend == config.name)
-        };
-        let listener = match bound.iter().position(same) {
-            Some(i) => bound.remove(i),
-            None => Arc::new(bind(wanted.address, &config.name, threads, &ours)?),
-        };
-        if let Some(networks) = &wanted.proxy_protocol {
-            introducers.push((listener.uid, Networks::new(networks)));
-        }
-        if let Some(tls) = &wanted.tls {
-            let before = old.and_then(|old| old.terminator(listener.uid));
-            let terminator = Terminator::new(tls, certificates, before.map(Arc::as_ref));
-            let terminator = terminator.map_err(|source| BuildError::Tls {
-                frontend: config.name.clone(),
-                address: wanted.address,
-                source,
-            })?;
-            terminators.push((listener.uid, Arc::new(terminator)));
-        }
-        listeners.push(listener);
-    }
-    Ok(Frontend {
-        gate: Gate::new(&config, old.map(|old| (&old.config, old.gate.as_ref()))),
-        config,
-        record,
-        listeners,
-        introducers,
-        terminators,
-    })
-}
-
-fn build_backend(
-    config: config::Backend,
-    old: Option<&Backend>,
-    generation: u64,
-    addresses: &Addresses,
-    threads: usize,
-) -> Backend {
-    let pool = old.map(|b| b.pool.clone()).unwrap_or_default();
-    let index: HashMap<_, _> = config
-        .servers
-        .iter()
-        .enumerate()
-        .map(|(i, s)| (s.name.clone(), i))
-        .collect();
-    let somebody_stays = old.is_some_and(|b| {
-        b.servers
-            .iter()
-            .any(|s| s.state() == State::Up && index.contains_key(&s.id.server))
-    });
-    let starts: Vec<_> = config
-        .servers
-        .iter()
-        .map(|server| known(&server.address, addresses))
-        .collect();
-    let servers = config
-        .servers
-        .iter()
-        .zip(&starts)
-        .map(|(server, start)| {
-            if let Some(record) = old.and_then(|b| b.server(&server.name)) {
-                return record.clone();
-            }
-            let checked = config.health.is_some() && server.check;
-            let waits = checked && somebody_stays;
-            let health = match waits || start.is_none() {
-                true => Health::Down,
-                false => Health::Unchecked,
-            };
-            let id = ServerId::new(&config.name, &server.name);
-            let record = Server::new(id, pool.clone(), health, generation, threads);
-            record.location.set(*start);
-            Arc::new(record)
-        })
-        .collect::<Vec<_>>();
-    Backend {
-        failures: failures_of(config.outlier, &servers, old),
-        ring: ring(&config, old),
-        starts_slowly: config.servers.iter().any(|s| s.slow_start.is_some()),
-        config,
-        pool,
-        servers,
-        starts,
-        index,
-    }
-}
-
-/// The old one, if it would be the same: it takes a while to make for thousands of servers.
-fn ring(config: &config::Backend, old: Option<&Backend>) -> Option<Arc<Ring>> {
-    if !config.balance.is_hash() {
-        return None;
-    }
-    let servers = config.servers.iter();
-    let servers: Vec<_> = servers.map(|s| (s.name.to_string(), s.weight)).collect();
-    let same = old.and_then(|old| old.ring.clone());
-    Some(
-        same.filter(|ring| ring.is_of(&servers))
-            .unwrap_or_else(|| Arc::new(Ring::new(servers))),
-    )
-}
-
-fn most_connections(config: &config::Frontend) -> usize {
+pub(super) fn most_connections(config: &config::Frontend) -> usize {
     config.max_connections.map_or(usize::MAX, |n| n as usize)
 }

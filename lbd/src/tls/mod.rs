@@ -1,10 +1,15 @@
-//! TLS towards clients: what a bind shows and asks for. rustls stops here and in `data/connect.rs`.
+//! TLS: what a bind shows clients and asks of them here, towards servers in `originator`. rustls
+//! stops here; its streams are `data/socket.rs`'s.
 
 mod certificates;
+mod originator;
+mod verify;
+mod words;
 
 use std::sync::Arc;
 
 use lb_proto::config::{BindTls, Certificates, ClientAuth, TlsVersion};
+use rustls::client::VerifierBuilderError;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::danger::ClientCertVerifier;
@@ -14,6 +19,7 @@ use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::Shown;
+pub(crate) use self::originator::{Originator, Originators};
 
 /// What a bind does in handshakes.
 pub(crate) struct Terminator {
@@ -23,7 +29,7 @@ pub(crate) struct Terminator {
     acceptor: TlsAcceptor,
 }
 
-/// Why a bind cannot speak TLS as configured.
+/// Why TLS cannot be spoken as configured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error("client_ca {path} cannot be used")]
@@ -32,6 +38,8 @@ pub(crate) enum TlsError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("nobody is trusted who could have issued the server's certificate")]
+    Trusted(#[source] VerifierBuilderError),
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::header_rules::Of;
+use super::server_tls::{self, Of as Spoken};
 use super::table::{Shape, Table, Value, name};
 use super::{header_rules, health, mode, outlier, server, sticky, timeouts};
 use crate::config::check::{self, Facts};
 use crate::config::problem::Fault;
-use crate::config::{Backend, Balance, Mode, Server, ServerTimeouts, http};
+use crate::config::{Backend, Balance, Mode, Protocol, Server, ServerTimeouts, http};
 
 const BACKEND: Shape = Shape {
     what: "a backend",
@@ -16,6 +17,7 @@ const BACKEND: Shape = Shape {
         "mode",
         "balance",
         "protocol",
+        "tls",
         "health",
         "retries",
         "redispatch",
@@ -55,9 +57,14 @@ pub(super) fn read<'a>(
     let name = value.parse_key(name);
     let mode = mode::read(table, "backend", &OF_HTTP);
     facts.backend(value.key, Some(mode));
-    if let Some(protocol) = table.get("protocol") {
-        protocol.choice(&[("http1", ())], |protocol| protocol == "h2");
-    }
+    let protocol = table.get("protocol").and_then(|value| {
+        let protocols = [("http1", Protocol::Http1)];
+        value.choice(&protocols, |protocol| protocol == "h2")
+    });
+    let spoken = Spoken {
+        mode,
+        protocol: protocol.unwrap_or(Protocol::Http1),
+    };
     let retries = table.get("retries").and_then(|v| v.number(0, u32::MAX));
     let redispatch = table.get("redispatch").and_then(|v| v.flag());
     let queue = table.get("queue").and_then(|v| v.table(&QUEUE));
@@ -65,6 +72,7 @@ pub(super) fn read<'a>(
     let sticky = table.get("sticky");
     let backend = Backend {
         mode,
+        protocol: spoken.protocol,
         balance: balance(table, mode).unwrap_or(Balance::RoundRobin),
         health: health::read(table.get("health")),
         retries: retries.unwrap_or(DEFAULT_RETRIES),
@@ -74,7 +82,7 @@ pub(super) fn read<'a>(
         timeouts: timeouts::of_backend(table, defaults),
         request_headers: header_rules::read(table.get("request_headers"), Of::Request),
         response_headers: header_rules::read(table.get("response_headers"), Of::Response),
-        servers: servers(value.key, table, sticky.is_some()),
+        servers: servers(value.key, table, spoken, sticky.is_some()),
         sticky: sticky.and_then(sticky::read),
         // Last, so that a bad name does not keep the rest from being read.
         name: name?,
@@ -107,7 +115,7 @@ fn balance(table: Table<'_>, mode: Mode) -> Option<Balance> {
     value.choice(&known, |_| false)
 }
 
-fn servers(backend: &str, table: Table<'_>, sticky: bool) -> Vec<Server> {
+fn servers(backend: &str, table: Table<'_>, spoken: Spoken, sticky: bool) -> Vec<Server> {
     let given = table.get("servers");
     let found = given.map(|value| value.list());
     if found
@@ -120,7 +128,10 @@ fn servers(backend: &str, table: Table<'_>, sticky: bool) -> Vec<Server> {
         ));
     }
     let found = found.flatten().unwrap_or_default();
-    let found: Vec<_> = found.into_iter().filter_map(server::read).collect();
+    let tls = table.get("tls");
+    let tls = tls.and_then(|value| server_tls::read(value, spoken));
+    let read = |value| server::read(value, spoken, tls.as_ref());
+    let found: Vec<_> = found.into_iter().filter_map(read).collect();
     let names = found.iter().map(|found| found.name);
     check::unique_servers(names, table.report());
     if sticky {

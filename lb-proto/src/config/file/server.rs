@@ -1,5 +1,6 @@
 //! One of a backend's `servers`.
 
+use super::server_tls::{self, Given, Of as Spoken};
 use super::table::{Shape, Value, name};
 use crate::config::{ProxyVersion, Server, address, cookie, units};
 use crate::name::ServerName;
@@ -17,8 +18,9 @@ const SERVER: Shape = Shape {
         "max_connections",
         "cookie",
         "send_proxy",
+        "tls",
     ],
-    later: &[("tls", "servers are not spoken to by TLS in this version")],
+    later: &[],
 };
 
 /// HAProxy's bound too (configuration manual, 5.2).
@@ -32,7 +34,12 @@ pub(super) struct Found<'a> {
     pub(super) server: Option<Server>,
 }
 
-pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
+/// `beneath` is the backend's `tls`.
+pub(super) fn read<'a>(
+    value: Value<'a>,
+    spoken: Spoken,
+    beneath: Option<&Given>,
+) -> Option<Found<'a>> {
     let table = value.table(&SERVER)?;
     let address = table
         .require("address", "`address = \"10.0.0.11:8080\"`")
@@ -49,6 +56,9 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
         let versions = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
         value.choice(&versions, |_| false)
     });
+    let tls = table.get("tls");
+    let tls = tls.and_then(|value| server_tls::read(value, spoken));
+    let tls = Given::of_server(tls, beneath, spoken);
     let named = table.require("name", "`name = \"web01\"`")?;
     let name: ServerName = named.parse(name)?;
     let place = |value: Value<'a>| value.text().map(|text| (text, value.at));
@@ -69,6 +79,7 @@ pub(super) fn read<'a>(value: Value<'a>) -> Option<Found<'a>> {
             max_connections,
             cookie: cookie.unwrap_or_else(|| name.to_string()),
             send_proxy,
+            tls,
             name,
         }),
     })

@@ -53,7 +53,7 @@ fn certs(table: Table<'_>) -> Vec<Located> {
     given.iter().filter_map(located).collect()
 }
 
-fn located(value: &Value<'_>) -> Option<Located> {
+pub(super) fn located(value: &Value<'_>) -> Option<Located> {
     Some(Located {
         path: value.words()?.into(),
         at: value.at,
@@ -77,7 +77,7 @@ fn alpn(table: Table<'_>, mode: Mode) -> Vec<String> {
     given.iter().filter_map(protocol).collect()
 }
 
-fn protocol(text: &str) -> Result<String, Fault> {
+pub(super) fn protocol(text: &str) -> Result<String, Fault> {
     match text.len() {
         1..=255 => Ok(text.to_owned()),
         _ => Err(Fault::new(

@@ -1,0 +1,236 @@
+//! From a configuration to a snapshot that can run: records are found or made, what is not bound yet
+//! is bound. Nothing that runs is touched.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lb_proto::config::{self, Certificates, Config};
+use lb_proto::name::{FrontendName, ServerId};
+use lb_proto::state::{Health, State};
+
+use super::ejection::failures_of;
+use super::location::{Addresses, known};
+use super::networks::Networks;
+use super::ring::Ring;
+use super::snapshot::most_connections;
+use super::{
+    Backend, BindError, Frontend, FrontendRecord, Gate, Limit, Listener, Loaded, PerThread, Server,
+    Snapshot, bind,
+};
+use crate::tls::{Originator, Originators, Terminator, TlsError};
+
+/// Why a configuration cannot run. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("{frontend} cannot speak TLS on {address}")]
+    Tls {
+        frontend: FrontendName,
+        address: SocketAddr,
+        #[source]
+        source: TlsError,
+    },
+    #[error("TLS cannot be spoken to {server}")]
+    ServerTls {
+        server: ServerId,
+        #[source]
+        source: TlsError,
+    },
+}
+
+impl Snapshot {
+    /// Turns a configuration into one that can run: finds or makes its records, binds what is not
+    /// bound yet. `before` is what runs now, `None` at process start; `addresses` is what is known
+    /// of host names.
+    ///
+    /// Nothing that runs is touched until [`Snapshot::settle`].
+    pub(crate) fn build(
+        config: Config,
+        certificates: Certificates,
+        loaded: Loaded,
+        before: Option<&Snapshot>,
+        addresses: &Addresses,
+        threads: usize,
+    ) -> Result<Self, BuildError> {
+        let mut bound: Vec<Arc<Listener>> = before.into_iter().flat_map(Self::listeners).collect();
+        let frontends = config
+            .frontends
+            .into_iter()
+            .map(|frontend| build_frontend(frontend, &certificates, before, &mut bound, threads))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut originators = Originators::new(&certificates, before.map(|b| &b.certificates));
+        let backends = config
+            .backends
+            .into_iter()
+            .map(|backend| {
+                let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
+                let tls = originate(&backend, old, &mut originators)?;
+                let generation = loaded.generation;
+                let built = build_backend(backend, tls, old, generation, addresses, threads);
+                Ok(built)
+            })
+            .collect::<Result<Vec<_>, BuildError>>()?;
+        let backend_index = backends
+            .iter()
+            .enumerate()
+            .map(|(i, b)| (b.config.name.clone(), i))
+            .collect();
+        if before.is_none() {
+            backends.iter().for_each(Backend::begin);
+        }
+        Ok(Self {
+            loaded,
+            global: config.global,
+            certificates,
+            frontends,
+            backends,
+            backend_index,
+        })
+    }
+}
+
+fn build_frontend(
+    config: config::Frontend,
+    certificates: &Certificates,
+    before: Option<&Snapshot>,
+    bound: &mut Vec<Arc<Listener>>,
+    threads: usize,
+) -> Result<Frontend, BuildError> {
+    let old = before.and_then(|snapshot| snapshot.frontend(&config.name));
+    let record = match old {
+        Some(old) => old.record.clone(),
+        None => Arc::new(FrontendRecord {
+            limit: Limit::new(most_connections(&config)),
+            tallies: PerThread::new(threads),
+        }),
+    };
+    let ours: Vec<SocketAddr> = before
+        .into_iter()
+        .flat_map(Snapshot::listeners)
+        .map(|listener| listener.address)
+        .collect();
+    let mut listeners = Vec::with_capacity(config.binds.len());
+    let mut introducers = Vec::new();
+    let mut terminators = Vec::new();
+    for wanted in &config.binds {
+        let same = |l: &Arc<Listener>| {
+            l.configured == wanted.address
+                && (wanted.address.port() != 0 || l.first_frontend == config.name)
+        };
+        let listener = match bound.iter().position(same) {
+            Some(i) => bound.remove(i),
+            None => Arc::new(bind(wanted.address, &config.name, threads, &ours)?),
+        };
+        if let Some(networks) = &wanted.proxy_protocol {
+            introducers.push((listener.uid, Networks::new(networks)));
+        }
+        if let Some(tls) = &wanted.tls {
+            let before = old.and_then(|old| old.terminator(listener.uid));
+            let terminator = Terminator::new(tls, certificates, before.map(Arc::as_ref));
+            let terminator = terminator.map_err(|source| BuildError::Tls {
+                frontend: config.name.clone(),
+                address: wanted.address,
+                source,
+            })?;
+            terminators.push((listener.uid, Arc::new(terminator)));
+        }
+        listeners.push(listener);
+    }
+    Ok(Frontend {
+        gate: Gate::new(&config, old.map(|old| (&old.config, old.gate.as_ref()))),
+        config,
+        record,
+        listeners,
+        introducers,
+        terminators,
+    })
+}
+
+/// How each of a backend's servers speaks TLS.
+fn originate(
+    config: &config::Backend,
+    old: Option<&Backend>,
+    originators: &mut Originators<'_>,
+) -> Result<Vec<Option<Arc<Originator>>>, BuildError> {
+    let servers = config.servers.iter().map(|server| {
+        let id = ServerId::new(&config.name, &server.name);
+        let before = old.and_then(|old| old.originator(&server.name));
+        let originator = originators.of(&id, server, before);
+        originator.map_err(|source| BuildError::ServerTls { server: id, source })
+    });
+    servers.collect()
+}
+
+fn build_backend(
+    config: config::Backend,
+    originators: Vec<Option<Arc<Originator>>>,
+    old: Option<&Backend>,
+    generation: u64,
+    addresses: &Addresses,
+    threads: usize,
+) -> Backend {
+    let pool = old.map(|b| b.pool.clone()).unwrap_or_default();
+    let index: HashMap<_, _> = config
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(i, s)| (s.name.clone(), i))
+        .collect();
+    let somebody_stays = old.is_some_and(|b| {
+        b.servers
+            .iter()
+            .any(|s| s.state() == State::Up && index.contains_key(&s.id.server))
+    });
+    let starts: Vec<_> = config
+        .servers
+        .iter()
+        .map(|server| known(&server.address, addresses))
+        .collect();
+    let servers = config
+        .servers
+        .iter()
+        .zip(&starts)
+        .map(|(server, start)| {
+            if let Some(record) = old.and_then(|b| b.server(&server.name)) {
+                return record.clone();
+            }
+            let checked = config.health.is_some() && server.check;
+            let waits = checked && somebody_stays;
+            let health = match waits || start.is_none() {
+                true => Health::Down,
+                false => Health::Unchecked,
+            };
+            let id = ServerId::new(&config.name, &server.name);
+            let record = Server::new(id, pool.clone(), health, generation, threads);
+            record.location.set(*start);
+            Arc::new(record)
+        })
+        .collect::<Vec<_>>();
+    Backend {
+        failures: failures_of(config.outlier, &servers, old),
+        ring: ring(&config, old),
+        starts_slowly: config.servers.iter().any(|s| s.slow_start.is_some()),
+        config,
+        pool,
+        servers,
+        originators,
+        starts,
+        index,
+    }
+}
+
+/// The old one, if it would be the same: it takes a while to make for thousands of servers.
+fn ring(config: &config::Backend, old: Option<&Backend>) -> Option<Arc<Ring>> {
+    if !config.balance.is_hash() {
+        return None;
+    }
+    let servers = config.servers.iter();
+    let servers: Vec<_> = servers.map(|s| (s.name.to_string(), s.weight)).collect();
+    let same = old.and_then(|old| old.ring.clone());
+    Some(
+        same.filter(|ring| ring.is_of(&servers))
+            .unwrap_or_else(|| Arc::new(Ring::new(servers))),
+    )
+}
