@@ -171,7 +171,8 @@ impl Driver {
                 State::Open(connection) => match connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         let stream = self.streams.begin();
-                        spawn_local(stream::serve(stream, request, respond));
+                        // Boxed: a task is moved when it is spawned and written over when it ends.
+                        spawn_local(Box::pin(stream::serve(stream, request, respond)));
                         if self.streams.budget.is_spent() {
                             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                         }
