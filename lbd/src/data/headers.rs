@@ -272,9 +272,15 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, names_protocol: bool) {
 }
 
 /// Removes what belongs to one connection, the fields that `Connection` names included.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none of them, and one pass over the names is cheaper than six look-ups.
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Messages have few of them, and one pass over the names is cheaper than six look-ups.
+    let mut present = [false; HOP_BY_HOP.len()];
+    for name in headers.keys() {
+        if let Some(at) = HOP_BY_HOP.iter().position(|hop| hop == name) {
+            present[at] = true;
+        }
+    }
+    if present == [false; HOP_BY_HOP.len()] {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -282,10 +288,15 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .map(str::trim)
+        .filter(|option| !option.eq_ignore_ascii_case("close"))
+        .filter(|option| !option.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    let present = HOP_BY_HOP.iter().zip(present);
+    let present = present.filter_map(|(name, present)| present.then_some(name));
+    for name in named.iter().chain(present) {
         headers.remove(name);
     }
 }

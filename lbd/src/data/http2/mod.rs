@@ -1,6 +1,6 @@
 //! A client connection by HTTP/2 (RFC 9113): its streams are accepted here, each goes its own way.
 //!
-//! One task drives the connection and owns its only timer; each stream has a task, and a
+//! One task drives the connection with all its streams, and owns its only timer; each stream has a
 //! [`Client`] as a connection of HTTP/1 has.
 
 mod budget;
@@ -13,22 +13,24 @@ mod stream;
 mod streams;
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::Reason;
-use h2::server::{Builder, Connection, Handshake};
-use tokio::task::spawn_local;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::server::{Builder, Connection, Handshake, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 use self::io::StreamIo;
 pub(super) use self::preface::{Spoken, look};
-use self::streams::Streams;
+use self::streams::{Stream, Streams};
 use super::client::Client;
 use super::framing::MAX_HEAD;
 use super::linger::{self, Unread};
@@ -56,9 +58,11 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     let socket = Rc::new(RefCell::new(stream));
     let streams = Streams::new(client.clone());
     let io = StreamIo::new(socket.clone(), streams.clone());
-    let end = Driver::new(io, streams.clone()).run().await;
+    let mut driver = Driver::new(io, streams.clone(), stream::serve);
+    let end = driver.run().await;
     log_end(&client, &streams, &end);
-    streams.give_up(end.cause()).await;
+    streams.give_up(end.cause());
+    driver.finish().await;
     if let Ok(socket) = Rc::try_unwrap(socket) {
         linger::close(socket.into_inner(), Unread::Something).await;
     }
@@ -110,15 +114,23 @@ enum State {
     Open(Connection<StreamIo, Bytes>),
 }
 
-struct Driver {
+/// `serve` is what becomes of a stream.
+struct Driver<S, F> {
     state: State,
     streams: Rc<Streams>,
+    serve: S,
+    /// Not tasks of the runtime: those cost more, and another poll of the connection for what they send.
+    running: FuturesUnordered<F>,
     /// The client was told that no more streams are taken.
     leaving: bool,
 }
 
-impl Driver {
-    fn new(io: StreamIo, streams: Rc<Streams>) -> Self {
+impl<S, F> Driver<S, F>
+where
+    S: Fn(Stream, Request<RecvStream>, SendResponse<Bytes>) -> F,
+    F: Future<Output = ()>,
+{
+    fn new(io: StreamIo, streams: Rc<Streams>, serve: S) -> Self {
         let mut builder = Builder::new();
         builder
             .max_concurrent_streams(MOST_STREAMS)
@@ -131,18 +143,24 @@ impl Driver {
         Self {
             state: State::Greeting(builder.handshake(io)),
             streams,
+            serve,
+            running: FuturesUnordered::new(),
             leaving: false,
         }
     }
 
-    async fn run(mut self) -> End {
+    async fn run(&mut self) -> End {
         let client = self.streams.client.clone();
         let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));
         poll_fn(|cx| {
             client.set_waker(cx);
             loop {
+                self.poll_streams(cx);
                 if let Poll::Ready(end) = self.poll_connection(cx) {
                     return Poll::Ready(end);
+                }
+                if self.streams.take_begun() {
+                    continue;
                 }
                 if client.watch.take_expired().is_some() {
                     return Poll::Ready(End::Silent(client.watch.awaiting()));
@@ -160,6 +178,17 @@ impl Driver {
         .await
     }
 
+    /// Lets streams come to their ends after the connection is gone.
+    async fn finish(self) {
+        let Self { state, running, .. } = self;
+        drop(state);
+        running.collect().await
+    }
+
+    fn poll_streams(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+    }
+
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             match &mut self.state {
@@ -171,8 +200,7 @@ impl Driver {
                 State::Open(connection) => match connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         let stream = self.streams.begin();
-                        // Boxed: a task is moved when it is spawned and written over when it ends.
-                        spawn_local(Box::pin(stream::serve(stream, request, respond)));
+                        self.running.push((self.serve)(stream, request, respond));
                         if self.streams.budget.is_spent() {
                             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                         }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::header::{CONTENT_LENGTH, DATE};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
@@ -50,9 +50,9 @@ fn needs_length(status: StatusCode, length: u64) -> bool {
     length > 0 || !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Fields as HTTP/2 has them.
+/// Fields as HTTP/2 has them. Those of a server were freed of what belongs to its connection.
 fn prepare(stream: &Stream, headers: &mut HeaderMap) {
-    headers::strip_hop_by_hop(headers);
+    headers.remove(CONNECTION);
     let date = || stream.client.thread.date();
     headers.entry(DATE).or_insert_with(date);
 }

@@ -8,7 +8,6 @@ use std::task::Poll;
 use bytes::Bytes;
 use h2::SendStream;
 use slab::Slab;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::PATIENCE;
@@ -33,13 +32,13 @@ pub(super) struct Streams {
     waiting: Cell<u32>,
     pub(super) frames: Frames,
     pub(super) budget: Budget,
+    begun: Cell<bool>,
     /// A deadline of a stream may have come nearer.
     sooner: Cell<bool>,
     /// Heads seen at the last look.
     heads: Cell<u64>,
     /// No stream is waited for beyond what is open.
     leaving: Cell<bool>,
-    empty: Notify,
 }
 
 /// A stream, from its head to its last frame.
@@ -60,16 +59,17 @@ impl Streams {
             waiting: Cell::new(0),
             frames: Frames::default(),
             budget: Budget::default(),
+            begun: Cell::new(false),
             sooner: Cell::new(false),
             heads: Cell::new(0),
             leaving: Cell::new(false),
-            empty: Notify::new(),
         })
     }
 
     pub(super) fn begin(self: &Rc<Self>) -> Stream {
         let client = self.client.of_stream();
         self.budget.began();
+        self.begun.set(true);
         Stream {
             key: self.open.borrow_mut().insert(client.clone()),
             streams: self.clone(),
@@ -173,8 +173,13 @@ impl Streams {
         }
     }
 
-    /// Ends what is left of a connection that is gone, and waits for it.
-    pub(super) async fn give_up(&self, cause: Cause) {
+    /// Whether streams began since this was last asked.
+    pub(super) fn take_begun(&self) -> bool {
+        self.begun.take()
+    }
+
+    /// Ends what is left of a connection that is gone.
+    pub(super) fn give_up(&self, cause: Cause) {
         for client in self.answered.take() {
             client.flow.will_be_cut(cause);
         }
@@ -182,9 +187,6 @@ impl Streams {
             client.flow.will_be_cut(cause);
             client.leave();
             client.wake();
-        }
-        while !self.open.borrow().is_empty() {
-            self.empty.notified().await;
         }
     }
 }
@@ -219,11 +221,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let mut open = self.streams.open.borrow_mut();
         open.try_remove(self.key);
-        if open.is_empty() {
-            self.streams.empty.notify_one();
-            if self.streams.leaving.get() {
-                self.streams.hurry();
-            }
+        if open.is_empty() && self.streams.leaving.get() {
+            self.streams.hurry();
         }
     }
 }
