@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::ErrorReply;
 use crate::event::Event;
+use crate::name::FrontendName;
 use crate::state::Admin;
 use crate::status::ServerStatus;
 
@@ -57,6 +58,49 @@ pub struct Reload {
     pub changed: bool,
     /// What the operator should know though it does not stop the reload.
     pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadCerts {
+    /// False where the files held what was shown already.
+    pub changed: bool,
+    /// What new handshakes show: an entry for each bind and each certificate of it.
+    pub shown: Vec<Shown>,
+    /// Files and folders that gave nothing to show.
+    pub unusable: Vec<UnusableFile>,
+    /// What the operator should know though it is shown.
+    pub warnings: Vec<String>,
+}
+
+/// A certificate on a bind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// A whole path.
+    pub file: String,
+    /// SHA-256, hexadecimal.
+    pub fingerprint: String,
+    pub frontend: FrontendName,
+    /// The address listened on.
+    pub bind: String,
+    /// The names for which it is shown. Another certificate may come first for its other names.
+    pub names: Vec<String>,
+    /// Whether it is shown to clients that ask for no name that is known.
+    pub default: bool,
+    /// Networks that must send a PROXY header and alone may connect; empty: everybody may, without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_protocol: Vec<String>,
+}
+
+/// A certificate file, or a folder, that gave nothing to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableFile {
+    /// A whole path.
+    pub file: String,
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// What it held before is shown on.
+    pub kept: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -54,6 +54,12 @@ pub struct SetState {
 #[serde(deny_unknown_fields)]
 pub struct Reload {}
 
+/// Reads the certificate files again and shows what they hold now in new handshakes. The rest of the
+/// configuration, its file edited or not, and all connections stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadCerts {}
+
 /// Streams [`crate::event::Event`]s under this call's id until the client hangs up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,5 +106,6 @@ calls! {
     Status = "status" -> StatusReply,
     SetState = "set_state" -> reply::SetState,
     Reload = "reload" -> reply::Reload,
+    ReloadCerts = "reload_certs" -> reply::ReloadCerts,
     Watch = "watch" -> reply::Watch,
 }

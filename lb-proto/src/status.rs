@@ -14,6 +14,9 @@ pub struct Status {
     pub daemon: Daemon,
     pub frontends: Vec<FrontendStatus>,
     pub backends: Vec<BackendStatus>,
+    /// Those that clients are shown, by their files; none where one backend or server was asked for.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,46 @@ pub struct FrontendStatus {
     pub bytes_in: u64,
     /// Bytes to clients, heads included.
     pub bytes_out: u64,
+    /// Those of its binds where clients speak TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<TlsStatus>,
+}
+
+/// A bind where clients speak TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsStatus {
+    /// Its address, as in `binds`.
+    pub bind: String,
+    /// Files and folders, as configured; whole paths.
+    pub certs: Vec<String>,
+}
+
+/// A certificate file as it was read; what it holds now may be another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// A whole path.
+    pub file: String,
+    pub names: Vec<String>,
+    pub issuer: String,
+    /// RFC 3339, UTC.
+    pub not_before: String,
+    /// RFC 3339, UTC.
+    pub not_after: String,
+    /// Whole days; negative from the moment of expiry.
+    pub days_left: i64,
+    pub state: CertificateState,
+    /// SHA-256, hexadecimal.
+    pub fingerprint: String,
+    /// Addresses where clients are shown it, for a name of its own or as the default.
+    pub binds: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateState {
+    Valid,
+    Expired,
+    NotYetValid,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use lb_proto::pem::File;
 use lb_tests::daemon::{NO_CHECK, app};
-use lb_tests::{Authority, Lbd, Origin, Process, lbctl, programs};
+use lb_tests::{Authority, Lbd, Origin, Process, lbctl};
 use tempfile::TempDir;
 
 /// A machine with a lineage for example.com and an empty folder of certificates.
@@ -194,42 +194,27 @@ fn a_daemon_that_says_nothing_useful_stops_it_before_anything_is_written() {
     assert!(machine.is_bare());
 }
 
-/// Certbot calls the links in renewal-hooks/deploy without any argument.
+/// Nobody is shown an old certificate by a daemon that speaks no TLS.
 #[test]
-fn a_link_to_it_is_a_hook_for_the_running_daemon() {
+fn a_daemon_without_tls_serves_it_once_it_is_told_to() {
     let machine = Machine::new();
-    let pem = machine.certs().join("example.com.pem");
-    Process::run(machine.by_config(&[&machine.certs()])).exits(0);
-    let first = machine.fingerprint_of(&pem);
-    machine.renew();
     let origins = Origin::start_all(["a"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
     let certs = machine.certs();
-    let bind = format!("{{ address = \"127.0.0.1:0\", tls = {{ certs = [{certs:?}] }} }}");
-    let lbd = Lbd::start(app(NO_CHECK, &origins).replace("\"127.0.0.1:0\"", &bind));
-    let hooks = machine.join("renewal-hooks/deploy");
-    fs::create_dir_all(&hooks).expect("a folder can be made");
-    let link = hooks.join("lbd");
-    std::os::unix::fs::symlink(programs::lbctl(), &link).expect("a link can be made");
-    let mut command = Command::new(&link);
-    command.env("LBCTL_SOCKET", lbd.socket());
-    command.env("RENEWED_LINEAGE", machine.lineage());
-    Process::run(command)
-        .exits(1)
-        .says("serves what it has read before");
-    assert_ne!(machine.fingerprint_of(&pem), first);
-}
-
-#[test]
-fn a_running_daemon_that_does_not_serve_it_is_a_failure() {
-    let machine = Machine::new();
-    let origins = Origin::start_all(["a"]);
-    let lbd = Lbd::start(app(NO_CHECK, &origins));
     let mut command = machine.hook(&["--certs"]);
-    command
-        .arg(machine.certs())
-        .env("LBCTL_SOCKET", lbd.socket());
+    command.arg(&certs).env("LBCTL_SOCKET", lbd.socket());
     Process::run(command)
-        .exits(1)
-        .says("serves what it has read before");
-    machine.fingerprint_of(&machine.certs().join("example.com.pem"));
+        .exits(0)
+        .says("has no bind with TLS: it serves it once its configuration has one and is reloaded");
+    let bind = format!("{{ address = \"127.0.0.1:0\", tls = {{ certs = [{certs:?}] }} }}");
+    lbd.rewrite_with(|config| config.replace("\"127.0.0.1:0\"", &bind));
+    // Its file says where, before it was reloaded.
+    machine.renew();
+    let mut command = machine.hook(&[]);
+    command.env("LBCTL_SOCKET", lbd.socket());
+    Process::run(command).exits(0).says("has no bind with TLS");
+    lbd.reload().exits(0);
+    let pem = machine.certs().join("example.com.pem");
+    let shown = &lbd.status().certificates[0];
+    assert_eq!(shown.fingerprint, machine.fingerprint_of(&pem));
 }

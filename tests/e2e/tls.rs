@@ -330,7 +330,7 @@ fn what_is_wrong_with_a_file_is_told_by_its_name() {
     .says("No such file");
     validated(&[("c.pem", &expired)], |_| {})
         .exits(0)
-        .says("c.pem expired");
+        .says("c.pem (c.test) expired");
     validated(&[("a.pem", &good)], |certs| {
         let open = fs::Permissions::from_mode(0o644);
         fs::set_permissions(certs.join("a.pem"), open).expect("the file is ours");

@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use lb_proto::pem;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
-    PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -57,9 +58,19 @@ impl Authority {
         self.issue_for(names, now - DAY / 2, now + 90 * DAY - DAY / 2)
     }
 
+    /// The same for an RSA key, which takes a while to find.
+    pub fn issue_rsa(&self, names: &[&str]) -> Issued {
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a key can be made");
+        let now = SystemTime::now();
+        self.sign(key, names, now - DAY / 2, now + 90 * DAY - DAY / 2)
+    }
+
     /// From one time to another.
     pub fn issue_for(&self, names: &[&str], from: SystemTime, to: SystemTime) -> Issued {
-        let key = new_key();
+        self.sign(new_key(), names, from, to)
+    }
+
+    fn sign(&self, key: KeyPair, names: &[&str], from: SystemTime, to: SystemTime) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("the names are good");
         params.not_before = from.into();
@@ -124,6 +135,11 @@ impl Issued {
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         let chain = CertificateDer::pem_slice_iter(self.fullchain.as_bytes());
         chain.collect::<Result<_, _>>().expect("it is PEM")
+    }
+
+    /// SHA-256 over the leaf, in hexadecimal.
+    pub fn fingerprint(&self) -> String {
+        pem::fingerprint(&self.chain()[0])
     }
 
     /// One file of both, as lbd reads it.

@@ -1,5 +1,7 @@
 //! The certificate files that a configuration names, read and judged.
 
+mod again;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,10 +16,17 @@ use super::tls::{BindTls, Located, ServerTls};
 use crate::error::Problem;
 use crate::pem::{self, File, Validity};
 
+pub use self::again::{Again, Unusable};
+
+/// With so many days left, whoever renews it has failed for weeks, and somebody has to look.
+pub const URGENT_DAYS: i64 = 7;
+
 /// What they hold, by the path that the configuration has: a file, or a folder of them.
 #[derive(Debug, Clone, Default)]
 pub struct Certificates {
     files: HashMap<PathBuf, Vec<Arc<File>>>,
+    /// What servers are shown.
+    own: HashMap<PathBuf, Arc<File>>,
     authorities: HashMap<PathBuf, Vec<CertificateDer<'static>>>,
     /// Whom the system trusts, where that is asked.
     system: Vec<CertificateDer<'static>>,
@@ -30,6 +39,15 @@ impl Certificates {
         paths.flat_map(|path| self.files.get(path)).flatten()
     }
 
+    /// Each file once, by its path.
+    pub fn all(&self) -> Vec<&Arc<File>> {
+        let shown = self.files.values().flatten();
+        let mut files: Vec<_> = shown.chain(self.own.values()).collect();
+        files.sort_by_key(|file| &file.path);
+        files.dedup_by_key(|file| &file.path);
+        files
+    }
+
     /// Whether the same is shown and asked for as with `other`.
     pub fn are_as(&self, other: &Self) -> bool {
         let same = |(path, files): (&PathBuf, &Vec<Arc<File>>)| {
@@ -38,8 +56,13 @@ impl Certificates {
                 files.len() == others.len() && pairs.into_iter().all(|(a, b)| a.is_as(b))
             })
         };
+        let own = |(path, file): (&PathBuf, &Arc<File>)| {
+            other.own.get(path).is_some_and(|other| file.is_as(other))
+        };
         self.files.len() == other.files.len()
             && self.files.iter().all(same)
+            && self.own.len() == other.own.len()
+            && self.own.iter().all(own)
             && self.authorities == other.authorities
             && self.system == other.system
     }
@@ -59,7 +82,7 @@ impl Certificates {
 
     /// What servers are shown that ask for a certificate.
     pub fn own(&self, tls: &ServerTls) -> Option<&Arc<File>> {
-        self.files.get(&tls.cert.as_ref()?.path)?.first()
+        self.own.get(&tls.cert.as_ref()?.path)
     }
 
     /// Whether handshakes with servers are those with `other`.
@@ -113,6 +136,66 @@ pub(super) fn read(
     }
 }
 
+/// What can be served, but should not stay so. `now`: seconds since 1970.
+fn judged(file: &File, now: i64) -> Vec<Fault> {
+    let path = file.path.display();
+    let open = file.open_to_all.map(|mode| {
+        Fault::new(
+            format!("everybody may read the key in {path} (mode {mode:04o})"),
+            "chmod 0600 the file",
+        )
+    });
+    let foreign = file.ocsp_of_another.then(|| {
+        Fault::new(
+            format!("the OCSP response beside {path} is for another certificate and is not sent"),
+            "fetch one for this certificate, or remove the .ocsp file",
+        )
+    });
+    expiry(file, now)
+        .into_iter()
+        .chain(open)
+        .chain(foreign)
+        .collect()
+}
+
+/// What is to be said of a certificate that has expired, is about to, or is not valid yet. `now`:
+/// seconds since 1970.
+pub fn expiry(file: &File, now: i64) -> Option<Fault> {
+    let path = file.path.display();
+    let names = pem::in_short(&file.bundle.leaf.names);
+    let (what, remedy) = match file.bundle.leaf.validity(now) {
+        Validity::Days(URGENT_DAYS..) => return None,
+        Validity::Days(0) => (
+            "expires in less than a day".to_owned(),
+            "renew it: certbot renew",
+        ),
+        Validity::Days(left) => (
+            format!("expires in {}", count(left, "day")),
+            "renew it: certbot renew",
+        ),
+        Validity::Expired(0) => (
+            "expired less than a day ago".to_owned(),
+            "renew it; it is refused",
+        ),
+        Validity::Expired(ago) => (
+            format!("expired {} ago", count(ago, "day")),
+            "renew it; it is refused",
+        ),
+        Validity::NotYet => (
+            "is not valid yet".to_owned(),
+            "look at this machine's clock; it is refused",
+        ),
+    };
+    Some(Fault::new(format!("{path} ({names}) {what}"), remedy))
+}
+
+fn count(number: i64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
 struct Reader<'a> {
     report: Report<'a>,
     warnings: Report<'a>,
@@ -133,12 +216,15 @@ impl Reader<'_> {
             found.authorities.insert(ca.path.clone(), authorities);
         }
         if let Some(cert) = &tls.cert
-            && !found.files.contains_key(&cert.path)
+            && !found.own.contains_key(&cert.path)
         {
-            let file = File::read(&cert.path).map_err(|error| self.unusable(cert, &error));
-            let file = file.ok().inspect(|file| self.judge(cert, file));
-            let files = file.map(Arc::new).into_iter().collect();
-            found.files.insert(cert.path.clone(), files);
+            match File::read(&cert.path) {
+                Ok(file) => {
+                    self.judge(cert, &file);
+                    found.own.insert(cert.path.clone(), Arc::new(file));
+                }
+                Err(error) => self.unusable(cert, &error),
+            }
         }
         if !tls.verify && self.told.borrow_mut().insert(tls.place.0) {
             let message =
@@ -201,28 +287,9 @@ impl Reader<'_> {
         self.report.wrong(certs.at, fault);
     }
 
-    /// What can be served, but should not stay so.
     fn judge(&self, certs: &Located, file: &File) {
-        let path = file.path.display();
-        let warn = |message: String, remedy: &str| {
-            self.warnings.wrong(certs.at, Fault::new(message, remedy));
-        };
-        match file.bundle.leaf.validity(self.now) {
-            Validity::Days(_) => {}
-            Validity::Expired(days) => warn(
-                format!("{path} expired {days} days ago"),
-                "renew it; it is refused",
-            ),
-            Validity::NotYet => warn(
-                format!("{path} is not valid yet"),
-                "look at this machine's clock; it is refused",
-            ),
-        }
-        if let Some(mode) = file.open_to_all {
-            warn(
-                format!("everybody may read the key in {path} (mode {mode:04o})"),
-                "chmod 0600 the file",
-            );
+        for fault in judged(file, self.now) {
+            self.warnings.wrong(certs.at, fault);
         }
     }
 

@@ -26,7 +26,7 @@ pub use self::backend::{
     Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, Protocol, ProxyVersion,
     SameSite, Server, ServerTimeouts, Sticky,
 };
-pub use self::certificates::Certificates;
+pub use self::certificates::{Again, Certificates, URGENT_DAYS, Unusable, expiry};
 pub use self::check::summary;
 pub use self::file::{LoadError, Loaded, load, read};
 pub use self::frontend::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
 
-use super::{Bundle, PemError};
+use super::{Bundle, PemError, leaf};
 
 /// Larger files are no certificates.
 const LARGEST: u64 = 1024 * 1024;
@@ -20,6 +20,8 @@ pub struct File {
     pub bundle: Bundle,
     /// A response of the authority's (RFC 6960), from the file of the same name with `.ocsp`.
     pub ocsp: Option<Vec<u8>>,
+    /// There is such a file, but what it holds is about another certificate: the one before, say.
+    pub ocsp_of_another: bool,
     /// The permission bits with which everybody may read the key, if everybody may.
     pub open_to_all: Option<u32>,
 }
@@ -62,20 +64,25 @@ impl File {
             path: path.to_owned(),
             source,
         })?;
+        let response = contents(&path.with_extension("ocsp")).ok();
+        let own = |response: &Vec<u8>| leaf::is_subject_of(&bundle.chain[0], response);
         let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
         Ok(Self {
             path: path.to_owned(),
+            ocsp_of_another: response.as_ref().is_some_and(|response| !own(response)),
+            ocsp: response.filter(own),
             bundle,
-            ocsp: contents(&path.with_extension("ocsp")).ok(),
             open_to_all: Some(mode).filter(|mode| mode & 0o004 != 0),
         })
     }
 }
 
 impl File {
-    /// Whether handshakes with it are those with `other`.
+    /// Whether it is the same file, and handshakes with it are those with `other`.
     pub fn is_as(&self, other: &Self) -> bool {
-        self.bundle.chain == other.bundle.chain && self.ocsp == other.ocsp
+        self.path == other.path
+            && self.bundle.chain == other.bundle.chain
+            && self.ocsp == other.ocsp
     }
 }
 

@@ -67,6 +67,17 @@ impl Leaf {
     }
 }
 
+/// Names in one line, however many there are.
+pub fn in_short(names: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = names.iter().map(AsRef::as_ref).take(SHOWN).collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Whether a certificate for `pattern` is one for `name`; a `*` stands for one label (RFC 9525, 6.3).
 pub fn covers(pattern: &str, name: &str) -> bool {
     if pattern.eq_ignore_ascii_case(name) {
@@ -116,6 +127,20 @@ pub(super) fn order(
     }
     let chain = chain.into_iter().map(|i| certificates[i].clone()).collect();
     Ok((leaf, chain))
+}
+
+/// Whether an OCSP response (RFC 6960, 4.2.1) is about this certificate: it holds the serial number.
+pub(super) fn is_subject_of(der: &CertificateDer<'_>, response: &[u8]) -> bool {
+    const INTEGER: u8 = 2;
+    let Ok(certificate) = parse(der) else {
+        return false;
+    };
+    let serial = certificate.raw_serial();
+    let Ok(length) = u8::try_from(serial.len()) else {
+        return false;
+    };
+    let named = [&[INTEGER, length], serial].concat();
+    response.windows(named.len()).any(|window| window == named)
 }
 
 /// Whether it names itself as its issuer.
@@ -169,7 +194,8 @@ fn common_name(name: &x509_parser::x509::X509Name<'_>) -> String {
     common.map_or_else(|| name.to_string(), str::to_owned)
 }
 
-fn fingerprint(der: &[u8]) -> String {
+/// SHA-256 over a certificate, in hexadecimal.
+pub fn fingerprint(der: &[u8]) -> String {
     let sha256 = Sha256::digest(der);
     sha256.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -150,3 +150,10 @@ fn validity_is_told_in_whole_days() {
     assert_eq!(at(9), Validity::Days(0));
     assert_eq!(at(12), Validity::Expired(2));
 }
+
+#[test]
+fn many_names_are_counted() {
+    assert_eq!(in_short(&["a", "b", "c", "d", "e"]), "a, b, c, d, e");
+    let six = ["a", "b", "c", "d", "e", "f"];
+    assert_eq!(in_short(&six), "a, b, c, d, e and 1 more");
+}

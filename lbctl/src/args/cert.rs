@@ -72,9 +72,10 @@ pub(crate) struct Names {
 /// Install a renewed certificate: Certbot's deploy hook
 ///
 /// Assembles the chain and the key of a lineage, as `cert assemble` does, into NAME.pem in the
-/// folder that lbd reads certificates from. Without a running daemon that is all, and lbd serves it
-/// from its next start. With one, the daemon must read it too: until it has, this fails (exit 1),
-/// so that Certbot reports it.
+/// folder that lbd reads certificates from. The running daemon shows it in new handshakes at once,
+/// without a reload and without touching a connection; then a handshake with each bind that shows
+/// it must be shown this certificate. If anything fails the file before is put back and the exit code
+/// is 1, so that Certbot reports it. Without a running daemon lbd serves it from its next start.
 ///
 /// Certbot tells a hook the lineage in RENEWED_LINEAGE. Called with that and without any argument,
 /// lbctl does the same: a link to it in /etc/letsencrypt/renewal-hooks/deploy is a hook.

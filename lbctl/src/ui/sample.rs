@@ -32,6 +32,7 @@ pub(crate) fn status() -> Status {
             requests_total: 1_234_567,
             bytes_in: 314_572_800,
             bytes_out: 53_687_091_200,
+            tls: Vec::new(),
         }],
         backends: vec![
             BackendStatus {
@@ -61,6 +62,7 @@ pub(crate) fn status() -> Status {
                 }],
             },
         ],
+        certificates: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::Receiver;
 
 use super::Control;
 use super::session::{Peer, error_line, line};
-use super::verbs::{hello, reload, set_state, status, watch};
+use super::verbs::{hello, reload, reload_certs, set_state, status, watch};
 
 /// The answer to a call.
 pub(super) struct Answered {
@@ -30,6 +30,7 @@ pub(super) async fn dispatch(
         Request::Status(call) => answer(id, call, status::run(call, &control.shared)),
         Request::SetState(call) => answer(id, call, set_state::run(call, &control.shared, peer)),
         Request::Reload(call) => answer(id, call, reload::run(control, peer).await),
+        Request::ReloadCerts(call) => answer(id, call, reload_certs::run(control, peer).await),
         Request::Watch(call) => {
             let (reply, stream) = watch::run(&control.shared);
             events = Some(stream);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lb_proto::config::{self, Global, LoadError};
+use lb_proto::config::{self, Again, Global, LoadError, Unusable};
 use lb_proto::error::{ErrorCode, ErrorReply, Problem};
 use lb_proto::reply;
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ use super::explain_bind;
 use crate::access_log::{OpenError, Sink};
 use crate::dns::Names;
 use crate::limits::OpenFiles;
-use crate::state::{BuildError, Loaded, Shared, Snapshot, now};
+use crate::state::{BuildError, Loaded, Shared, Snapshot, now, unix_now};
 use crate::{log, service};
 
 #[derive(Debug)]
@@ -157,6 +157,43 @@ impl Reloader {
                 "opening the access log failed unexpectedly; see the log",
             )),
         }
+    }
+
+    /// Reads the certificate files again, and shows what they hold now in new handshakes. True: it is
+    /// not what was shown before. Nothing else is touched: neither what the configuration file says
+    /// by now, nor a connection, nor what sessions are resumed with.
+    ///
+    /// # Errors
+    /// `stopping`. Nothing was changed then.
+    pub(crate) async fn reload_certs(&self, asked_by: &str) -> Result<(bool, Again), ErrorReply> {
+        let _turn = self.turn.lock().await;
+        if self.shared.is_stopping() {
+            return Err(ErrorReply::new(ErrorCode::Stopping, "lbd is stopping"));
+        }
+        let before = self.shared.snapshot();
+        let held = before.certificates.clone();
+        // Beside the control thread: a thousand of them take longer than a probe may wait.
+        let read = tokio::task::spawn_blocking(move || held.read_again(unix_now())).await;
+        let again = read.map_err(|_| {
+            let message = "reading the certificates failed unexpectedly; see the log";
+            ErrorReply::new(ErrorCode::Failed, message)
+        })?;
+        for Unusable { fault, kept, .. } in &again.unusable {
+            warn!(kept, "a certificate file is of no use: {fault}");
+        }
+        for warning in &again.warnings {
+            warn!("{warning}");
+        }
+        let changed = !again.certificates.are_as(&before.certificates);
+        if changed {
+            self.shared.show(before.showing(again.certificates.clone()));
+        }
+        let certificates = again.certificates.all().len();
+        info!(
+            certificates,
+            changed, "certificates read again, asked {asked_by}"
+        );
+        Ok((changed, again))
     }
 
     /// What the file says and the process will do only after a restart.

@@ -92,7 +92,7 @@ impl Scheduler {
     /// Starts, restarts and stops checks as the snapshot says; what it leaves alone goes on.
     fn reconcile(&mut self, snapshot: &Snapshot) {
         let mut before = std::mem::take(&mut self.tasks);
-        for backend in &snapshot.backends {
+        for backend in snapshot.backends.iter() {
             for server in &backend.servers {
                 let name = &server.id.server;
                 let (Some(check), Some(config)) =

@@ -71,7 +71,7 @@ impl Snapshot {
                 let built = build_backend(backend, tls, old, generation, addresses, threads);
                 Ok(built)
             })
-            .collect::<Result<Vec<_>, BuildError>>()?;
+            .collect::<Result<Arc<[_]>, BuildError>>()?;
         let backend_index = backends
             .iter()
             .enumerate()

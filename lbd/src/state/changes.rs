@@ -16,6 +16,11 @@ pub(crate) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
+/// The time now in seconds since 1970, as certificates have it.
+pub(crate) fn unix_now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
 /// What the operator wants of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wish {

@@ -9,7 +9,7 @@ use lb_proto::config;
 use super::networks::Networks;
 use super::rate::{Rate, TooOften};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gate {
     /// `None`: everybody is.
     allow: Option<Networks>,

@@ -41,7 +41,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use crate::access_log::AccessLog;
 
 pub(crate) use build::BuildError;
-pub(crate) use changes::now;
+pub(crate) use changes::{now, unix_now};
 pub(crate) use ejection::{run as run_ejections, seconds_left};
 pub(crate) use failures::Failures;
 pub(crate) use gate::{Gate, Refusal};
@@ -109,12 +109,17 @@ impl Shared {
     /// Swaps the snapshot in and wakes the data threads. Control plane only.
     pub(crate) fn publish(&self, snapshot: Snapshot) {
         let generation = snapshot.loaded.generation;
-        self.snapshot.store(Arc::new(snapshot));
-        self.nudge();
+        self.show(snapshot);
         self.emit(Event::Config {
             at: now(),
             generation,
         });
+    }
+
+    /// Swaps in a snapshot of the same configuration. Control plane only.
+    pub(crate) fn show(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.nudge();
     }
 
     /// Tells data threads to stop as [`Phase::Stopping`] says.

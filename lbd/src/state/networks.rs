@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 /// Addresses as ranges, sorted and merged: a question is a binary search, however many networks
 /// were listed. IPv4 and IPv6 are apart: `::/0` holds no IPv4 address.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Networks {
     v4: Ranges<u32>,
     v6: Ranges<u128>,

@@ -34,11 +34,11 @@ pub(crate) struct Snapshot {
     pub(crate) global: config::Global,
     pub(crate) certificates: Certificates,
     pub(crate) frontends: Vec<Frontend>,
-    pub(crate) backends: Vec<Backend>,
+    pub(crate) backends: Arc<[Backend]>,
     pub(super) backend_index: HashMap<BackendName, usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Frontend {
     pub(crate) config: config::Frontend,
     pub(crate) record: Arc<FrontendRecord>,
@@ -90,6 +90,19 @@ impl Snapshot {
         self.frontends.iter().find(|f| f.config.name == *name)
     }
 
+    /// The same, but that clients are shown these certificates.
+    pub(crate) fn showing(&self, certificates: Certificates) -> Self {
+        let frontends = self.frontends.iter();
+        Self {
+            loaded: self.loaded.clone(),
+            global: self.global.clone(),
+            frontends: frontends.map(|f| f.showing(&certificates)).collect(),
+            certificates,
+            backends: self.backends.clone(),
+            backend_index: self.backend_index.clone(),
+        }
+    }
+
     pub(super) fn listeners(&self) -> impl Iterator<Item = Arc<Listener>> {
         self.frontends
             .iter()
@@ -106,7 +119,7 @@ impl Snapshot {
                 .limit
                 .resize(most_connections(&frontend.config));
         }
-        for backend in &self.backends {
+        for backend in self.backends.iter() {
             if let Some(old) = before.backend(&backend.config.name) {
                 backend.settle(old, before.loaded.generation);
             }
@@ -116,6 +129,25 @@ impl Snapshot {
 }
 
 impl Frontend {
+    fn showing(&self, certificates: &Certificates) -> Self {
+        let anew = |(uid, terminator): &(u64, Arc<Terminator>)| {
+            (*uid, Arc::new(terminator.showing(certificates)))
+        };
+        Self {
+            terminators: self.terminators.iter().map(anew).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Its listeners where clients speak TLS.
+    pub(crate) fn secure(&self) -> impl Iterator<Item = (&Listener, &config::Bind, &Terminator)> {
+        let binds = self.listeners.iter().zip(&self.config.binds);
+        binds.filter_map(|(listener, bind)| {
+            let terminator = self.terminator(listener.uid)?;
+            Some((&**listener, bind, &**terminator))
+        })
+    }
+
     /// Who may connect to this listener, and must send a PROXY header; `None`: everybody, without.
     pub(crate) fn introducers(&self, listener: u64) -> Option<&Networks> {
         of_listener(&self.introducers, listener)

@@ -1,15 +1,19 @@
 //! Which certificate a client is shown: by the name it asks for (RFC 6066, 3).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lb_proto::pem::File;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+
+use super::Shown;
 
 /// The certificates of a bind.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct Certs {
     /// By lower-case name; `*.` and a parent for those that stand for one label. A name may have
     /// several, with keys of different kinds.
     by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
@@ -17,30 +21,46 @@ pub(super) struct Shown {
     default: Vec<Arc<CertifiedKey>>,
 }
 
-impl Shown {
-    /// `strict`: who asks for no known name is shown nothing, and so refused.
-    pub(super) fn new<'a>(files: impl Iterator<Item = &'a Arc<File>>, strict: bool) -> Self {
+impl Certs {
+    /// `strict`: who asks for no known name is shown nothing, and so refused. Of several files for
+    /// a name and a kind of key the first is shown. Tells what each is shown for, too.
+    pub(super) fn new<'a>(
+        files: impl Iterator<Item = &'a Arc<File>>,
+        strict: bool,
+    ) -> (Self, Vec<Shown>) {
         let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
-        let mut default = Vec::new();
+        let mut all: Vec<(Shown, Arc<CertifiedKey>)> = Vec::new();
         for file in files {
             let mut key = CertifiedKey::new(file.bundle.chain.clone(), file.bundle.key.clone());
             key.ocsp.clone_from(&file.ocsp);
             let key = Arc::new(key);
-            for name in &file.bundle.leaf.names {
-                by_name.entry(name.clone()).or_default().push(key.clone());
+            let mut names = Vec::new();
+            // Nobody asks for an address by name (RFC 6066, 3).
+            let asked = file.bundle.leaf.names.iter();
+            for name in asked.filter(|name| name.parse::<IpAddr>().is_err()) {
+                let keys = by_name.entry(name.clone()).or_default();
+                if !keys.iter().any(|before| kind(before) == kind(&key)) {
+                    keys.push(key.clone());
+                    names.push(name.clone());
+                }
             }
-            if default.is_empty() && !strict {
-                default.push(key);
-            }
+            let shown = Shown {
+                file: file.clone(),
+                names,
+                default: false,
+            };
+            all.push((shown, key));
         }
-        // The default certificate may have siblings, with other kinds of keys.
-        if let Some(first) = default.first() {
-            let mut alike = by_name.values().filter(|keys| Arc::ptr_eq(&keys[0], first));
-            if let Some(keys) = alike.next() {
-                default.clone_from(keys);
-            }
-        }
-        Self { by_name, default }
+        let default = match (all.first(), strict) {
+            (Some((first, key)), false) => siblings(first, key, &by_name),
+            _ => Vec::new(),
+        };
+        let shown = all.into_iter().map(|(mut shown, key)| {
+            shown.default = default.iter().any(|one| Arc::ptr_eq(one, &key));
+            shown
+        });
+        let shown = shown.collect();
+        (Self { by_name, default }, shown)
     }
 
     fn of(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
@@ -55,7 +75,29 @@ impl Shown {
     }
 }
 
-impl ResolvesServerCert for Shown {
+/// The first certificate, and those with other kinds of keys for one of its names.
+fn siblings(
+    first: &Shown,
+    key: &Arc<CertifiedKey>,
+    by_name: &HashMap<String, Vec<Arc<CertifiedKey>>>,
+) -> Vec<Arc<CertifiedKey>> {
+    let alike = first.names.iter().filter_map(|name| by_name.get(name));
+    let most = alike.max_by_key(|keys| keys.len());
+    most.cloned().unwrap_or_else(|| vec![key.clone()])
+}
+
+/// What a key can sign: clients that take one of a kind take every other.
+fn kind(key: &CertifiedKey) -> (SignatureAlgorithm, Option<SignatureScheme>) {
+    const CURVES: [SignatureScheme; 3] = [
+        SignatureScheme::ECDSA_NISTP256_SHA256,
+        SignatureScheme::ECDSA_NISTP384_SHA384,
+        SignatureScheme::ECDSA_NISTP521_SHA512,
+    ];
+    let fits = |scheme: &SignatureScheme| key.key.choose_scheme(&[*scheme]).is_some();
+    (key.key.algorithm(), CURVES.into_iter().find(fits))
+}
+
+impl ResolvesServerCert for Certs {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let keys = self.of(hello.server_name());
         let fits =
@@ -68,10 +110,17 @@ impl ResolvesServerCert for Shown {
 mod tests {
     use super::*;
     use lb_proto::pem::Bundle;
-    use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+        PKCS_RSA_SHA256, SignatureAlgorithm,
+    };
 
     fn file(names: &[&str]) -> Arc<File> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        file_with(&PKCS_ECDSA_P256_SHA256, names)
+    }
+
+    fn file_with(kind: &'static SignatureAlgorithm, names: &[&str]) -> Arc<File> {
+        let key = KeyPair::generate_for(kind).unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let leaf = CertificateParams::new(names).unwrap();
         let pem = leaf.self_signed(&key).unwrap().pem() + &key.serialize_pem();
@@ -79,13 +128,14 @@ mod tests {
             path: "x.pem".into(),
             bundle: Bundle::read(pem.as_bytes()).unwrap(),
             ocsp: None,
+            ocsp_of_another: false,
             open_to_all: None,
         })
     }
 
     /// Which of the files is shown to who asks for `name`.
     fn shown(files: &[Arc<File>], strict: bool, name: Option<&str>) -> Option<usize> {
-        let all = Shown::new(files.iter(), strict);
+        let (all, _) = Certs::new(files.iter(), strict);
         let chain = &all.of(name).first()?.cert;
         files.iter().position(|file| file.bundle.chain == *chain)
     }
@@ -119,10 +169,31 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_several_kinds_stay_together() {
-        let files = [file(&["a.test"]), file(&["a.test"])];
-        let all = Shown::new(files.iter(), false);
-        assert_eq!(all.of(Some("a.test")).len(), 2);
-        assert_eq!(all.of(None).len(), 2);
+    fn keys_of_several_kinds_stay_together_and_of_one_kind_the_first_is_shown() {
+        let files = [
+            file(&["b.test", "a.test"]),
+            file(&["a.test", "c.test"]),
+            file_with(&PKCS_ECDSA_P384_SHA384, &["a.test"]),
+            file_with(&PKCS_RSA_SHA256, &["a.test"]),
+            file_with(&PKCS_RSA_SHA256, &["a.test"]),
+        ];
+        let (all, shown) = Certs::new(files.iter(), false);
+        assert_eq!(all.of(Some("a.test")).len(), 3);
+        assert_eq!(all.of(None).len(), 3);
+        let told = shown.iter().map(|shown| (&*shown.names, shown.default));
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let (both, c, a) = (
+            names(&["b.test", "a.test"]),
+            names(&["c.test"]),
+            names(&["a.test"]),
+        );
+        let wanted = [
+            (&*both, true),
+            (&*c, false),
+            (&*a, true),
+            (&*a, true),
+            (&[], false),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), wanted);
     }
 }

@@ -9,24 +9,39 @@ mod words;
 use std::sync::Arc;
 
 use lb_proto::config::{BindTls, Certificates, ClientAuth, TlsVersion};
+use lb_proto::pem::File;
 use rustls::client::VerifierBuilderError;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
-use self::certificates::Shown;
+use self::certificates::Certs;
 pub(crate) use self::originator::{Originator, Originators};
 
 /// What a bind does in handshakes.
 pub(crate) struct Terminator {
     /// As configured.
     config: BindTls,
+    /// Who issues the certificates that clients are asked for.
+    authorities: Vec<CertificateDer<'static>>,
     tickets: Arc<dyn ProducesTickets>,
     acceptor: TlsAcceptor,
+    shown: Vec<Shown>,
+}
+
+/// A certificate of a bind, and what it is shown for.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) file: Arc<File>,
+    /// Those of its names for which no other comes first.
+    pub(crate) names: Vec<String>,
+    /// To clients that ask for no name that is known.
+    pub(crate) default: bool,
 }
 
 /// Why TLS cannot be spoken as configured.
@@ -52,29 +67,53 @@ impl Terminator {
         certificates: &Certificates,
         before: Option<&Self>,
     ) -> Result<Self, TlsError> {
+        let ca = config.client_ca.iter();
+        let authorities = ca.flat_map(|ca| certificates.authorities(&ca.path));
+        let authorities: Vec<_> = authorities.cloned().collect();
         let asks_alike = |before: &&Self| {
-            before.config.client_auth == config.client_auth
-                && before.config.client_ca == config.client_ca
+            before.config.client_auth == config.client_auth && before.authorities == authorities
         };
         let tickets = match before.filter(asks_alike) {
             Some(before) => before.tickets.clone(),
             None => Ticketer::new()?,
         };
         let provider = Arc::new(default_provider());
-        let verifier = verifier(config, certificates, &provider)?;
+        let verifier = verifier(config, &authorities, &provider)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(config.min_version))?
             .with_client_cert_verifier(verifier);
-        let shown = Shown::new(certificates.of_bind(config), config.strict_sni);
-        let mut server = builder.with_cert_resolver(Arc::new(shown));
+        let (certs, shown) = Certs::new(certificates.of_bind(config), config.strict_sni);
+        let mut server = builder.with_cert_resolver(Arc::new(certs));
         server.alpn_protocols = config.alpn.iter().map(|p| p.clone().into()).collect();
         server.ticketer = tickets.clone();
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
             config: config.clone(),
+            authorities,
             tickets,
             acceptor: Arc::new(server).into(),
+            shown,
         })
+    }
+
+    /// The same, but that clients are shown these.
+    pub(crate) fn showing(&self, certificates: &Certificates) -> Self {
+        let config = &self.config;
+        let (certs, shown) = Certs::new(certificates.of_bind(config), config.strict_sni);
+        let mut server = (**self.acceptor.config()).clone();
+        server.cert_resolver = Arc::new(certs);
+        Self {
+            config: config.clone(),
+            authorities: self.authorities.clone(),
+            tickets: self.tickets.clone(),
+            acceptor: Arc::new(server).into(),
+            shown,
+        }
+    }
+
+    /// What clients are shown, in the order in which it was named.
+    pub(crate) fn shown(&self) -> &[Shown] {
+        &self.shown
     }
 
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
@@ -100,7 +139,7 @@ fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
 
 fn verifier(
     config: &BindTls,
-    certificates: &Certificates,
+    authorities: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let Some(ca) = config
@@ -115,7 +154,7 @@ fn verifier(
         source,
     };
     let mut roots = RootCertStore::empty();
-    for authority in certificates.authorities(&ca.path) {
+    for authority in authorities {
         roots.add(authority.clone()).map_err(|e| unfit(e.into()))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lb_proto::error::ErrorReply;
-use lb_proto::pem::{self, Bundle, Leaf, PemError};
+use lb_proto::pem::{self, Bundle, Leaf, PemError, in_short};
 use serde_json::{Value, json};
 
 use super::failed;
@@ -16,62 +16,71 @@ use crate::ui::Ui;
 
 pub(super) fn run(args: &Assemble, ui: &Ui) -> Result<(), Error> {
     let source = Source::of(&args.source)?;
-    let assembled = assemble(&source, &args.out, args.names.allow_fewer_names)?;
-    assembled.tell(ui);
-    ui.json_if_asked(|| assembled.json())
+    let mut assembly = Assembly::prepare(&source, &args.out, args.names.allow_fewer_names)?;
+    assembly.put()?;
+    assembly.tell(ui);
+    ui.json_if_asked(|| assembly.json())
 }
 
-/// A certificate that was put into its file.
+/// A certificate and the file that it is for, which is ours alone for as long.
 #[derive(Debug)]
-pub(super) struct Assembled {
+pub(super) struct Assembly {
     slot: Slot,
-    certificates: usize,
-    leaf: Leaf,
+    bundle: Bundle,
     lost: Vec<String>,
     /// What its user should know.
     pub(super) warnings: Vec<String>,
     now: i64,
 }
 
-/// Checks everything, then puts it into the file.
-pub(super) fn assemble(
-    source: &Source,
-    out: &Path,
-    allow_fewer_names: bool,
-) -> Result<Assembled, ErrorReply> {
-    let now = report::now();
-    let bundle = source.read(now)?;
-    let slot = Slot::open(out)?;
-    let lost = match allow_fewer_names {
-        true => lost(&slot, &bundle.leaf).unwrap_or_default(),
-        false => none_lost(&slot, &bundle.leaf)?,
-    };
-    let mut warnings = Vec::new();
-    if bundle.is_alone() {
-        warnings.push(format!(
-            "{} holds no intermediate certificate: clients that do not know {} itself will refuse it",
-            source.fullchain().display(),
-            bundle.leaf.issuer,
-        ));
+impl Assembly {
+    /// Checks everything, and changes nothing.
+    pub(super) fn prepare(
+        source: &Source,
+        out: &Path,
+        allow_fewer_names: bool,
+    ) -> Result<Self, ErrorReply> {
+        let now = report::now();
+        let bundle = source.read(now)?;
+        let slot = Slot::open(out)?;
+        let lost = match allow_fewer_names {
+            true => lost(&slot, &bundle.leaf).unwrap_or_default(),
+            false => none_lost(&slot, &bundle.leaf)?,
+        };
+        let mut warnings = Vec::new();
+        if bundle.is_alone() {
+            warnings.push(format!(
+                "{} holds no intermediate certificate: clients that do not know {} itself will refuse it",
+                source.fullchain().display(),
+                bundle.leaf.issuer,
+            ));
+        }
+        Ok(Self {
+            slot,
+            bundle,
+            lost,
+            warnings,
+            now,
+        })
     }
-    warnings.extend(slot.put(&pem::to_pem(&bundle))?);
-    Ok(Assembled {
-        slot,
-        certificates: bundle.chain.len(),
-        leaf: bundle.leaf,
-        lost,
-        warnings,
-        now,
-    })
-}
 
-impl Assembled {
+    /// Puts it into the file.
+    pub(super) fn put(&mut self) -> Result<(), ErrorReply> {
+        let warnings = self.slot.put(&pem::to_pem(&self.bundle))?;
+        self.warnings.extend(warnings);
+        Ok(())
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
     pub(super) fn file(&self) -> &Path {
         self.slot.path()
     }
 
-    pub(super) fn leaf(&self) -> &Leaf {
-        &self.leaf
+    pub(super) fn bundle(&self) -> &Bundle {
+        &self.bundle
     }
 
     pub(super) fn tell(&self, ui: &Ui) {
@@ -79,22 +88,23 @@ impl Assembled {
             ui.warn(warning);
         }
         if !self.lost.is_empty() {
-            ui.warn(&format!("no longer for {}", report::names(&self.lost)));
+            ui.warn(&format!("no longer for {}", in_short(&self.lost)));
         }
+        let leaf = &self.bundle.leaf;
         ui.say(&format!(
             "{}: {}, from {}, {} (until {})",
             self.file().display(),
-            report::names(&self.leaf.names),
-            self.leaf.issuer,
-            report::left(&self.leaf, self.now),
-            report::until(&self.leaf),
+            in_short(&leaf.names),
+            leaf.issuer,
+            report::left(leaf, self.now),
+            report::until(leaf),
         ));
     }
 
     pub(super) fn json(&self) -> Value {
-        let mut document = report::certificate(&self.leaf, self.now);
+        let mut document = report::certificate(&self.bundle.leaf, self.now);
         document["file"] = json!(self.file());
-        document["certificates"] = json!(self.certificates);
+        document["certificates"] = json!(self.bundle.chain.len());
         document["lost_names"] = json!(self.lost);
         document["warnings"] = json!(self.warnings);
         document
@@ -116,8 +126,8 @@ fn none_lost(slot: &Slot, leaf: &Leaf) -> Result<Vec<String>, ErrorReply> {
     Err(failed(
         format!(
             "{file} is for {}, and the new certificate is not: it is for {}",
-            report::names(&lost),
-            report::names(&leaf.names),
+            in_short(&lost),
+            in_short(&leaf.names),
         ),
         "renew it for all names (certbot certonly --expand), or say --allow-fewer-names",
     ))

@@ -8,20 +8,12 @@ use lb_proto::pem;
 use lb_proto::status::Status;
 use serde_json::json;
 
-use super::assemble::{Assembled, assemble};
+use super::assemble::Assembly;
 use super::source::Source;
-use super::{config, failed, places, running, wrong_usage};
+use super::{config, live, places, running, wrong_usage};
 use crate::args::cert::Install;
 use crate::error::Error;
 use crate::ui::Ui;
-
-/// Who serves a certificate once it is in its file.
-enum Served {
-    /// Nobody runs: lbd does from its next start.
-    AtTheNextStart,
-    /// A daemon that has read what was there before.
-    NotYet { pid: u32 },
-}
 
 pub(super) fn run(
     args: &Install,
@@ -30,43 +22,53 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let lineage = lineage(args)?;
     let name = file_name(args, lineage)?;
-    let daemon = running(connect)?;
-    let status = daemon.as_ref().map(|(_, status)| status);
+    let daemon = running(&connect)?;
     let file = match &args.certs {
         Some(folder) => folder.join(name),
         None => places::pick(
-            &places::of_config(&config(args.config.as_deref(), status))?,
+            &places(args, daemon.as_ref().map(|(_, status)| status))?,
             &name,
         )?,
     };
     let source = Source::of_lineage(lineage);
-    let mut assembled = assemble(&source, &file, args.names.allow_fewer_names)?;
-    assembled.warnings.extend(rivals(&assembled));
-    assembled.tell(ui);
-    match served(status) {
-        Served::AtTheNextStart => {
-            ui.say("no daemon is running: lbd serves it from its next start");
-            ui.json_if_asked(|| {
-                let mut document = assembled.json();
-                document["served"] = json!([]);
-                document
-            })
+    let mut assembly = Assembly::prepare(&source, &file, args.names.allow_fewer_names)?;
+    let rivals = rivals(&assembly);
+    assembly.warnings.extend(rivals);
+    let served = match daemon {
+        Some((daemon, status)) if speaks_tls(&status) => {
+            live::install(&mut assembly, daemon, connect)?
         }
-        Served::NotYet { pid } => Err(failed(
-            format!(
-                "{} is installed, but the running lbd (pid {pid}) serves what it has read before",
-                file.display()
-            ),
-            "sudo lbctl reload makes it read its certificates again",
-        )
-        .into()),
-    }
+        daemon => {
+            assembly.put()?;
+            live::Served::later(daemon.map(|(_, status)| status))
+        }
+    };
+    assembly.warnings.extend(served.warnings());
+    assembly.tell(ui);
+    served.tell(ui);
+    ui.json_if_asked(|| {
+        let mut document = assembly.json();
+        document["served"] = json!(served.json());
+        document
+    })
 }
 
-fn served(daemon: Option<&Status>) -> Served {
-    daemon.map_or(Served::AtTheNextStart, |status| Served::NotYet {
-        pid: status.daemon.pid,
-    })
+/// Without a bind that speaks TLS a daemon shows nobody anything, and nobody an old certificate.
+fn speaks_tls(status: &Status) -> bool {
+    status
+        .frontends
+        .iter()
+        .any(|frontend| !frontend.tls.is_empty())
+}
+
+/// Where certificates are read: as the command line, the running daemon or its file says.
+fn places(args: &Install, daemon: Option<&Status>) -> Result<Vec<PathBuf>, ErrorReply> {
+    if let (None, Some(status)) = (&args.config, daemon)
+        && speaks_tls(status)
+    {
+        return Ok(places::of_daemon(status));
+    }
+    places::of_config(&config(args.config.as_deref(), daemon))
 }
 
 fn lineage(args: &Install) -> Result<&Path, ErrorReply> {
@@ -101,22 +103,23 @@ fn file_name(args: &Install, lineage: &Path) -> Result<PathBuf, ErrorReply> {
     Ok(format!("{name}.pem").into())
 }
 
-/// Other files of the folder that are for the same names: lbd may serve one of them instead, up to
+/// Other files of the folder that are for the same names: lbd may show one of them instead, up to
 /// its expiry.
-fn rivals(assembled: &Assembled) -> Vec<String> {
-    let folder = assembled.file().parent().unwrap_or(Path::new("."));
+fn rivals(assembly: &Assembly) -> Vec<String> {
+    let folder = assembly.file().parent().unwrap_or(Path::new("."));
     let files = pem::list(folder).unwrap_or_default().files;
-    let others = files.iter().filter(|file| *file != assembled.file());
+    let others = files.iter().filter(|file| *file != assembly.file());
     let read = others.filter_map(|file| pem::File::read(file).ok());
-    read.filter_map(|other| {
-        let names = &other.bundle.leaf.names;
-        let shared = names
-            .iter()
-            .find(|name| assembled.leaf().names.contains(name))?;
-        Some(format!(
-            "{} is for {shared} too: remove it, or --name it to have it replaced",
-            other.path.display()
-        ))
-    })
-    .collect()
+    let own = assembly.bundle();
+    let alike = read.filter(|other| other.bundle.key.algorithm() == own.key.algorithm());
+    alike
+        .filter_map(|other| {
+            let names = &other.bundle.leaf.names;
+            let shared = names.iter().find(|name| own.leaf.names.contains(name))?;
+            Some(format!(
+                "{} is for {shared} too: remove it, or --name it to have it replaced",
+                other.path.display()
+            ))
+        })
+        .collect()
 }

@@ -93,7 +93,7 @@ fn row(file: &File, now: i64) -> Vec<Field> {
     let fingerprint = leaf.fingerprint.get(..SHOWN).unwrap_or(&leaf.fingerprint);
     vec![
         file.path.display().into(),
-        report::names(&leaf.names).into(),
+        pem::in_short(&leaf.names).into(),
         leaf.issuer.as_str().into(),
         left(leaf, now),
         report::until(leaf).into(),

@@ -1,9 +1,14 @@
 //! `cert`: certificate files, from those of the authority to those that lbd reads.
 
 mod assemble;
+mod handshake;
 mod install;
+mod kept;
 mod list;
+mod live;
 mod places;
+mod reach;
+mod read_back;
 mod report;
 mod slot;
 mod source;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lb_proto::config::{self, LoadError};
 use lb_proto::error::ErrorReply;
+use lb_proto::status::Status;
 
 use super::failed;
 use crate::cmd::validate;
@@ -22,12 +23,7 @@ pub(super) fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
         .map_err(|problems| validate::refusal(LoadError::Invalid(problems), &file))?;
     let binds = config.frontends.into_iter().flat_map(|f| f.binds);
     let certs = binds.filter_map(|bind| bind.tls).flat_map(|tls| tls.certs);
-    let mut places: Vec<PathBuf> = Vec::new();
-    for certs in certs {
-        if !places.contains(&certs.path) {
-            places.push(certs.path);
-        }
-    }
+    let places = each_once(certs.map(|certs| certs.path));
     if places.is_empty() {
         return Err(failed(
             format!("no bind of {file} has certificates"),
@@ -35,6 +31,22 @@ pub(super) fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
         ));
     }
     Ok(places)
+}
+
+/// Those of a running daemon. Its configuration file may say something else by now.
+pub(super) fn of_daemon(status: &Status) -> Vec<PathBuf> {
+    let binds = status.frontends.iter().flat_map(|frontend| &frontend.tls);
+    each_once(binds.flat_map(|bind| &bind.certs).map(PathBuf::from))
+}
+
+fn each_once(places: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut seen = Vec::new();
+    for place in places {
+        if !seen.contains(&place) {
+            seen.push(place);
+        }
+    }
+    seen
 }
 
 /// Which of the places the file of this name is for: one that is the file, or the only folder.

@@ -24,17 +24,6 @@ pub(super) fn days(count: i64) -> String {
     }
 }
 
-/// Names in one line, however many there are.
-pub(super) fn names(names: &[impl AsRef<str>]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<&str> = names.iter().map(AsRef::as_ref).take(SHOWN).collect();
-    let shown = shown.join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
 /// `89 days left`, as long as it is valid.
 pub(super) fn left(leaf: &Leaf, now: i64) -> String {
     match leaf.validity(now) {
@@ -77,15 +66,6 @@ fn time(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn many_names_are_counted() {
-        assert_eq!(names(&["a", "b", "c", "d", "e"]), "a, b, c, d, e");
-        assert_eq!(
-            names(&["a", "b", "c", "d", "e", "f"]),
-            "a, b, c, d, e and 1 more"
-        );
-    }
 
     #[test]
     fn an_expired_certificate_has_less_than_no_days_left() {

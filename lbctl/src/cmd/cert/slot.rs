@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::failed;
+use super::kept::Kept;
 
 /// The owner reads and writes; nobody else does either.
 const MODE: u32 = 0o600;
@@ -25,6 +26,9 @@ const MODE: u32 = 0o600;
 /// Names of files that are being written. lbd reads no hidden file of a folder.
 const PREFIX: &str = ".lbctl-";
 const SUFFIX: &str = ".new";
+
+/// The name of the file before while the new one is tried. One at a time: the folder is locked.
+const KEPT: &str = ".lbctl-kept.old";
 
 /// Whoever holds the lock has a disk to wait for, or a daemon; longer means that it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,6 +110,11 @@ impl Slot {
     /// What is there, nothing where there is no file.
     pub(super) fn before(&self) -> &[u8] {
         self.before.as_ref().map_or(&[], |before| &before.text)
+    }
+
+    /// Keeps what is there for as long as the new one may have to go again.
+    pub(super) fn keep(&self) -> Result<Kept, ErrorReply> {
+        Kept::new(&self.path, self.folder_path.join(KEPT))
     }
 
     /// Puts `text` there, and gives what its user should know.
@@ -234,14 +243,15 @@ fn lock(folder: &File, path: &Path) -> Result<(), ErrorReply> {
     }
 }
 
-/// Removes what a run left that was killed while it wrote: it holds a key. Nobody else writes while
+/// Removes what a run left that was killed before its end: it holds a key. Nobody else writes while
 /// we hold the lock; what cannot be removed is in nobody's way.
 fn remove_remains(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
-        if name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes()) {
+        let written = name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes());
+        if written || name == KEPT.as_bytes() {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -363,7 +373,7 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_is_removed() {
         let folder = folder();
-        for name in [".lbctl-x1.new", ".lbctl-other", "b.new", "b.pem"] {
+        for name in [".lbctl-x1.new", KEPT, ".lbctl-other", "b.new", "b.pem"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         Slot::open(&folder.path().join("a.pem")).unwrap();

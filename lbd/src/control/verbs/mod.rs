@@ -2,10 +2,12 @@
 
 pub(super) mod hello;
 pub(super) mod reload;
+pub(super) mod reload_certs;
 pub(super) mod set_state;
 pub(super) mod status;
 pub(super) mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use lb_proto::error::{ErrorCode, ErrorReply};
@@ -22,6 +24,12 @@ fn find_server<'a>(
     backend
         .and_then(|backend| Some((backend, backend.server(&id.server)?)))
         .ok_or_else(|| unknown(snapshot, ErrorCode::NoSuchServer, &id.to_string()))
+}
+
+/// A path that leads to the same place from everywhere.
+fn whole(path: &Path) -> String {
+    let whole = std::path::absolute(path);
+    whole.as_deref().unwrap_or(path).display().to_string()
 }
 
 /// The error for a name that nothing has.

@@ -1,5 +1,7 @@
 //! `status`: how everything is, or one backend or server of it.
 
+mod certificates;
+
 use std::time::Instant;
 
 use lb_proto::config;
@@ -13,22 +15,24 @@ use lb_proto::status::{
 };
 
 use super::{find_server, unknown};
-use crate::state::{Backend, Frontend, Server, Shared, Snapshot, seconds_left};
+use crate::state::{Backend, Frontend, Server, Shared, Snapshot, seconds_left, unix_now};
 
 pub(in crate::control) fn run(call: &StatusCall, shared: &Shared) -> Result<Status, ErrorReply> {
     let snapshot = shared.snapshot();
-    let (frontends, backends) = match call.of.as_deref() {
+    let (frontends, backends, certificates) = match call.of.as_deref() {
         None => (
             snapshot.frontends.iter().map(frontend_status).collect(),
             snapshot.backends.iter().map(backend_status).collect(),
+            certificates::status(&snapshot, unix_now()),
         ),
-        Some(name) => (Vec::new(), vec![one_of(&snapshot, name)?]),
+        Some(name) => (Vec::new(), vec![one_of(&snapshot, name)?], Vec::new()),
     };
     Ok(Status {
         schema: SCHEMA,
         daemon: daemon_status(shared, &snapshot),
         frontends,
         backends,
+        certificates,
     })
 }
 
@@ -87,6 +91,7 @@ fn frontend_status(frontend: &Frontend) -> FrontendStatus {
         requests_total: tallies.sum(|t| &t.requests_total),
         bytes_in: tallies.sum(|t| &t.bytes_in),
         bytes_out: tallies.sum(|t| &t.bytes_out),
+        tls: certificates::binds(frontend),
     }
 }
 

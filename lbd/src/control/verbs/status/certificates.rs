@@ -1,0 +1,67 @@
+//! What `status` tells of certificates.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use lb_proto::pem::{File, Validity};
+use lb_proto::status::{CertificateState, CertificateStatus, TlsStatus};
+
+use crate::control::verbs::whole;
+use crate::state::{Frontend, Snapshot};
+
+pub(super) fn binds(frontend: &Frontend) -> Vec<TlsStatus> {
+    let binds = frontend.secure().filter_map(|(listener, bind, _)| {
+        let certs = bind.tls.as_ref()?.certs.iter();
+        Some(TlsStatus {
+            bind: listener.address.to_string(),
+            certs: certs.map(|certs| whole(&certs.path)).collect(),
+        })
+    });
+    binds.collect()
+}
+
+/// `now`: seconds since 1970.
+pub(super) fn status(snapshot: &Snapshot, now: i64) -> Vec<CertificateStatus> {
+    let mut binds: HashMap<&Path, Vec<String>> = HashMap::new();
+    for (listener, _, terminator) in snapshot.frontends.iter().flat_map(Frontend::secure) {
+        for shown in terminator.shown() {
+            if shown.default || !shown.names.is_empty() {
+                let address = listener.address.to_string();
+                binds.entry(&shown.file.path).or_default().push(address);
+            }
+        }
+    }
+    let files = snapshot.certificates.all().into_iter();
+    let told = files.map(|file| {
+        let binds = binds.remove(&*file.path).unwrap_or_default();
+        certificate(file, binds, now)
+    });
+    told.collect()
+}
+
+fn certificate(file: &File, binds: Vec<String>, now: i64) -> CertificateStatus {
+    const DAY: i64 = 24 * 60 * 60;
+    let leaf = &file.bundle.leaf;
+    CertificateStatus {
+        file: whole(&file.path),
+        names: leaf.names.clone(),
+        issuer: leaf.issuer.clone(),
+        not_before: time(leaf.not_before),
+        not_after: time(leaf.not_after),
+        days_left: leaf.not_after.saturating_sub(now).div_euclid(DAY),
+        state: match leaf.validity(now) {
+            Validity::Days(_) => CertificateState::Valid,
+            Validity::Expired(_) => CertificateState::Expired,
+            Validity::NotYet => CertificateState::NotYetValid,
+        },
+        fingerprint: leaf.fingerprint.clone(),
+        binds,
+    }
+}
+
+/// RFC 3339; what lies beyond the year 9999 ends with it.
+fn time(seconds: i64) -> String {
+    let time = Timestamp::from_second(seconds);
+    time.unwrap_or(Timestamp::MAX).to_string()
+}
