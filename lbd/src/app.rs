@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
     Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, in_words,
-    loaded as loaded_from,
+    loaded as loaded_from, warn_daily,
 };
 use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
@@ -186,6 +186,7 @@ impl Daemon {
         tokio::spawn(state::run_slow_starts(shared.clone()));
         tokio::spawn(dns::run(shared.clone(), names));
         tokio::spawn(state::run_ejections(shared.clone()));
+        tokio::spawn(warn_daily(shared.clone()));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().serve(socket));
         Ok(Self {

@@ -15,7 +15,7 @@ fn file(lbd: &Lbd, name: &str) -> PathBuf {
 }
 
 /// The fingerprint that a client is shown who begins a session for this name.
-fn shown(authority: &Authority, lbd: &Lbd, name: &str) -> String {
+pub(crate) fn shown(authority: &Authority, lbd: &Lbd, name: &str) -> String {
     let client = Client::new(authority, name).without_resumption();
     let leaf = client.shake(lbd.addr()).expect("it is shown one").leaf;
     lb_proto::pem::fingerprint(&leaf.expect("a session of its own"))

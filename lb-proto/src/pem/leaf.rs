@@ -33,6 +33,8 @@ pub enum Validity {
     NotYet,
 }
 
+const DAY: i64 = 24 * 60 * 60;
+
 impl Leaf {
     /// What a certificate says.
     ///
@@ -42,9 +44,13 @@ impl Leaf {
         describe(der, &parse(der)?)
     }
 
+    /// Whole days; negative from the moment of expiry. `now`: seconds since 1970.
+    pub fn days_left(&self, now: i64) -> i64 {
+        self.not_after.saturating_sub(now).div_euclid(DAY)
+    }
+
     /// `now`: seconds since 1970.
     pub fn validity(&self, now: i64) -> Validity {
-        const DAY: i64 = 24 * 60 * 60;
         if now < self.not_before {
             Validity::NotYet
         } else if now > self.not_after {

@@ -103,9 +103,10 @@ pub(crate) struct Install {
     pub(crate) names: Names,
 }
 
-/// Show certificate files: names, expiry, fingerprint
+/// Show certificate files: names, expiry, fingerprint, and where they are served
 ///
-/// Of a folder, the files that lbd reads: those whose name ends in .pem.
+/// Of a folder, the files that lbd reads: those whose name ends in .pem. Where a daemon runs, it is
+/// asked which binds show them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use lb_proto::status::{BackendStatus, Daemon, FrontendStatus, ServerStatus, Status};
 
 use super::grid::{self, Column, Field, Layout, Worth};
-use super::{Canvas, words};
+use super::{Canvas, expiry, words};
 use crate::duration;
 
 /// In the order shown; what goes first on a narrow terminal is what matters least at 3 a.m.
@@ -42,14 +42,16 @@ const SERVER: [Column; 14] = [
 /// Shown where a backend is sticky.
 const STICKY: &str = "STICKY";
 
-/// Daemon, frontends, backends.
+/// Daemon, frontends, certificates where there are any, backends.
 pub(crate) fn everything(status: &Status, canvas: &Canvas) -> String {
-    [
+    let parts = [
         daemon(&status.daemon),
         frontends(&status.frontends, canvas),
+        expiry::table(status, canvas),
         backends(status, canvas),
-    ]
-    .join("\n")
+    ];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
 }
 
 /// A table for each backend, their columns in line.

@@ -3,6 +3,7 @@
 //! Never names the data plane: what it changes reaches that through [`crate::state`].
 
 mod dispatch;
+mod expiry;
 mod port_owner;
 mod reload;
 mod session;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use crate::state::Shared;
 
+pub(crate) use expiry::warn_daily;
 pub(crate) use port_owner::explain as explain_bind;
 pub(crate) use reload::{Reloader, in_words, loaded};
 pub(crate) use socket::{ControlSocket, SocketError, SocketFile};

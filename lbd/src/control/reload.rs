@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lb_proto::config::{self, Again, Global, LoadError, Unusable};
+use lb_proto::config::{self, Again, Fault, Global, LoadError, Unusable};
 use lb_proto::error::{ErrorCode, ErrorReply, Problem};
 use lb_proto::reply;
 use sha2::{Digest, Sha256};
@@ -179,10 +179,10 @@ impl Reloader {
             ErrorReply::new(ErrorCode::Failed, message)
         })?;
         for Unusable { fault, kept, .. } in &again.unusable {
-            warn!(kept, "a certificate file is of no use: {fault}");
+            warn!(kept, "{}", advice(fault));
         }
         for warning in &again.warnings {
-            warn!("{warning}");
+            warn!("{}", advice(warning));
         }
         let changed = !again.certificates.are_as(&before.certificates);
         if changed {
@@ -231,6 +231,11 @@ pub(crate) fn in_words(warning: &Problem) -> String {
         message, remedy, ..
     } = warning;
     format!("{message}: {remedy}")
+}
+
+/// What is wrong and what to do, in a line.
+pub(super) fn advice(fault: &Fault) -> String {
+    format!("{}: {}", fault.message, fault.remedy)
 }
 
 fn load_error(error: LoadError) -> ErrorReply {

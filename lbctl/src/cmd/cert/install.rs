@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use lb_proto::client::Client;
 use lb_proto::error::ErrorReply;
 use lb_proto::pem;
-use lb_proto::status::Status;
 use serde_json::json;
 
 use super::assemble::Assembly;
 use super::source::Source;
-use super::{config, live, places, running, wrong_usage};
+use super::{live, places, running, wrong_usage};
 use crate::args::cert::Install;
 use crate::error::Error;
 use crate::ui::Ui;
@@ -25,17 +24,17 @@ pub(super) fn run(
     let daemon = running(&connect)?;
     let file = match &args.certs {
         Some(folder) => folder.join(name),
-        None => places::pick(
-            &places(args, daemon.as_ref().map(|(_, status)| status))?,
-            &name,
-        )?,
+        None => {
+            let status = daemon.as_ref().map(|(_, status)| status);
+            places::pick(&places::of(args.config.as_deref(), status)?, &name)?
+        }
     };
     let source = Source::of_lineage(lineage);
     let mut assembly = Assembly::prepare(&source, &file, args.names.allow_fewer_names)?;
     let rivals = rivals(&assembly);
     assembly.warnings.extend(rivals);
     let served = match daemon {
-        Some((daemon, status)) if speaks_tls(&status) => {
+        Some((daemon, status)) if places::speaks_tls(&status) => {
             live::install(&mut assembly, daemon, connect)?
         }
         daemon => {
@@ -51,24 +50,6 @@ pub(super) fn run(
         document["served"] = json!(served.json());
         document
     })
-}
-
-/// Without a bind that speaks TLS a daemon shows nobody anything, and nobody an old certificate.
-fn speaks_tls(status: &Status) -> bool {
-    status
-        .frontends
-        .iter()
-        .any(|frontend| !frontend.tls.is_empty())
-}
-
-/// Where certificates are read: as the command line, the running daemon or its file says.
-fn places(args: &Install, daemon: Option<&Status>) -> Result<Vec<PathBuf>, ErrorReply> {
-    if let (None, Some(status)) = (&args.config, daemon)
-        && speaks_tls(status)
-    {
-        return Ok(places::of_daemon(status));
-    }
-    places::of_config(&config(args.config.as_deref(), daemon))
 }
 
 fn lineage(args: &Install) -> Result<&Path, ErrorReply> {

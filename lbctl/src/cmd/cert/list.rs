@@ -1,27 +1,33 @@
 //! `cert list`: certificate files, and how long they are good for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anstyle::AnsiColor;
 use lb_proto::client::Client;
 use lb_proto::error::ErrorReply;
-use lb_proto::pem::{self, File, FileError, Leaf, Validity};
+use lb_proto::pem::{self, File, FileError};
+use lb_proto::status::{CertificateStatus, Status};
 use serde_json::{Value, json};
 
-use super::{config, failed, places, report, running};
+use super::{failed, places, report, running, whole};
 use crate::args::cert::List;
 use crate::error::Error;
-use crate::ui::Ui;
 use crate::ui::grid::{self, Column, Field, Worth};
+use crate::ui::{Ui, expiry};
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::text("FILE", Worth::Always),
     Column::text("NAMES", Worth::Shrink(20)),
     Column::text("ISSUER", Worth::Drop(1)),
     Column::text("LEFT", Worth::Always),
     Column::text("UNTIL", Worth::Drop(3)),
     Column::text("FINGERPRINT", Worth::Drop(2)),
+    Column::text(SERVED, Worth::Drop(4)),
 ];
+
+/// Shown where there is a daemon to ask.
+const SERVED: &str = "SERVED AT";
 
 pub(super) fn run(
     args: &List,
@@ -29,51 +35,90 @@ pub(super) fn run(
     connect: impl Fn() -> Result<Client, ErrorReply>,
 ) -> Result<(), Error> {
     let now = report::now();
-    let mut files = Vec::new();
-    for place in places(args, connect)? {
-        files.extend(listed(&place)?);
+    let named = !args.certs.is_empty() || args.config.is_some();
+    let daemon = daemon(named, ui, connect)?;
+    let places = match args.certs.is_empty() {
+        true => places::of(args.config.as_deref(), daemon.as_ref())?,
+        false => args.certs.clone(),
+    };
+    let mut paths = Vec::new();
+    for place in places {
+        paths.extend(listed(&place)?);
     }
-    let read: Vec<Result<File, FileError>> = files.iter().map(|file| File::read(file)).collect();
+    let known = daemon.as_ref().map(Known::of);
+    let files: Vec<Listed<'_>> = paths
+        .iter()
+        .map(|path| Listed::new(path, known.as_ref()))
+        .collect();
     if ui.wants_json() {
-        let told = files.iter().zip(&read);
-        let told: Vec<Value> = told.map(|(path, file)| json(path, file, now)).collect();
+        let told: Vec<Value> = files.iter().map(|file| file.json(now)).collect();
         return ui.json(&json!({ "certificates": told }));
     }
-    let good: Vec<&File> = read.iter().flatten().collect();
-    if !good.is_empty() {
-        let rows: Vec<Vec<Field>> = good.iter().map(|file| row(file, now)).collect();
-        ui.data(&grid::render(&COLUMNS, &rows, &ui.canvas()))?;
+    show(ui, &files, daemon.is_some(), now)?;
+    for file in &files {
+        file.warn(ui);
     }
-    if files.is_empty() {
-        ui.say("there are no certificates");
-    }
-    for error in read.iter().filter_map(|file| file.as_ref().err()) {
-        ui.warn(&format!("{error}: {}", error.remedy()));
-    }
-    for (file, mode) in good
-        .iter()
-        .filter_map(|file| Some((file, file.open_to_all?)))
-    {
-        let file = file.path.display();
-        ui.warn(&format!(
-            "everybody may read the key in {file} (mode {mode:04o}): chmod 0600 {file}"
-        ));
+    if let (false, Some(known)) = (named, known) {
+        known.warn_of_gone(ui, &paths);
     }
     Ok(())
 }
 
-fn places(
-    args: &List,
+/// The running daemon's status. Where it is only to say what is served, a list without that is better
+/// than none.
+fn daemon(
+    named: bool,
+    ui: &Ui,
     connect: impl Fn() -> Result<Client, ErrorReply>,
-) -> Result<Vec<PathBuf>, ErrorReply> {
-    if !args.certs.is_empty() {
-        return Ok(args.certs.clone());
+) -> Result<Option<Status>, ErrorReply> {
+    match running(connect) {
+        Ok(daemon) => Ok(daemon.map(|(_, status)| status)),
+        Err(error) if named => {
+            ui.warn(&format!("what is served cannot be told: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    if args.config.is_some() {
-        return places::of_config(&config(args.config.as_deref(), None));
+}
+
+fn show(ui: &Ui, files: &[Listed<'_>], asked: bool, now: i64) -> Result<(), Error> {
+    let columns: Vec<Column> = COLUMNS
+        .into_iter()
+        .filter(|column| asked || column.title != SERVED)
+        .collect();
+    let rows: Vec<Vec<Field>> = files.iter().filter_map(|file| file.row(now)).collect();
+    if !rows.is_empty() {
+        ui.data(&grid::render(&columns, &rows, &ui.canvas()))?;
     }
-    let daemon = running(connect)?;
-    places::of_config(&config(None, daemon.as_ref().map(|(_, status)| status)))
+    if files.is_empty() {
+        ui.say("there are no certificates");
+    }
+    Ok(())
+}
+
+/// What a daemon knows of files, by their whole paths.
+struct Known<'a>(BTreeMap<PathBuf, &'a CertificateStatus>);
+
+impl<'a> Known<'a> {
+    fn of(status: &'a Status) -> Self {
+        let certificates = status.certificates.iter();
+        Self(
+            certificates
+                .map(|known| (whole(Path::new(&known.file)), known))
+                .collect(),
+        )
+    }
+
+    /// Tells of files that are no longer there, but served.
+    fn warn_of_gone(&self, ui: &Ui, paths: &[PathBuf]) {
+        let there: BTreeSet<PathBuf> = paths.iter().map(|path| whole(path)).collect();
+        for (_, gone) in self.0.iter().filter(|(path, _)| !there.contains(*path)) {
+            ui.warn(&format!(
+                "lbd serves {}, which is no longer there, until it is reloaded",
+                gone.file
+            ));
+        }
+    }
 }
 
 fn listed(path: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -86,75 +131,106 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(listing.files)
 }
 
-fn row(file: &File, now: i64) -> Vec<Field> {
-    /// Of the fingerprint; JSON has the whole.
-    const SHOWN: usize = 16;
-    let leaf = &file.bundle.leaf;
-    let fingerprint = leaf.fingerprint.get(..SHOWN).unwrap_or(&leaf.fingerprint);
-    vec![
-        file.path.display().into(),
-        pem::in_short(&leaf.names).into(),
-        leaf.issuer.as_str().into(),
-        left(leaf, now),
-        report::until(leaf).into(),
-        fingerprint.into(),
-    ]
+/// A file, and what the daemon makes of it.
+struct Listed<'a> {
+    path: &'a Path,
+    read: Result<File, FileError>,
+    served: Option<Served>,
 }
 
-/// Certbot renews when 30 days are left: fewer mean that it has not, and with less than a week
-/// somebody has to look.
-fn left(leaf: &Leaf, now: i64) -> Field {
-    let (text, color) = match leaf.validity(now) {
-        Validity::Days(left) => (
-            report::days(left),
-            match left {
-                ..7 => AnsiColor::Red,
-                7..30 => AnsiColor::Yellow,
-                30.. => AnsiColor::Green,
+/// What a daemon says of a file.
+enum Served {
+    No,
+    At(Vec<String>),
+    /// What it held before.
+    Other(String),
+}
+
+impl Served {
+    fn new(path: &Path, file: &File, known: &Known<'_>) -> Self {
+        match known.0.get(&whole(path)) {
+            Some(known) if known.fingerprint != file.bundle.leaf.fingerprint => {
+                Self::Other(known.fingerprint.clone())
+            }
+            Some(known) if !known.binds.is_empty() => Self::At(known.binds.clone()),
+            _ => Self::No,
+        }
+    }
+
+    fn field(&self) -> Field {
+        match self {
+            Self::No => "nowhere".into(),
+            Self::At(binds) => binds.join(" ").into(),
+            Self::Other(_) => Field {
+                text: "no, an older one".to_owned(),
+                color: Some(AnsiColor::Red),
             },
-        ),
-        Validity::Expired(_) | Validity::NotYet => (report::left(leaf, now), AnsiColor::Red),
-    };
-    Field {
-        text,
-        color: Some(color),
+        }
     }
 }
 
-fn json(path: &Path, file: &Result<File, FileError>, now: i64) -> Value {
-    let mut document = match file {
-        Ok(file) => report::certificate(&file.bundle.leaf, now),
-        Err(error) => json!({ "error": error.to_string(), "hint": error.remedy() }),
-    };
-    document["file"] = json!(path);
-    document
-}
+impl<'a> Listed<'a> {
+    fn new(path: &'a Path, known: Option<&Known<'_>>) -> Self {
+        let read = File::read(path);
+        let served = known.and_then(|known| {
+            let file = read.as_ref().ok()?;
+            Some(Served::new(path, file, known))
+        });
+        Self { path, read, served }
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// `None`: it is of no use.
+    fn row(&self, now: i64) -> Option<Vec<Field>> {
+        /// Of the fingerprint; JSON has the whole.
+        const SHOWN: usize = 16;
+        let leaf = &self.read.as_ref().ok()?.bundle.leaf;
+        let fingerprint = leaf.fingerprint.get(..SHOWN).unwrap_or(&leaf.fingerprint);
+        let fields: [Field; 6] = [
+            self.path.display().into(),
+            pem::in_short(&leaf.names).into(),
+            leaf.issuer.as_str().into(),
+            expiry::left(leaf.validity(now)),
+            report::until(leaf).into(),
+            fingerprint.into(),
+        ];
+        let served = self.served.iter().map(Served::field);
+        Some(fields.into_iter().chain(served).collect())
+    }
 
-    #[test]
-    fn what_is_left_is_coloured_by_how_little_it_is() {
-        const DAY: i64 = 24 * 60 * 60;
-        let leaf = Leaf {
-            names: vec!["a.test".to_owned()],
-            not_before: 0,
-            not_after: 100 * DAY,
-            fingerprint: String::new(),
-            issuer: String::new(),
+    fn json(&self, now: i64) -> Value {
+        let mut document = match &self.read {
+            Ok(file) => report::certificate(&file.bundle.leaf, now),
+            Err(error) => json!({ "error": error.to_string(), "hint": error.remedy() }),
         };
-        for (days, text, color) in [
-            (-1, "not valid yet", AnsiColor::Red),
-            (70, "30 days", AnsiColor::Green),
-            (71, "29 days", AnsiColor::Yellow),
-            (93, "7 days", AnsiColor::Yellow),
-            (94, "6 days", AnsiColor::Red),
-            (99, "1 day", AnsiColor::Red),
-            (102, "expired 2 days ago", AnsiColor::Red),
-        ] {
-            let field = left(&leaf, days * DAY);
-            assert_eq!((&*field.text, field.color), (text, Some(color)), "{days}");
+        document["file"] = json!(self.path);
+        match &self.served {
+            None => {}
+            Some(Served::No) => document["served"] = json!([]),
+            Some(Served::At(binds)) => document["served"] = json!(binds),
+            Some(Served::Other(fingerprint)) => {
+                document["served"] = json!([]);
+                document["served_fingerprint"] = json!(fingerprint);
+            }
+        }
+        document
+    }
+
+    fn warn(&self, ui: &Ui) {
+        let path = self.path.display();
+        match &self.read {
+            Err(error) => ui.warn(&format!("{error}: {}", error.remedy())),
+            Ok(file) => {
+                if let Some(mode) = file.open_to_all {
+                    ui.warn(&format!(
+                        "everybody may read the key in {path} (mode {mode:04o}): chmod 0600 {path}"
+                    ));
+                }
+            }
+        }
+        if let Some(Served::Other(_)) = self.served {
+            ui.warn(&format!(
+                "lbd serves what {path} held before: lbctl reload has it read again"
+            ));
         }
     }
 }

@@ -12,8 +12,8 @@ use lb_proto::status::Status;
 use serde_json::Value;
 
 use super::assemble::Assembly;
-use super::failed;
 use super::read_back::{self, Bind};
+use super::{failed, whole};
 use crate::ui::Ui;
 
 /// Who shows a certificate that is in its file.
@@ -130,7 +130,8 @@ fn shown<'a>(
     read: &'a reply::ReloadCerts,
 ) -> Result<Vec<&'a Shown>, ErrorReply> {
     let path = file.display();
-    let ours = |other: &str| is_same(file, Path::new(other));
+    let here = whole(file);
+    let ours = |other: &str| whole(Path::new(other)) == here;
     if let Some(unusable) = read.unusable.iter().find(|unusable| ours(&unusable.file)) {
         return Err(failed(format!("lbd: {}", unusable.message), &unusable.hint));
     }
@@ -184,10 +185,4 @@ fn hidden(file: &Path, bundle: &Bundle, all: &[&Shown], shown: &[Shown]) -> Erro
             "have a certificate issued for a name; one for an address is shown where it is the first of `certs`",
         ),
     }
-}
-
-/// Whether two paths lead to one file; the daemon may know it by another.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    whole(one) == whole(other)
 }

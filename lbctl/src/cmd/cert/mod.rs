@@ -49,13 +49,9 @@ fn running(
     Ok(Some((daemon, status)))
 }
 
-/// The configuration that was named, else the running daemon's, else the one that it would read.
-fn config(named: Option<&Path>, running: Option<&Status>) -> PathBuf {
-    let of_daemon = || running.map(|status| PathBuf::from(&status.daemon.config.path));
-    let named = named.map(Path::to_owned);
-    named
-        .or_else(of_daemon)
-        .unwrap_or_else(|| lb_proto::DEFAULT_CONFIG.into())
+/// The path that a file has whichever way one comes to it: the daemon may know it by another.
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn failed(message: String, hint: impl Into<String>) -> ErrorReply {

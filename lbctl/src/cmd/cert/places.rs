@@ -9,9 +9,31 @@ use lb_proto::status::Status;
 use super::failed;
 use crate::cmd::validate;
 
+/// Where certificates are read: as the configuration that is named says, or the running daemon, or
+/// the file that it has read or would read.
+pub(super) fn of(
+    named: Option<&Path>,
+    daemon: Option<&Status>,
+) -> Result<Vec<PathBuf>, ErrorReply> {
+    if let (None, Some(status)) = (named, daemon)
+        && speaks_tls(status)
+    {
+        return Ok(of_daemon(status));
+    }
+    let of_daemon = || daemon.map(|status| PathBuf::from(&status.daemon.config.path));
+    let named = named.map(Path::to_owned).or_else(of_daemon);
+    of_config(&named.unwrap_or_else(|| lb_proto::DEFAULT_CONFIG.into()))
+}
+
+/// Without a bind that speaks TLS a daemon shows nobody anything, and nobody an old certificate.
+pub(super) fn speaks_tls(status: &Status) -> bool {
+    let mut frontends = status.frontends.iter();
+    frontends.any(|frontend| !frontend.tls.is_empty())
+}
+
 /// The paths of all binds' `certs`, files and folders, in their order and each once. What they hold
 /// is not looked at: before the first certificate is installed that would be a problem.
-pub(super) fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
+fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         failed(
@@ -34,7 +56,7 @@ pub(super) fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
 }
 
 /// Those of a running daemon. Its configuration file may say something else by now.
-pub(super) fn of_daemon(status: &Status) -> Vec<PathBuf> {
+fn of_daemon(status: &Status) -> Vec<PathBuf> {
     let binds = status.frontends.iter().flat_map(|frontend| &frontend.tls);
     each_once(binds.flat_map(|bind| &bind.certs).map(PathBuf::from))
 }

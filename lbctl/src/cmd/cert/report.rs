@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use lb_proto::pem::{Leaf, Validity};
 use serde_json::{Value, json};
 
-use crate::ui::words;
+use crate::ui::{expiry, words};
 
 /// Seconds since 1970.
 pub(super) fn now() -> i64 {
@@ -16,20 +16,13 @@ pub(super) fn now() -> i64 {
     })
 }
 
-/// `1 day`, `89 days`
-pub(super) fn days(count: i64) -> String {
-    match count {
-        1 => "1 day".to_owned(),
-        _ => format!("{count} days"),
-    }
-}
-
 /// `89 days left`, as long as it is valid.
 pub(super) fn left(leaf: &Leaf, now: i64) -> String {
-    match leaf.validity(now) {
-        Validity::Days(left) => format!("{} left", days(left)),
-        Validity::Expired(ago) => format!("expired {} ago", days(ago)),
-        Validity::NotYet => "not valid yet".to_owned(),
+    let validity = leaf.validity(now);
+    let text = expiry::left(validity).text;
+    match validity {
+        Validity::Days(_) => format!("{text} left"),
+        Validity::Expired(_) | Validity::NotYet => text,
     }
 }
 
@@ -40,7 +33,6 @@ pub(super) fn until(leaf: &Leaf) -> String {
 
 /// What programs are told of a certificate. `days_left` is negative from the moment of expiry.
 pub(super) fn certificate(leaf: &Leaf, now: i64) -> Value {
-    const DAY: i64 = 24 * 60 * 60;
     let state = match leaf.validity(now) {
         Validity::Days(_) => "valid",
         Validity::Expired(_) => "expired",
@@ -51,7 +43,7 @@ pub(super) fn certificate(leaf: &Leaf, now: i64) -> Value {
         "issuer": leaf.issuer,
         "not_before": time(leaf.not_before),
         "not_after": time(leaf.not_after),
-        "days_left": leaf.not_after.saturating_sub(now).div_euclid(DAY),
+        "days_left": leaf.days_left(now),
         "state": state,
         "fingerprint": leaf.fingerprint,
     })

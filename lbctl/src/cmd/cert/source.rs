@@ -8,8 +8,8 @@ use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::pem::{Bundle, Leaf, PemError, Validity};
 
 use super::failed;
-use super::report::days;
 use crate::args;
+use crate::ui::expiry::days;
 
 /// Larger files are neither chains nor keys.
 const LARGEST: u64 = 1024 * 1024;

@@ -1,11 +1,12 @@
 //! `reload_certs`: the certificate files again. How is [`crate::control::reload`]'s.
 
-use lb_proto::config::{Fault, Unusable};
+use lb_proto::config::Unusable;
 use lb_proto::error::ErrorReply;
 use lb_proto::reply::{self, UnusableFile};
 
 use super::whole;
 use crate::control::Control;
+use crate::control::reload::advice;
 use crate::control::session::Peer;
 use crate::state::Snapshot;
 
@@ -15,14 +16,11 @@ pub(in crate::control) async fn run(
 ) -> Result<reply::ReloadCerts, ErrorReply> {
     let asked_by = format!("by {peer}");
     let (changed, again) = control.reloader.reload_certs(&asked_by).await?;
-    let warnings = again.warnings.iter();
     Ok(reply::ReloadCerts {
         changed,
         shown: shown(&control.shared.snapshot()),
         unusable: again.unusable.into_iter().map(unusable).collect(),
-        warnings: warnings
-            .map(|Fault { message, remedy }| format!("{message}: {remedy}"))
-            .collect(),
+        warnings: again.warnings.iter().map(advice).collect(),
     })
 }
 

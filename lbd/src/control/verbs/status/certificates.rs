@@ -41,7 +41,6 @@ pub(super) fn status(snapshot: &Snapshot, now: i64) -> Vec<CertificateStatus> {
 }
 
 fn certificate(file: &File, binds: Vec<String>, now: i64) -> CertificateStatus {
-    const DAY: i64 = 24 * 60 * 60;
     let leaf = &file.bundle.leaf;
     CertificateStatus {
         file: whole(&file.path),
@@ -49,7 +48,7 @@ fn certificate(file: &File, binds: Vec<String>, now: i64) -> CertificateStatus {
         issuer: leaf.issuer.clone(),
         not_before: time(leaf.not_before),
         not_after: time(leaf.not_after),
-        days_left: leaf.not_after.saturating_sub(now).div_euclid(DAY),
+        days_left: leaf.days_left(now),
         state: match leaf.validity(now) {
             Validity::Days(_) => CertificateState::Valid,
             Validity::Expired(_) => CertificateState::Expired,
