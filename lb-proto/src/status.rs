@@ -30,6 +30,15 @@ pub struct Daemon {
     pub connections: u64,
     /// How many client connections may be open at once.
     pub connections_limit: u64,
+    /// TLS handshakes with clients in progress now.
+    #[serde(default)]
+    pub handshakes: u64,
+    /// Those that wait for one of the others to end.
+    #[serde(default)]
+    pub handshakes_waiting: u64,
+    /// How many may be in progress at once.
+    #[serde(default)]
+    pub handshakes_limit: u64,
     /// Absent while requests are not logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<AccessLogStatus>,

@@ -67,6 +67,7 @@ mod tests {
         Global {
             threads: None,
             max_connections,
+            max_handshakes: None,
             socket: "/run/lbd/lbd.sock".into(),
             socket_mode: 0o660,
             socket_group: None,

@@ -323,7 +323,7 @@ fn what_is_wrong_with_a_servers_files_is_told_by_name() {
         .says("No such file");
     validated(&expired, &root, 0o600, both)
         .exits(0)
-        .says("own.pem expired");
+        .says("own.pem (lbd) expired");
     validated(&good, &root, 0o644, both)
         .exits(0)
         .says("everybody may read the key");

@@ -131,6 +131,12 @@ impl Issued {
         path
     }
 
+    /// Replaces such a file in one step.
+    pub fn write_anew(&self, folder: &Path, name: &str) {
+        let new = self.write(folder, &format!(".{name}.new"));
+        std::fs::rename(new, folder.join(name)).expect("the folder is ours");
+    }
+
     /// The chain, the leaf first.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         let chain = CertificateDer::pem_slice_iter(self.fullchain.as_bytes());

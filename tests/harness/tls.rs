@@ -2,17 +2,19 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS12;
 use rustls::{
-    ALL_VERSIONS, ClientConfig, ClientConnection, ConfigBuilder, HandshakeKind, ProtocolVersion,
-    RootCertStore, SupportedProtocolVersion, WantsVerifier,
+    ALL_VERSIONS, ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct,
+    HandshakeKind, ProtocolVersion, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    WantsVerifier,
 };
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream as AsyncStream};
@@ -146,6 +148,30 @@ impl Client {
         connector.connect(self.name.clone(), tcp).await
     }
 
+    /// The OCSP response that a handshake came with, empty where it came without.
+    ///
+    /// # Errors
+    /// As [`Self::shake`].
+    pub fn staple(&self, addr: SocketAddr) -> io::Result<Vec<u8>> {
+        let provider = Arc::new(default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(self.roots.clone(), provider);
+        let staples = Arc::new(Staples {
+            inner: inner.build().map_err(io::Error::other)?,
+            seen: Mutex::default(),
+        });
+        let looking = builder(ALL_VERSIONS)
+            .dangerous()
+            .with_custom_certificate_verifier(staples.clone())
+            .with_no_client_auth();
+        let client = Self {
+            config: Arc::new(looking),
+            ..self.clone()
+        };
+        client.shake(addr)?;
+        let seen = staples.seen.lock().expect("nobody panics with it");
+        Ok(seen.clone())
+    }
+
     /// An address in the clear: what connects there speaks through a TLS connection of its own to
     /// `addr`, for as long as the test runs.
     pub fn before(&self, addr: SocketAddr) -> SocketAddr {
@@ -171,6 +197,49 @@ impl Client {
             LocalSet::new().block_on(&runtime.expect("a runtime"), pass_on);
         });
         here
+    }
+}
+
+/// Verifies as ever, and remembers what was stapled.
+#[derive(Debug)]
+struct Staples {
+    inner: Arc<WebPkiServerVerifier>,
+    seen: Mutex<Vec<u8>>,
+}
+
+impl ServerCertVerifier for Staples {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        response.clone_into(&mut self.seen.lock().expect("nobody panics with it"));
+        self.inner.verify_server_cert(leaf, rest, name, &[], now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

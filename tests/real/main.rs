@@ -8,6 +8,7 @@ mod databases;
 mod full_disk;
 mod http2;
 mod log_readers;
+mod many_certificates;
 mod origin;
 mod proxy_protocol;
 mod program;

@@ -49,6 +49,8 @@ pub struct Global {
     pub threads: Option<usize>,
     /// Client connections at once, all frontends; `None`: from the limit of open files.
     pub max_connections: Option<u32>,
+    /// TLS handshakes with clients in progress at once; `None`: some hundreds a data thread.
+    pub max_handshakes: Option<u32>,
     pub socket: PathBuf,
     /// Permission bits of the socket.
     pub socket_mode: u32,

@@ -98,9 +98,16 @@ fn daemon(daemon: &Daemon) -> String {
         }
         _ => String::new(),
     };
+    let crowd = match daemon.handshakes_waiting {
+        0 => String::new(),
+        waiting => format!(
+            "{} of {} TLS handshakes, {waiting} more wait\n",
+            daemon.handshakes, daemon.handshakes_limit
+        ),
+    };
     format!(
         "lbd {}, pid {}, up {}, {} of {} connections\n\
-         {}, generation {}, loaded {}\n{lost}",
+         {}, generation {}, loaded {}\n{lost}{crowd}",
         daemon.version,
         daemon.pid,
         seconds(daemon.uptime_s),
@@ -335,6 +342,19 @@ mod tests {
         let text = everything(&status, &plain(80));
         assert!(
             text.contains("\naccess log /var/log/lbd/access.log: 12 lines lost\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn handshakes_that_wait_are_told() {
+        let mut status = sample::status();
+        assert!(!everything(&status, &plain(80)).contains("handshakes"));
+        status.daemon.handshakes = 1000;
+        status.daemon.handshakes_waiting = 17;
+        let text = everything(&status, &plain(80));
+        assert!(
+            text.contains("\n1000 of 1000 TLS handshakes, 17 more wait\n"),
             "{text}"
         );
     }

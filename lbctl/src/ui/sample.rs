@@ -21,6 +21,9 @@ pub(crate) fn status() -> Status {
             },
             connections: 12,
             connections_limit: 20_000,
+            handshakes: 0,
+            handshakes_waiting: 0,
+            handshakes_limit: 1000,
             access_log: None,
         },
         frontends: vec![FrontendStatus {

@@ -120,6 +120,8 @@ impl Reloader {
                 .map_err(|error| build_error(&error))?;
         snapshot.settle(&before);
         self.shared.connections.resize(most);
+        let most = snapshot.global.max_handshakes;
+        self.shared.handshakes.resize(most, threads);
         self.shared.access_log.switch(sink);
         self.shared.publish(snapshot);
         log::apply(logging);

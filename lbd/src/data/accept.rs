@@ -221,7 +221,18 @@ async fn handshake(
     patience: Duration,
     client: &Client,
 ) -> Option<Socket> {
-    let cause = match timeout(patience, Socket::accept(terminator.acceptor(), stream)).await {
+    let handshakes = &client.thread.shared.handshakes;
+    let shake = async {
+        // Who has not said anything yet takes no place.
+        stream.peek(&mut [0]).await?;
+        let _place = handshakes.begin().await;
+        tokio::select! {
+            biased;
+            accepted = Socket::accept(terminator.acceptor(), stream) => accepted,
+            () = handshakes.outstayed() => Err(io::Error::other("it was slow, and others wait")),
+        }
+    };
+    let cause = match timeout(patience, shake).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it did not come to an end in time".to_owned(),

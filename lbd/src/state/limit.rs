@@ -41,6 +41,15 @@ impl Limit {
         }
     }
 
+    /// A place, if there is one.
+    pub(super) fn try_acquire(&self) -> Option<Permit> {
+        let place = self.free.clone().try_acquire_owned().ok()?;
+        Some(Permit {
+            place: Some(place),
+            owed: self.owed.clone(),
+        })
+    }
+
     pub(crate) fn most(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }

@@ -9,6 +9,7 @@ mod changes;
 mod ejection;
 mod failures;
 mod gate;
+mod handshakes;
 mod least;
 mod limit;
 mod listener;
@@ -38,6 +39,7 @@ use arc_swap::ArcSwap;
 use lb_proto::event::Event;
 use tokio::sync::{Notify, broadcast, watch};
 
+use self::handshakes::Handshakes;
 use crate::access_log::AccessLog;
 
 pub(crate) use build::BuildError;
@@ -78,6 +80,7 @@ pub(crate) struct Shared {
     suspects: Notify,
     /// Client connections at once, all frontends.
     pub(crate) connections: Limit,
+    pub(crate) handshakes: Handshakes,
     pub(crate) access_log: AccessLog,
     pub(crate) threads: usize,
     pub(crate) started: Instant,
@@ -85,7 +88,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(snapshot: Snapshot, threads: usize, max_connections: usize) -> Arc<Self> {
+        let handshakes = Handshakes::new(snapshot.global.max_handshakes, threads);
         Arc::new(Self {
+            handshakes,
             snapshot: ArcSwap::from_pointee(snapshot),
             phase: watch::Sender::new(Phase::Running),
             events: broadcast::Sender::new(EVENT_BACKLOG),

@@ -15,6 +15,7 @@ const GLOBAL: Shape = Shape {
     keys: &[
         "threads",
         "max_connections",
+        "max_handshakes",
         "socket",
         "socket_mode",
         "socket_group",
@@ -66,6 +67,7 @@ fn built_in() -> Global {
     Global {
         threads: None,
         max_connections: None,
+        max_handshakes: None,
         socket: PathBuf::from(DEFAULT_SOCKET),
         socket_mode: 0o660,
         socket_group: None,
@@ -83,6 +85,7 @@ fn built_in() -> Global {
 fn given(table: Table<'_>, defaults: Global) -> Global {
     let threads = table.get("threads").and_then(|v| v.number(1, MAX_THREADS));
     let limit = table.get("max_connections");
+    let handshakes = table.get("max_handshakes");
     let group = table.get("socket_group").and_then(|v| v.words());
     let state_dir = table.get("state_dir").and_then(|v| v.words());
     let log = table.get("log").and_then(|v| v.table(&LOG));
@@ -90,6 +93,7 @@ fn given(table: Table<'_>, defaults: Global) -> Global {
     Global {
         threads: threads.and_then(|threads| threads.try_into().ok()),
         max_connections: limit.and_then(|v| v.number(1, u32::MAX)),
+        max_handshakes: handshakes.and_then(|v| v.number(1, u32::MAX)),
         socket: table.parse("socket", socket).unwrap_or(defaults.socket),
         socket_mode: table
             .parse("socket_mode", mode)

@@ -75,6 +75,9 @@ fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
         },
         connections: connections.sum(),
         connections_limit: shared.connections.most() as u64,
+        handshakes: shared.handshakes.count() as u64,
+        handshakes_waiting: shared.handshakes.waiting() as u64,
+        handshakes_limit: shared.handshakes.most() as u64,
         access_log,
     }
 }
