@@ -49,6 +49,7 @@ mod fault;
 mod reply;
 mod linger;
 
+use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,6 +63,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::listen::Listening;
 use self::thread::Thread;
 use crate::state::{Phase, Shared, ThreadId};
+
+/// By uids, which are numbers of our own: nobody can choose ones that collide.
+type ByUid<T> = HashMap<u64, T, foldhash::fast::FixedState>;
 
 /// Task polls between two looks at the sockets. A request takes about four, so this is a look every
 /// fifty requests or so under load, a millisecond at most; measured, it saves 3 % of CPU.

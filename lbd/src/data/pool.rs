@@ -1,7 +1,6 @@
 //! A thread's idle connections to servers.
 
-use std::collections::HashMap;
-
+use super::ByUid;
 use super::connect::{Upstream, Way};
 use crate::state::Server;
 
@@ -15,7 +14,7 @@ const MOST_IDLE: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     /// By [`Server::uid`]; the one used last is at the end.
-    idle: HashMap<u64, Vec<Idle>>,
+    idle: ByUid<Vec<Idle>>,
 }
 
 #[derive(Debug)]

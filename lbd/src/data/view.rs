@@ -1,12 +1,12 @@
 //! A data thread's own copy of the snapshot, with what is derived from it once.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use lb_proto::config;
 
+use super::ByUid;
 use super::balance::Picker;
 use super::connect::Way;
 use super::header_rules::HeaderRules;
@@ -27,9 +27,9 @@ pub(super) struct View {
     /// In the order of the snapshot's backends.
     pub(super) edits: Vec<Edits>,
     /// Which frontend a listener belongs to.
-    by_listener: HashMap<u64, usize>,
+    by_listener: ByUid<usize>,
     /// Each server's backend and position, by uid.
-    servers: HashMap<u64, (usize, usize)>,
+    servers: ByUid<(usize, usize)>,
     /// In the order of the snapshot's backends.
     pickers: RefCell<Vec<Option<Made>>>,
 }
