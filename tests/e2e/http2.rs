@@ -323,3 +323,15 @@ fn a_stalled_client_does_not_hold_others_up() {
     let rest = stalled.rest(status, headers);
     assert!(rest.body.into_iter().eq(pattern(10_000_000)));
 }
+
+#[test]
+fn informational_responses_that_come_with_the_answer_pass_too() {
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    );
+    let lbd = Lbd::start(h2c(&app_at(NO_CHECK, [("s", origin.addr())])));
+    let mut client = Http2::connect(lbd.addr());
+    let mut stream = client.ask(Method::GET, "/");
+    assert_eq!(stream.informed().0.as_u16(), 103);
+    assert_eq!(stream.response().status, StatusCode::OK);
+}

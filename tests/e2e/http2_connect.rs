@@ -162,6 +162,25 @@ fn a_tunnel_ends_with_its_connection() {
     nothing_is_left(&log.lbd);
 }
 
+/// What a refused tunnel announced must not be what the next request on the connection is taken for.
+#[test]
+fn a_tunnel_has_no_content() {
+    let origin = RawOrigin::start(|peer| {
+        let head = peer.head();
+        assert!(!head.contains("content-length"), "{head}");
+        peer.send("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        let head = peer.head();
+        assert!(head.starts_with("GET /next "), "{head}");
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    });
+    let log = log("text", &origin);
+    let mut client = Http2::connect(log.addr());
+    let mut stream = client.connect_to_with("websocket", "/chat", &[("content-length", "200")]);
+    assert_eq!(stream.head().expect("a head").0, StatusCode::FORBIDDEN);
+    assert_eq!(client.get("/next").status, StatusCode::OK);
+    assert_eq!(origin.connections(), 1);
+}
+
 #[test]
 fn what_is_no_tunnel_is_not_taken_for_one() {
     let origin = RawOrigin::start(|peer| {

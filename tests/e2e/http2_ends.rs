@@ -1,13 +1,16 @@
 //! How streams end before their time: what the client is told, and what the access log says.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use h2::Reason;
 use hyper::{Method, StatusCode};
 use lb_tests::daemon::{NO_CHECK, app, app_at};
+use lb_tests::eventually::LIMIT;
 use lb_tests::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, fields, frame, get_fields, request, request_with,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, fields, frame, get_fields, request, request_with,
 };
 use lb_tests::port::Port;
 use lb_tests::wire::End;
@@ -306,4 +309,32 @@ fn a_client_that_reads_nothing_costs_little_and_not_for_ever() {
     }
     log.says_times(10, "200 cD-- 00000 app/s 0");
     assert_eq!(log.lbd.server("app/s").sessions, 0);
+}
+
+/// Neither pings nor what they are answered keep a connection that was told to go.
+#[test]
+fn who_only_pings_is_closed_in_time_and_fills_no_log() {
+    let origin = Origin::start("s");
+    let lbd = Lbd::start(one_server(origin.addr(), "request = \"500ms\""));
+    let mut wire = greeted(&lbd);
+    let pings = [frame(PING, 0, 0, &[7; 8]), frame(PING, 1, 0, &[8; 8])].concat();
+    let began = Instant::now();
+    while wire.try_send(&pings).is_ok() {
+        assert!(began.elapsed() < LIMIT, "it is still there");
+        thread::sleep(Duration::from_millis(50));
+    }
+    nothing_is_left(&lbd);
+    assert!(!lbd.log().contains("PING"), "{}", lbd.log());
+}
+
+#[test]
+fn an_answer_before_a_goodbye_is_whole() {
+    let origin = Origin::start("s");
+    both(&one_server(origin.addr(), ""), |log| {
+        let mut wire = greeted(&log.lbd);
+        let asked = frame(HEADERS, END_STREAM | END_HEADERS, 1, &get_fields());
+        wire.send([asked, frame(GOAWAY, 0, 0, &[0; 8])].concat());
+        assert_eq!(wire.rest().1, End::Eof);
+        log.says("200 ---- 00000 app/s 0");
+    });
 }

@@ -26,6 +26,7 @@ pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
@@ -156,7 +157,18 @@ impl Http2 {
     /// Asks for a tunnel (RFC 8441).
     #[track_caller]
     pub fn connect_to(&mut self, protocol: &'static str, target: &str) -> Stream {
-        let mut asked = request(Method::CONNECT, target);
+        self.connect_to_with(protocol, target, &[])
+    }
+
+    /// And says this besides.
+    #[track_caller]
+    pub fn connect_to_with(
+        &mut self,
+        protocol: &'static str,
+        target: &str,
+        fields: &[(&'static str, &str)],
+    ) -> Stream {
+        let mut asked = request_with(Method::CONNECT, target, fields);
         asked
             .extensions_mut()
             .insert(Protocol::from_static(protocol));

@@ -170,15 +170,20 @@ pub(super) fn prepare_request(
     };
     strip_hop_by_hop(headers);
     match length {
-        Length::None => {}
+        // Whatever it said: a server that waited for more would take the next request for it.
+        Length::None => {
+            if headers.get(CONTENT_LENGTH).is_some_and(|said| said != "0") {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+        }
         Length::Unknown => {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Length::Bytes(n) => {
-            // "05" is read as 5 here; a server may think otherwise.
-            if headers
-                .get(CONTENT_LENGTH)
-                .is_some_and(|said| said.as_bytes().starts_with(b"0"))
+            // "05" is read as 5 here, and 5 twice as 5; a server may think otherwise.
+            let mut said = headers.get_all(CONTENT_LENGTH).iter();
+            let first = said.next();
+            if first.is_some_and(|said| said.as_bytes().starts_with(b"0")) || said.next().is_some()
             {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(n));
             }

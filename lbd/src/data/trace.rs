@@ -361,6 +361,10 @@ fn push_request_line<B>(into: &mut Vec<u8>, request: &Request<B>) {
         (None, Some(authority)) => ("", "", authority.as_str()),
         (_, None) => ("", "", ""),
     };
+    let (scheme, separator, authority) = match path {
+        "*" => ("", "", ""),
+        _ => (scheme, separator, authority),
+    };
     push_request(
         into,
         [

@@ -82,7 +82,6 @@ impl End {
     fn cause(&self) -> Cause {
         match self {
             Self::Silent(awaiting) => awaiting.cause(),
-            Self::Broken(error) if !error.is_io() && !error.is_remote() => Cause::Proxy,
             Self::Closed | Self::Broken(_) => Cause::Client,
         }
     }
@@ -121,8 +120,8 @@ struct Driver<S, F> {
     serve: S,
     /// Not tasks of the runtime: those cost more, and another poll of the connection for what they send.
     running: FuturesUnordered<F>,
-    /// The client was told that no more streams are taken.
-    leaving: bool,
+    /// When the client was told that no more streams are taken.
+    leaving: Option<Instant>,
 }
 
 impl<S, F> Driver<S, F>
@@ -137,6 +136,8 @@ where
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(MOST_UNSENT)
+            // Of those that came together; see `budget` for the others.
+            .max_pending_accept_reset_streams(MOST_STREAMS as usize)
             // Room beyond our own bound, so that it is ours that is met.
             .max_header_list_size(2 * MAX_HEAD as u32)
             .enable_connect_protocol();
@@ -145,7 +146,7 @@ where
             streams,
             serve,
             running: FuturesUnordered::new(),
-            leaving: false,
+            leaving: None,
         }
     }
 
@@ -165,7 +166,7 @@ where
                 if client.watch.take_expired().is_some() {
                     return Poll::Ready(End::Silent(client.watch.awaiting()));
                 }
-                if !self.leaving && client.thread.leaves(client.listener) {
+                if self.leaving.is_none() && client.thread.leaves(client.listener) {
                     self.leave();
                     continue;
                 }
@@ -190,6 +191,7 @@ where
     }
 
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let is_deaf = self.is_deaf();
         loop {
             match &mut self.state {
                 State::Greeting(handshake) => match Pin::new(handshake).poll(cx) {
@@ -198,6 +200,10 @@ where
                     Poll::Pending => return Poll::Pending,
                 },
                 State::Open(connection) => match connection.poll_accept(cx) {
+                    // It was told in time that no more are taken.
+                    Poll::Ready(Some(Ok((_, mut respond)))) if is_deaf => {
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                    }
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         let stream = self.streams.begin();
                         self.running.push((self.serve)(stream, request, respond));
@@ -206,7 +212,10 @@ where
                         }
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Broken(error)),
-                    Poll::Ready(None) => return Poll::Ready(End::Closed),
+                    Poll::Ready(None) => {
+                        self.streams.polled();
+                        return Poll::Ready(End::Closed);
+                    }
                     Poll::Pending => {
                         self.streams.polled();
                         return Poll::Pending;
@@ -218,11 +227,16 @@ where
 
     /// Tells the client that the connection ends (RFC 9113, 6.8). What it asked for is answered.
     fn leave(&mut self) {
-        self.leaving = true;
+        self.leaving = Some(Instant::now());
         self.streams.bound_leaving();
         if let State::Open(connection) = &mut self.state {
             connection.graceful_shutdown();
         }
+    }
+
+    /// Whether the client must have heard that.
+    fn is_deaf(&self) -> bool {
+        self.leaving.is_some_and(|since| since.elapsed() > PATIENCE)
     }
 
     /// Looks at the deadlines of the connection and its streams if it is time to. Ready: what they
@@ -240,7 +254,7 @@ where
         let next = self.streams.look(now);
         timer.as_mut().reset(next.min(now + LOOK));
         match client.watch.look(now) {
-            Look::Expired(Awaiting::Request) if !self.leaving => self.leave(),
+            Look::Expired(Awaiting::Request) if self.leaving.is_none() => self.leave(),
             Look::Expired(_) => client.watch.expire(),
             Look::Quiet(_) | Look::Moving(_) => {}
         }

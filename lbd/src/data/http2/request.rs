@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use h2::RecvStream;
 use h2::ext::Protocol;
-use http::header::{CONNECTION, COOKIE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 
@@ -68,10 +70,16 @@ fn bound(head: &Parts) -> Result<(), Fault> {
     if target.len() + fields > MAX_HEAD {
         return Err(Fault::HeadTooLarge);
     }
-    match target.starts_with('/') || target == "*" || head.method == Method::CONNECT {
+    let is_target = target.starts_with('/') || target == "*" || head.method == Method::CONNECT;
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    match is_target && lengths.all(is_number) {
         true => Ok(()),
         false => Err(Fault::Malformed),
     }
+}
+
+fn is_number(value: &HeaderValue) -> bool {
+    !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
 }
 
 /// A client may send its cookies apart; others know one field only (RFC 9113, 8.2.3).
@@ -98,6 +106,8 @@ fn upgrade(head: &mut Parts, protocol: &Protocol, stream: RecvStream) -> Result<
     if protocol.is_empty() || protocol.contains(',') || protocol.eq_ignore_ascii_case("h2c") {
         return Err(Fault::Malformed);
     }
+    // Nothing that comes on the stream is the content of a request.
+    head.headers.remove(CONTENT_LENGTH);
     head.method = Method::GET;
     head.headers
         .insert(CONNECTION, HeaderValue::from_static("upgrade"));

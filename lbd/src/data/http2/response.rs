@@ -66,9 +66,9 @@ fn send_head(
     // About what it would take by HTTP/1, as HAProxy counts it.
     let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     let size: usize = head.headers().iter().map(field).sum();
-    stream.client.flow.wrote(size as u64 + 19);
     stream.client.await_client();
     let sends = respond.send_response(head, ends).map_err(lost)?;
+    stream.client.flow.wrote(size as u64 + 19);
     stream.client.written();
     Ok(sends)
 }

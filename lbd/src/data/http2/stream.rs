@@ -79,12 +79,13 @@ async fn answer(
     let mut answer = pin!(request::serve(client.clone(), request));
     poll_fn(|cx| {
         let is_reset = respond.poll_reset(cx).is_ready();
-        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            // Nobody serves this frontend any more: another connection may find who does.
-            return Poll::Ready(answer.map_err(|_| Lost::Ours(Reason::REFUSED_STREAM)));
-        }
+        let polled = answer.as_mut().poll(cx);
         for head in client.take_informed() {
             inform(head, respond);
+        }
+        if let Poll::Ready(answer) = polled {
+            // Nobody serves this frontend any more: another connection may find who does.
+            return Poll::Ready(answer.map_err(|_| Lost::Ours(Reason::REFUSED_STREAM)));
         }
         look(stream, cx, is_reset)?;
         Poll::Pending

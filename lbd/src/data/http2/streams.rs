@@ -118,7 +118,7 @@ impl Streams {
         let now = Instant::now();
         self.client
             .watch
-            .expect_from(now, Awaiting::Client, PATIENCE);
+            .expect_from(now, Awaiting::Request, PATIENCE);
     }
 
     /// When to look, seen from `now`.
@@ -158,6 +158,8 @@ impl Streams {
             return;
         }
         if self.leaving.get() {
+            // Whatever else it says, only streams keep it.
+            watch.expect(Awaiting::Request, PATIENCE);
             if !is_idle {
                 watch.moved();
             }
