@@ -176,6 +176,11 @@ fn libraries_stop_where_they_belong() {
     for word in ["hyper", "hyper_util"] {
         only_in(&format!("{word}::"), &PROGRAMS, &hyper);
     }
+    only_in(
+        "h2::",
+        &PROGRAMS,
+        &["lbd/src/data/", "lbd/src/health/probe_http2.rs"],
+    );
     let arguments = [
         "lbd/src/cli.rs",
         "lbd/src/main.rs",

@@ -76,7 +76,7 @@ fn write_log() -> (Lbd, PathBuf, [(&'static str, u64); 5]) {
 }
 
 /// Where `.ci/run` installs what the scripts import.
-fn python_packages() -> PathBuf {
+pub(crate) fn python_packages() -> PathBuf {
     let folder = std::env::var_os("LB_TESTS_PYTHON_PACKAGES").map(PathBuf::from);
     folder.unwrap_or_else(|| programs::workspace().join("target/python"))
 }

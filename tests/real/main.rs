@@ -6,6 +6,7 @@ mod app_servers;
 mod curl;
 mod databases;
 mod full_disk;
+mod grpc;
 mod http2;
 mod log_readers;
 mod many_certificates;

@@ -40,6 +40,7 @@ pub struct Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Http1,
+    Http2,
 }
 
 /// The cookie that leads a client back to its server.

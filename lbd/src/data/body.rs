@@ -94,6 +94,13 @@ impl Answer {
         }
     }
 
+    fn is_complete(&self) -> bool {
+        match &self.source {
+            Source::Own(_) => true,
+            Source::Server(exchange) => exchange.is_complete(),
+        }
+    }
+
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let Source::Server(exchange) = &mut self.source else {
             return Poll::Ready(None);
@@ -121,6 +128,9 @@ impl Answer {
 
     fn cut_by(&mut self, by: Cause) {
         self.cut = Some(by);
+        if let (Source::Server(exchange), Cause::ServerTimeout) = (&self.source, by) {
+            exchange.was_in_vain();
+        }
         if let Some(account) = &self.account {
             account.cut(by);
             if matches!(by, Cause::Server | Cause::ServerTimeout) {
@@ -168,7 +178,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
-            Source::Server(exchange) => exchange.body().has_ended(),
+            Source::Server(exchange) => exchange.has_ended(),
         }
     }
 
@@ -177,7 +187,7 @@ impl Body for Answer {
             Source::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Source::Server(exchange) => match exchange.body().left() {
+            Source::Server(exchange) => match exchange.left() {
                 Some(left) => SizeHint::with_exact(left),
                 None => SizeHint::default(),
             },
@@ -189,7 +199,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         // hyper drops a body that has nothing to send without asking it, and ours also where the
         // request was HEAD.
-        if self.is_end_stream() || matches!(self.source, Source::Own(_)) {
+        if self.is_complete() {
             self.end();
         } else if self.account.is_some() {
             self.client.answer_abandoned();

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tracing::{debug, warn};
 
 use super::drain::Drain;
 use super::encode::Outbox;
@@ -38,6 +40,14 @@ pub(super) struct Way {
     tls: u64,
 }
 
+/// A server as connections are made to it.
+#[derive(Debug, Clone)]
+pub(super) struct Destination {
+    pub(super) server: Arc<Server>,
+    pub(super) way: Way,
+    tls: Option<Arc<Originator>>,
+}
+
 impl Way {
     pub(super) fn new(server: &Server, address: SocketAddr, tls: Option<&Arc<Originator>>) -> Self {
         Self {
@@ -53,31 +63,60 @@ impl Way {
     }
 }
 
-/// A connection to the leased server, under TLS where that is wanted. `introduction` is sent before
-/// a handshake, and else left for the caller to send. The caller bounds the time.
-pub(super) async fn open(lease: &Lease, introduction: &mut Vec<u8>) -> io::Result<Socket> {
-    let mut tcp = TcpStream::connect(lease.address()).await?;
-    tcp.set_nodelay(true)?;
-    let Some(tls) = lease.tls() else {
-        return Ok(Socket::Plain(tcp));
-    };
-    let secured = Box::pin(async {
-        tcp.write_all(&std::mem::take(introduction)).await?;
-        Socket::originate(tls, tcp).await
-    });
-    secured
-        .await
-        .inspect_err(|error| tls.tell(lease.address(), error))
+impl Destination {
+    /// The leased server.
+    pub(super) fn of(lease: &Lease) -> Self {
+        Self {
+            server: lease.server().clone(),
+            way: Way::of(lease),
+            tls: lease.tls().cloned(),
+        }
+    }
+
+    /// Opens a connection, under TLS where that is wanted. `introduction` is sent before a handshake,
+    /// and else left for the caller to send. The caller bounds the time.
+    pub(super) async fn open(&self, introduction: &mut Vec<u8>) -> io::Result<Socket> {
+        let mut tcp = TcpStream::connect(self.way.address).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return Ok(Socket::Plain(tcp));
+        };
+        let secured = Box::pin(async {
+            tcp.write_all(&std::mem::take(introduction)).await?;
+            Socket::originate(tls, tcp).await
+        });
+        secured
+            .await
+            .inspect_err(|error| self.complain_of_tls(error))
+    }
+
+    pub(super) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn complain_of_tls(&self, error: &io::Error) {
+        if let Some(tls) = &self.tls {
+            self.complain("TLS with the server failed", &tls.why(error));
+        }
+    }
+
+    /// Says in the log what is wrong between us and the server: now and then, so that nobody fills
+    /// it.
+    pub(super) fn complain(&self, what: &str, cause: &str) {
+        let (server, address) = (&self.server.id, self.way.address);
+        match self.server.complaints.tell(Instant::now()) {
+            Some(others) => warn!(%server, %address, cause, others, "{what}"),
+            None => debug!(%server, %address, cause, "{what}"),
+        }
+    }
 }
 
 /// A connection to a server. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Upstream {
     stream: Socket,
-    server: Arc<Server>,
+    to: Destination,
     thread: ThreadId,
-    way: Way,
-    tls: Option<Arc<Originator>>,
     /// A PROXY header that goes before all else and is not sent yet.
     introduction: Vec<u8>,
     /// It is for the client alone that the PROXY header named.
@@ -96,15 +135,13 @@ impl Upstream {
         thread: ThreadId,
         introduction: Option<Vec<u8>>,
     ) -> io::Result<Self> {
-        let way = Way::of(lease);
+        let to = Destination::of(lease);
         let private = introduction.is_some();
         let mut introduction = introduction.unwrap_or_default();
         Ok(Self {
-            stream: open(lease, &mut introduction).await?,
-            server: lease.server().clone(),
+            stream: to.open(&mut introduction).await?,
+            to,
             thread,
-            way,
-            tls: lease.tls().cloned(),
             private,
             introduction,
             sent: 0,
@@ -126,7 +163,7 @@ impl Upstream {
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            add(&self.server.tally(self.thread).bytes_in, n as u64);
+            add(&self.to.server.tally(self.thread).bytes_in, n as u64);
             self.sent += n as u64;
             outbox.advance(n);
         }
@@ -162,7 +199,7 @@ impl Upstream {
         if n == room {
             self.room = (self.room * 2).min(MOST_ROOM);
         }
-        add(&self.server.tally(self.thread).bytes_out, n as u64);
+        add(&self.to.server.tally(self.thread).bytes_out, n as u64);
         let received = self.buffer.split().freeze();
         Poll::Ready(Ok(match left.is_empty() {
             true => received,
@@ -174,7 +211,7 @@ impl Upstream {
     /// at most.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut n = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
-        if let (Socket::Tls(_), Some(tls)) = (&self.stream, &self.tls) {
+        if let Socket::Tls(_) = &self.stream {
             while n.as_ref().is_ok_and(|n| *n > 0) && self.buffer.len() < self.buffer.capacity() {
                 match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
                     Poll::Ready(Ok(more)) if more > 0 => n = n.map(|n| n + more),
@@ -183,7 +220,7 @@ impl Upstream {
                 }
             }
             if let Err(error) = &n {
-                tls.tell(self.way.address, error);
+                self.to.complain_of_tls(error);
             }
         }
         Poll::Ready(n)
@@ -213,12 +250,12 @@ impl Upstream {
 
     /// Whether it is one of this way.
     pub(super) fn fits(&self, way: Way) -> bool {
-        self.way == way
+        self.to.way == way
     }
 
     /// Whether it leads to this server, as [`fits`](Self::fits) does.
     pub(super) fn leads_to(&self, lease: &Lease) -> bool {
-        Arc::ptr_eq(&self.server, lease.server()) && self.fits(Way::of(lease))
+        Arc::ptr_eq(&self.to.server, lease.server()) && self.fits(Way::of(lease))
     }
 
     /// Whether no other client may use it.

@@ -8,10 +8,10 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 use memchr::memchr;
 
 /// The longest response head or trailer section taken, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// The most fields of a response head or trailer section taken.
-const MAX_FIELDS: usize = 128;
+pub(super) const MAX_FIELDS: usize = 128;
 
 /// The longest chunk extension taken, in bytes; nobody has a use for any (RFC 9112, 7.1.1).
 const MAX_EXTENSION: u32 = 4096;

@@ -7,19 +7,21 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Request};
 use http_body::Body;
-use lb_proto::config;
+use lb_proto::config::{self, Protocol};
 use tokio::time::Instant;
 
 use super::account::Account;
 use super::client::Client;
-use super::connect::Upstream;
+use super::connect::{Destination, Upstream};
 use super::decode::Head;
-use super::exchange::{Exchange, Failed};
+use super::exchange::http2::NotBegun;
+use super::exchange::{Exchange, Failed, http1, http2};
 use super::fault::Fault;
 use super::headers;
 use super::lease::{Lease, Missed};
 use super::queue;
 use super::request_body::RequestBody;
+use super::trunk::{self, Slot};
 use super::view::View;
 use super::watch::{Awaiting, Expired};
 use crate::state::Who;
@@ -76,6 +78,15 @@ struct Failure {
 }
 
 impl Failure {
+    fn of_connect(account: &Account, fault: Fault) -> Self {
+        account.connect_error();
+        Self {
+            fault,
+            again: true,
+            stale: false,
+        }
+    }
+
     fn last(fault: Fault) -> Self {
         Self {
             fault,
@@ -205,36 +216,19 @@ async fn attempt(
     timeouts: config::ServerTimeouts,
     connections: Use,
 ) -> Result<Arrived, Failure> {
-    let kept = match connections {
-        Use::Kept => client.reuse(lease, !outgoing.idempotent),
-        Use::Fresh => None,
+    let (mut exchange, was_kept) = match lease.backend().config.protocol {
+        Protocol::Http1 => {
+            begin_http1(client, account, lease, outgoing, timeouts, connections).await?
+        }
+        Protocol::Http2 => match begin_http2(client, account, lease, outgoing)? {
+            // One that breaks off a second time is counted.
+            Some(begun) => (begun, connections == Use::Kept),
+            None => {
+                let opened = Box::pin(open_http2(client, account, lease, outgoing));
+                (opened.await?, false)
+            }
+        },
     };
-    if kept.is_none() {
-        account.connecting();
-    }
-    let was_kept = kept.is_some();
-    let upstream = match kept {
-        Some(upstream) => upstream,
-        None => connect(client, lease, timeouts.connect)
-            .await
-            .map_err(|fault| {
-                account.connect_error();
-                Failure {
-                    fault,
-                    again: true,
-                    stale: false,
-                }
-            })?,
-    };
-    account.connected();
-    client.watch.expect(Awaiting::Server, timeouts.server);
-    let mut exchange = Exchange::new(
-        client.clone(),
-        upstream,
-        &outgoing.head,
-        outgoing.body.take(),
-        timeouts.server,
-    );
     let awaited = poll_fn(|cx| exchange.poll_head(cx));
     let fault = match client.watch.bound(awaited).await {
         Ok(Ok(head)) => match exchange.expect_body(&head, outgoing.is_to_head()) {
@@ -251,12 +245,13 @@ async fn attempt(
         Ok(Err(Failed::Server)) => Fault::BadResponse,
         Err(expired @ Expired(awaiting)) => {
             if awaiting != Awaiting::Client {
+                exchange.was_in_vain();
                 account.response_error();
             }
             return Err(Failure::last(expired.into()));
         }
     };
-    let safe = exchange.is_silent() && (outgoing.idempotent || exchange.is_unsent());
+    let safe = exchange.is_untouched() || exchange.is_silent() && outgoing.idempotent;
     outgoing.body = exchange.take_back();
     let again = safe && outgoing.is_whole();
     let stale = was_kept && again;
@@ -268,6 +263,109 @@ async fn attempt(
         again,
         stale,
     })
+}
+
+/// Begins a request on a connection of HTTP/1, and tells whether that is one that was kept.
+async fn begin_http1(
+    client: &Rc<Client>,
+    account: &Account,
+    lease: &Lease,
+    outgoing: &mut Outgoing,
+    timeouts: config::ServerTimeouts,
+    connections: Use,
+) -> Result<(Exchange, bool), Failure> {
+    let kept = match connections {
+        Use::Kept => client.reuse(lease, !outgoing.idempotent),
+        Use::Fresh => None,
+    };
+    if kept.is_none() {
+        account.connecting();
+    }
+    let was_kept = kept.is_some();
+    let upstream = match kept {
+        Some(upstream) => upstream,
+        None => {
+            let connected = connect(client, lease, timeouts.connect).await;
+            connected.map_err(|fault| Failure::of_connect(account, fault))?
+        }
+    };
+    account.connected();
+    client.watch.expect(Awaiting::Server, timeouts.server);
+    let exchange = http1::Exchange::new(
+        client.clone(),
+        upstream,
+        &outgoing.head,
+        outgoing.body.take(),
+        timeouts.server,
+    );
+    Ok((Exchange::Http1(exchange), was_kept))
+}
+
+/// Begins a request on a connection of HTTP/2 that is there, if one is.
+fn begin_http2(
+    client: &Rc<Client>,
+    account: &Account,
+    lease: &Lease,
+    outgoing: &mut Outgoing,
+) -> Result<Option<Exchange>, Failure> {
+    while let Some(slot) = trunk::slot(client, lease) {
+        match on_stream(client, account, lease, outgoing, slot) {
+            Ok(exchange) => return Ok(Some(exchange)),
+            // It takes no more, and is not found again.
+            Err(NotBegun::Leaving) => {}
+            Err(why @ NotBegun::NoTunnels) => return Err(why.failure(account, lease)),
+        }
+    }
+    Ok(None)
+}
+
+/// Begins a request on a connection of HTTP/2 that is opened for it, and for others that wait.
+async fn open_http2(
+    client: &Rc<Client>,
+    account: &Account,
+    lease: &Lease,
+    outgoing: &mut Outgoing,
+) -> Result<Exchange, Failure> {
+    account.connecting();
+    let timeout = lease.backend().config.timeouts.connect;
+    client
+        .watch
+        .expect_from(Instant::now(), Awaiting::Connect, timeout);
+    let opened = client.watch.bound(trunk::wait(client, lease)).await;
+    let slot = opened.unwrap_or(Err(Fault::ConnectTimedOut));
+    let slot = slot.map_err(|fault| Failure::of_connect(account, fault))?;
+    let begun = on_stream(client, account, lease, outgoing, slot);
+    begun.map_err(|why| why.failure(account, lease))
+}
+
+fn on_stream(
+    client: &Rc<Client>,
+    account: &Account,
+    lease: &Lease,
+    outgoing: &mut Outgoing,
+    slot: Slot,
+) -> Result<Exchange, NotBegun> {
+    let timeout = lease.backend().config.timeouts.server;
+    let (head, body, upgrades) = (&outgoing.head, &mut outgoing.body, outgoing.upgrades);
+    let begun = http2::Exchange::begin(client.clone(), slot, head, body, timeout, upgrades);
+    let exchange = begun?;
+    account.connected();
+    client.watch.expect(Awaiting::Server, timeout);
+    Ok(Exchange::Http2(exchange))
+}
+
+impl NotBegun {
+    fn failure(self, account: &Account, lease: &Lease) -> Failure {
+        match self {
+            Self::Leaving => Failure::of_connect(account, Fault::ConnectFailed),
+            Self::NoTunnels => {
+                account.response_error();
+                Destination::of(lease)
+                    .complain("an upgrade cannot go to the server", &self.to_string());
+                Failure::last(Fault::BadResponse)
+            }
+        }
+    }
 }
 
 async fn connect(client: &Client, lease: &Lease, timeout: Duration) -> Result<Upstream, Fault> {

@@ -50,6 +50,15 @@ pub(super) fn may_trail(name: &HeaderName) -> bool {
     !ONLY_IN_HEAD.contains(name) && !HOP_BY_HOP.contains(name) && !forwarded()
 }
 
+/// Takes all other fields from trailers.
+pub(super) fn keep_only_trailing(trailers: &mut HeaderMap) {
+    let strays = trailers.keys().filter(|name| !may_trail(name));
+    let strays: Vec<HeaderName> = strays.cloned().collect();
+    for name in strays {
+        trailers.remove(name);
+    }
+}
+
 /// The Host of a request is missing, repeated or malformed, or its target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadHost;

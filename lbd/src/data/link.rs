@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::connect::Upstream;
 use super::lease::Lease;
 use super::thread::{Place, Thread};
+use super::trunk::Trunks;
 use super::tunnel::Meter;
 use crate::proxy_protocol::{self, Addresses, Tlvs};
 use crate::state::{FrontendRecord, FrontendTally, Server, add};
@@ -37,6 +38,7 @@ pub(super) struct Link {
     tlvs: Tlvs,
     /// A connection to a server that is this client's alone.
     private: RefCell<Option<Box<Upstream>>>,
+    trunks: RefCell<Option<Box<Trunks>>>,
 }
 
 /// Where a connection comes from and leads to.
@@ -67,6 +69,7 @@ impl Link {
             }),
             tlvs: ends.tlvs,
             private: RefCell::new(None),
+            trunks: RefCell::new(None),
         });
         add(&link.tally().connections, 1);
         link
@@ -123,9 +126,19 @@ impl Link {
         }
     }
 
+    /// Looks at the connections by HTTP/2 that lead to the leased server: any client's, or this one's
+    /// alone.
+    pub(super) fn trunks_to<T>(&self, lease: &Lease, look: impl FnOnce(&mut Trunks) -> T) -> T {
+        match lease.config().send_proxy {
+            None => look(&mut self.thread.trunks.borrow_mut()),
+            Some(_) => look(self.trunks.borrow_mut().get_or_insert_default()),
+        }
+    }
+
     /// It is idle, and holds nothing but its socket.
     pub(super) fn parked(&self) {
         self.private.take();
+        self.trunks.take();
         self.thread.parked();
     }
 

@@ -299,7 +299,7 @@ fn pass_on(
             sticky.give(&mut headers, lease.position(), &mut account.cookie);
         }
     }
-    let unframed = version == Version::HTTP_10 && exchange.body().left().is_none();
+    let unframed = version == Version::HTTP_10 && exchange.left().is_none();
     if unframed {
         client.answer_is_unframed();
     }

@@ -1,5 +1,6 @@
 //! A request's body as it comes from the client, by HTTP/1 or on a stream of HTTP/2.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +16,15 @@ use hyper::body::Incoming;
 pub(super) enum RequestBody {
     Http1(Incoming),
     Http2(StreamBody),
+    Again(Box<Again>),
     None,
+}
+
+/// A body that begins with what was taken of it before.
+#[derive(Debug)]
+pub(super) struct Again {
+    frames: VecDeque<Frame<Bytes>>,
+    rest: RequestBody,
 }
 
 /// What comes on a stream. A client may send as much more as was taken of it.
@@ -33,6 +42,16 @@ pub(super) type BadBody = Box<dyn Error + Send + Sync>;
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
         Self::Http1(body)
+    }
+}
+
+impl RequestBody {
+    /// One of which these frames were taken; `rest` is what was not.
+    pub(super) fn again(frames: Vec<Frame<Bytes>>, rest: Option<Self>) -> Self {
+        Self::Again(Box::new(Again {
+            frames: frames.into(),
+            rest: rest.unwrap_or(Self::None),
+        }))
     }
 }
 
@@ -77,6 +96,10 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Http2(body) => body.poll_frame(cx).map_err(Into::into),
+            Self::Again(again) => match again.frames.pop_front() {
+                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                None => Pin::new(&mut again.rest).poll_frame(cx),
+            },
             Self::None => Poll::Ready(None),
         }
     }
@@ -85,6 +108,7 @@ impl Body for RequestBody {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.has_ended || body.stream.is_end_stream(),
+            Self::Again(again) => again.frames.is_empty() && again.rest.is_end_stream(),
             Self::None => true,
         }
     }
@@ -95,6 +119,8 @@ impl Body for RequestBody {
             Self::Http2(body) => body
                 .left
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
+            // It goes on a stream, where its end tells it.
+            Self::Again(_) => SizeHint::default(),
             Self::None => SizeHint::with_exact(0),
         }
     }

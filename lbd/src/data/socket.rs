@@ -43,6 +43,7 @@ impl Socket {
         let tcp = Rc::new(tcp);
         let connected = tls.connector().connect(tls.name(), Beneath(tcp.clone()));
         let stream = connected.await?;
+        tls.agree(stream.get_ref().1.alpn_protocol())?;
         Ok(Self::Tls(Box::new(Secure {
             tcp,
             stream: RefCell::new(stream.into()),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::account::Account;
 use super::balance;
 use super::client::Client;
-use super::connect::open;
+use super::connect::Destination;
 use super::fault::Fault;
 use super::forward::TURN_AROUND;
 use super::lease::Lease;
@@ -151,7 +151,7 @@ async fn connect(
     patience: Duration,
 ) -> Result<(Socket, Bytes), Fault> {
     let mut introduction = introduction.unwrap_or_default();
-    match timeout(patience, open(lease, &mut introduction)).await {
+    match timeout(patience, Destination::of(lease).open(&mut introduction)).await {
         Ok(Ok(stream)) => Ok((stream, introduction.into())),
         Ok(Err(_)) => Err(Fault::ConnectFailed),
         Err(_) => Err(Fault::ConnectTimedOut),

@@ -20,6 +20,7 @@ use super::journal::Journal;
 use super::lease::Lease;
 use super::pool::Pools;
 use super::proxy_protocol::{Refusals, Refused};
+use super::trunk::Trunks;
 use super::tunnel;
 use super::view::View;
 use crate::memory;
@@ -39,6 +40,7 @@ pub(super) struct Thread {
     /// these go on to be served by.
     departed: RefCell<HashMap<u64, (Rc<View>, usize)>>,
     pools: RefCell<Pools>,
+    pub(super) trunks: RefCell<Trunks>,
     clients: RefCell<Slab<Rc<Client>>>,
     pub(super) tunnels: tunnel::Tools,
     /// What request heads are written into, one after the other.
@@ -97,6 +99,7 @@ impl Thread {
             view: RefCell::new(Rc::new(view)),
             departed: RefCell::default(),
             pools: RefCell::default(),
+            trunks: RefCell::default(),
             clients: RefCell::default(),
             tunnels: tunnel::Tools::default(),
             buffer: RefCell::default(),
@@ -252,11 +255,15 @@ impl Thread {
     /// Closes kept connections that nobody should use any more.
     pub(super) fn sweep(&self) {
         let view = self.view();
+        let now = self.tick.get();
         let mut pools = self.pools.borrow_mut();
-        if pools.is_empty() {
-            return;
+        if !pools.is_empty() {
+            pools.sweep(now, |server| view.way(server));
         }
-        pools.sweep(self.tick.get(), |server| view.way(server));
+        let mut trunks = self.trunks.borrow_mut();
+        if !trunks.is_empty() {
+            trunks.sweep(now, |server| view.way(server));
+        }
     }
 }
 

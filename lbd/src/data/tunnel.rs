@@ -60,6 +60,8 @@ pub(super) struct Meter {
     server: Arc<Server>,
     from_client: Cell<u64>,
     from_server: Cell<u64>,
+    /// Sides whose bytes are counted elsewhere, with all that goes on their connections.
+    elsewhere: Cell<[bool; 2]>,
     /// Something moved since it was last asked.
     moved: Cell<bool>,
 }
@@ -76,6 +78,7 @@ impl Meter {
             server,
             from_client: Cell::new(0),
             from_server: Cell::new(0),
+            elsewhere: Cell::default(),
             moved: Cell::new(false),
         }
     }
@@ -88,21 +91,22 @@ impl Meter {
     fn read(&self, from: Side, n: usize) {
         self.moved.set(true);
         let n = n as u64;
+        let passed = match from {
+            Side::Client => &self.from_client,
+            Side::Server => &self.from_server,
+        };
+        passed.set(passed.get() + n);
         match from {
-            Side::Client => {
-                self.from_client.set(self.from_client.get() + n);
-                add(&self.frontend.tallies.of(self.thread).bytes_in, n);
-            }
-            Side::Server => {
-                self.from_server.set(self.from_server.get() + n);
-                add(&self.server.tally(self.thread).bytes_out, n);
-            }
+            _ if self.elsewhere.get()[from as usize] => {}
+            Side::Client => add(&self.frontend.tallies.of(self.thread).bytes_in, n),
+            Side::Server => add(&self.server.tally(self.thread).bytes_out, n),
         }
     }
 
     fn wrote(&self, to: Side, n: usize) {
         self.moved.set(true);
         match to {
+            _ if self.elsewhere.get()[to as usize] => {}
             Side::Client => add(&self.frontend.tallies.of(self.thread).bytes_out, n as u64),
             Side::Server => add(&self.server.tally(self.thread).bytes_in, n as u64),
         }
@@ -201,6 +205,9 @@ impl Tunnel<'_> {
     /// Passes on until the end. Dropping the future leaves both sockets as they are.
     pub(super) async fn relay(self, tools: &Tools, meter: &Meter) -> End {
         let (client, server) = (self.client, self.server);
+        meter
+            .elsewhere
+            .set([client, server].map(|side| matches!(side, Channel::Stream(_))));
         let (on_client, on_server) = ((Side::Client, client), (Side::Server, server));
         let mut up = Flow::new(on_client, on_server, self.from_client, tools, meter);
         let mut down = Flow::new(on_server, on_client, self.from_server, tools, meter);

@@ -28,14 +28,16 @@ impl Upgrade {
         let Some(lease) = &self.account.lease else {
             return;
         };
-        let (server, received) = self.exchange.into_tunnel();
-        let server = Channel::Socket(server);
+        let Some(far) = self.exchange.into_tunnel() else {
+            return;
+        };
+        let (server, _slot) = (far.channel, far.slot);
         let meter = client.meter(lease.server());
         let tunnel = Tunnel {
             client: &channel,
             server: &server,
             from_client: sent,
-            from_server: received,
+            from_server: far.received,
             silence: client.tunnel_silence(&lease.backend().config),
         };
         let end = tunnel.relay(&client.thread.tunnels, &meter).await;

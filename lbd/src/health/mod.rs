@@ -4,6 +4,7 @@
 //! from [`lb_proto::state::State::of`].
 
 mod probe_http;
+mod probe_http2;
 mod probe_tcp;
 mod scheduler;
 mod verdict;
@@ -12,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb_proto::config::{Check, CheckKind, ProxyVersion};
+use lb_proto::config::{Check, CheckKind, Protocol, ProxyVersion};
 use lb_proto::status::CheckResult;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -59,6 +60,7 @@ struct Target<'a> {
     fallback_host: &'a str,
     send_proxy: Option<ProxyVersion>,
     tls: Option<&'a Originator>,
+    protocol: Protocol,
 }
 
 /// Probes a server once, connect and answer within the check's timeout.
@@ -112,7 +114,15 @@ async fn ask(
                 path,
                 host: host.as_deref().unwrap_or(target.fallback_host),
             };
-            let answer = probe_http::ask(stream, &request, &check.kind);
+            let answer = async {
+                match target.protocol {
+                    Protocol::Http1 => probe_http::ask(stream, &request, &check.kind).await,
+                    Protocol::Http2 => {
+                        let secure = target.tls.is_some();
+                        probe_http2::ask(stream, &request, &check.kind, secure).await
+                    }
+                }
+            };
             timeout_at(deadline, answer).await.unwrap_or_else(|_| {
                 let what = format!("{method} {path} got no answer");
                 Seen::new(CheckResult::L7TOUT, late(&what, check.timeout))
@@ -178,6 +188,7 @@ mod tests {
             fallback_host: "app",
             send_proxy: None,
             tls: None,
+            protocol: Protocol::Http1,
         };
         probe(&target, check).await.unwrap()
     }

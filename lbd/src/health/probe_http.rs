@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Seen;
 
 /// The largest answer head that is read. No health endpoint has reason for a larger one.
-const MAX_HEAD: usize = 16 * 1024;
+pub(super) const MAX_HEAD: usize = 16 * 1024;
 
-const USER_AGENT: &str = concat!("lbd/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("lbd/", env!("CARGO_PKG_VERSION"));
 
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
@@ -33,8 +33,17 @@ pub(super) async fn ask(
     request: &Request<'_>,
     kind: &CheckKind,
 ) -> Seen {
+    answer(request, kind, exchange(stream, request).await)
+}
+
+/// What is seen by a status, or by that there is none.
+pub(super) fn answer(
+    request: &Request<'_>,
+    kind: &CheckKind,
+    status: Result<u16, Box<dyn Error + Send + Sync>>,
+) -> Seen {
     let what = format!("{} {}", request.method, request.path);
-    match exchange(stream, request).await {
+    match status {
         Ok(status) => judge(&what, status, kind),
         Err(error) => Seen::new(
             CheckResult::L7RSP,

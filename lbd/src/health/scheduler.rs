@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lb_proto::config::{self, Address, Check, ProxyVersion};
-use lb_proto::name::ServerId;
+use lb_proto::config::{Address, Check, Protocol, ProxyVersion};
+use lb_proto::name::{ServerId, ServerName};
 use lb_proto::state::Admin;
 use lb_proto::status::CheckStatus;
 use tokio::sync::Semaphore;
@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use super::verdict::{Change, Verdict};
 use super::{NotProbed, Seen, Target, probe};
-use crate::state::{Server, Shared, Snapshot, now};
+use crate::state::{Backend, Server, Shared, Snapshot, now};
 use crate::tls::Originator;
 
 /// First probes in flight at once. All servers are due in the same instant when a configuration is
@@ -49,28 +49,42 @@ struct Scheduler {
     first_probes: Arc<Semaphore>,
 }
 
-/// The check of one server; ends when dropped.
-struct Task {
+/// How a server is checked.
+#[derive(Debug)]
+struct How {
     address: Address,
     send_proxy: Option<ProxyVersion>,
     tls: Option<Arc<Originator>>,
+    protocol: Protocol,
     check: Check,
+}
+
+/// The check of one server; ends when dropped.
+struct Task {
+    how: Arc<How>,
     handle: AbortHandle,
 }
 
-impl Task {
-    /// Whether it does what these say.
-    fn probes(
-        &self,
-        server: &config::Server,
-        tls: Option<&Arc<Originator>>,
-        check: &Check,
-    ) -> bool {
-        let uid = |tls: &Arc<Originator>| tls.uid;
-        self.address == server.address
-            && self.send_proxy == server.send_proxy
-            && self.tls.as_ref().map(uid) == tls.map(uid)
-            && self.check == *check
+impl How {
+    /// `None`: it is not.
+    fn of(backend: &Backend, name: &ServerName) -> Option<Self> {
+        let server = backend.server_config(name)?;
+        Some(Self {
+            address: server.address.clone(),
+            send_proxy: server.send_proxy,
+            tls: backend.originator(name).cloned(),
+            protocol: backend.config.protocol,
+            check: backend.checks(name)?.clone(),
+        })
+    }
+
+    fn is_as(&self, other: &Self) -> bool {
+        let uid = |how: &Self| how.tls.as_ref().map(|tls| tls.uid);
+        self.address == other.address
+            && self.send_proxy == other.send_proxy
+            && uid(self) == uid(other)
+            && self.protocol == other.protocol
+            && self.check == other.check
     }
 }
 
@@ -95,46 +109,30 @@ impl Scheduler {
         for backend in snapshot.backends.iter() {
             for server in &backend.servers {
                 let name = &server.id.server;
-                let (Some(check), Some(config)) =
-                    (backend.checks(name), backend.server_config(name))
-                else {
+                let Some(how) = How::of(backend, name) else {
                     continue;
                 };
-                let tls = backend.originator(name);
                 let task = match before.remove(&server.uid) {
-                    Some(task) if task.probes(config, tls, check) => task,
-                    _ => self.start(server.clone(), config, tls.cloned(), check.clone()),
+                    Some(task) if task.how.is_as(&how) => task,
+                    _ => self.start(server.clone(), how),
                 };
                 self.tasks.insert(server.uid, task);
             }
         }
     }
 
-    fn start(
-        &self,
-        server: Arc<Server>,
-        config: &config::Server,
-        tls: Option<Arc<Originator>>,
-        check: Check,
-    ) -> Task {
+    fn start(&self, server: Arc<Server>, how: How) -> Task {
+        let how = Arc::new(how);
         let checker = Checker {
             shared: self.shared.clone(),
-            verdict: Verdict::new(server.health(), check.rise, check.fall),
+            verdict: Verdict::new(server.health(), how.check.rise, how.check.fall),
             probed: true,
             server,
-            host: config.address.to_string(),
-            send_proxy: config.send_proxy,
-            tls: tls.clone(),
-            check: check.clone(),
+            host: how.address.to_string(),
+            how: how.clone(),
         };
         let handle = tokio::spawn(checker.run(self.first_probes.clone())).abort_handle();
-        Task {
-            address: config.address.clone(),
-            send_proxy: config.send_proxy,
-            tls,
-            check,
-            handle,
-        }
+        Task { how, handle }
     }
 }
 
@@ -143,9 +141,7 @@ struct Checker {
     server: Arc<Server>,
     /// The address as configured, for want of a Host.
     host: String,
-    send_proxy: Option<ProxyVersion>,
-    tls: Option<Arc<Originator>>,
-    check: Check,
+    how: Arc<How>,
     verdict: Verdict,
     /// Whether the last probe could be made at all.
     probed: bool,
@@ -169,12 +165,16 @@ impl Checker {
 
     /// Probes now and then at a fixed cadence, judging from the health that the server has now.
     async fn check_steadily(&mut self, first_probes: &Semaphore) {
-        self.verdict = Verdict::new(self.server.health(), self.check.rise, self.check.fall);
+        self.verdict = Verdict::new(
+            self.server.health(),
+            self.how.check.rise,
+            self.how.check.fall,
+        );
         let turn = first_probes.acquire().await;
-        let start = Instant::now() + first_pause(&self.server.id, self.check.interval);
+        let start = Instant::now() + first_pause(&self.server.id, self.how.check.interval);
         self.check_once().await;
         drop(turn);
-        let mut ticks = interval_at(start, self.check.interval);
+        let mut ticks = interval_at(start, self.how.check.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
@@ -190,10 +190,11 @@ impl Checker {
         let target = Target {
             address,
             fallback_host: &self.host,
-            send_proxy: self.send_proxy,
-            tls: self.tls.as_deref(),
+            send_proxy: self.how.send_proxy,
+            tls: self.how.tls.as_deref(),
+            protocol: self.how.protocol,
         };
-        match probe(&target, &self.check).await {
+        match probe(&target, &self.how.check).await {
             Ok(seen) => self.hear(&seen, began.elapsed()),
             Err(error) => self.skip(&error),
         }

@@ -157,7 +157,7 @@ fn originate(
     let servers = config.servers.iter().map(|server| {
         let id = ServerId::new(&config.name, &server.name);
         let before = old.and_then(|old| old.originator(&server.name));
-        let originator = originators.of(&id, server, before);
+        let originator = originators.of(config.protocol, server, before);
         originator.map_err(|source| BuildError::ServerTls { server: id, source })
     });
     servers.collect()

@@ -6,6 +6,7 @@
 
 mod build;
 mod changes;
+mod complaints;
 mod ejection;
 mod failures;
 mod gate;

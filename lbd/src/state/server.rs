@@ -9,6 +9,7 @@ use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{CheckStatus, Errors};
 use tokio::sync::Notify;
 
+use super::complaints::Complaints;
 use super::ejection::Ejection;
 use super::load::{Load, Room};
 use super::location::Location;
@@ -48,6 +49,7 @@ pub(crate) struct Server {
     until: AtomicU64,
     tallies: PerThread<ServerTally>,
     returning: Returning,
+    pub(crate) complaints: Complaints,
     /// Wakes the health check: the server went into maint or left it.
     pub(crate) check_wake: Notify,
     seen: Mutex<Seen>,
@@ -106,6 +108,7 @@ impl Server {
             until: AtomicU64::new(u64::MAX),
             tallies: PerThread::new(threads),
             returning: Returning::default(),
+            complaints: Complaints::default(),
             check_wake: Notify::new(),
             seen: Mutex::new(Seen {
                 changed: Instant::now(),

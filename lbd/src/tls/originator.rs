@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use lb_proto::config::{self, Address, Certificates, ServerTls};
-use lb_proto::name::ServerId;
+use lb_proto::config::{self, Address, Certificates, Protocol, ServerTls};
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
@@ -20,35 +18,23 @@ use rustls::{ALL_VERSIONS, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tracing::{debug, warn};
 
 use super::TlsError;
 use super::verify::{Anybody, Trusted};
 use super::words::why;
-
-/// From one warning about a server to the next.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// What is done in handshakes with one server. As long as a reload changes nothing about them, it
 /// stays, and so do the sessions that can be resumed.
 pub(crate) struct Originator {
     /// Tells it from every other of the process; never 0.
     pub(crate) uid: u64,
-    server: ServerId,
     /// As configured.
     config: ServerTls,
+    protocol: Protocol,
     name: ServerName<'static>,
     connector: TlsConnector,
     /// Every handshake whole, so that each looks at the certificate.
     checking: TlsConnector,
-    told: Mutex<Told>,
-}
-
-/// What was said of a server's failures.
-#[derive(Debug, Default)]
-struct Told {
-    last: Option<Instant>,
-    others: u32,
 }
 
 /// Makes those of a configuration. Servers that trust the same share what it takes.
@@ -74,7 +60,7 @@ impl<'a> Originators<'a> {
     /// That of a server, if it is spoken to by TLS: `old`, the one that it had, if that does the same.
     pub(crate) fn of(
         &mut self,
-        id: &ServerId,
+        protocol: Protocol,
         server: &config::Server,
         old: Option<&Arc<Originator>>,
     ) -> Result<Option<Arc<Originator>>, TlsError> {
@@ -87,7 +73,7 @@ impl<'a> Originators<'a> {
             let before = self
                 .before
                 .is_some_and(|b| self.certificates.are_as_to(tls, b));
-            before && old.config == *tls && old.name == name
+            before && old.protocol == protocol && old.config == *tls && old.name == name
         };
         if let Some(old) = old.filter(alike) {
             return Ok(Some(old.clone()));
@@ -97,12 +83,11 @@ impl<'a> Originators<'a> {
         checking.resumption = Resumption::disabled();
         Ok(Some(Arc::new(Originator {
             uid: UIDS.fetch_add(1, Ordering::Relaxed),
-            server: id.clone(),
             config: tls.clone(),
+            protocol,
             name,
             connector: Arc::new(config).into(),
             checking: Arc::new(checking).into(),
-            told: Mutex::default(),
         })))
     }
 
@@ -158,26 +143,26 @@ impl Originator {
         stream: TcpStream,
     ) -> Result<Box<TlsStream<TcpStream>>, String> {
         let shaken = self.checking.connect(self.name(), stream).await;
-        shaken
-            .map(Box::new)
-            .map_err(|error| why(&error, &self.name))
+        let agreed = shaken.and_then(|stream| {
+            self.agree(stream.get_ref().1.alpn_protocol())?;
+            Ok(Box::new(stream))
+        });
+        agreed.map_err(|error| self.why(&error))
     }
 
-    /// Says in the log what is wrong between us and the server, if an error tells: now and then, so
-    /// that nobody fills it.
-    pub(crate) fn tell(&self, address: SocketAddr, error: &io::Error) {
-        let server = &self.server;
-        let cause = why(error, &self.name);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.last.is_some_and(|last| last.elapsed() < PAUSE) {
-            told.others = told.others.saturating_add(1);
-            debug!(%server, %address, cause, "TLS with the server failed");
-            return;
+    /// What is wrong between us and the server, if an error tells.
+    pub(crate) fn why(&self, error: &io::Error) -> String {
+        why(error, &self.name)
+    }
+
+    /// Whether what was agreed on in a handshake is what has to be spoken.
+    pub(crate) fn agree(&self, alpn: Option<&[u8]>) -> io::Result<()> {
+        match self.protocol {
+            Protocol::Http2 if alpn != Some(b"h2") => Err(io::Error::other(
+                "it does not speak HTTP/2 (ALPN): `protocol` may be \"http1\"",
+            )),
+            _ => Ok(()),
         }
-        let others = std::mem::take(&mut told.others);
-        told.last = Some(Instant::now());
-        drop(told);
-        warn!(%server, %address, cause, others, "TLS with the server failed");
     }
 }
 

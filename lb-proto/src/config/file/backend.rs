@@ -58,8 +58,8 @@ pub(super) fn read<'a>(
     let mode = mode::read(table, "backend", &OF_HTTP);
     facts.backend(value.key, Some(mode));
     let protocol = table.get("protocol").and_then(|value| {
-        let protocols = [("http1", Protocol::Http1)];
-        value.choice(&protocols, |protocol| protocol == "h2")
+        let protocols = [("http1", Protocol::Http1), ("h2", Protocol::Http2)];
+        value.choice(&protocols, |_| false)
     });
     let spoken = Spoken {
         mode,

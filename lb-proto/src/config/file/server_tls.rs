@@ -105,6 +105,7 @@ impl Given {
             cert: given.cert.or_else(|| below?.cert.clone()),
             alpn: alpn.unwrap_or_else(|| match (of.mode, of.protocol) {
                 (Mode::Http, Protocol::Http1) => vec!["http/1.1".to_owned()],
+                (Mode::Http, Protocol::Http2) => vec!["h2".to_owned()],
                 (Mode::Tcp, _) => Vec::new(),
             }),
             place: Place(place),

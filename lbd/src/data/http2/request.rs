@@ -1,9 +1,6 @@
 //! A request as it comes by HTTP/2, made into one as [`request`](crate::data::request) takes it. Pure,
 //! but for the key of a WebSocket.
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use h2::RecvStream;
 use h2::ext::Protocol;
 use http::header::{
@@ -15,9 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use crate::data::fault::Fault;
 use crate::data::framing::{MAX_HEAD, MAX_TARGET};
 use crate::data::request_body::{RequestBody, StreamBody};
-
-/// What is added to a WebSocket's key for its proof (RFC 6455, 1.3).
-const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+use crate::data::websocket;
 
 /// What a client asked for on a stream.
 pub(super) struct Asked {
@@ -113,7 +108,8 @@ fn upgrade(head: &mut Parts, protocol: &Protocol, stream: RecvStream) -> Result<
         .insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, name);
     let accept = protocol.eq_ignore_ascii_case("websocket").then(|| {
-        let (key, accept) = websocket_key(fastrand::u128(..));
+        let key = websocket::key(fastrand::u128(..));
+        let accept = websocket::accept(key.as_bytes());
         head.headers.insert(SEC_WEBSOCKET_KEY, key);
         accept
     });
@@ -121,19 +117,6 @@ fn upgrade(head: &mut Parts, protocol: &Protocol, stream: RecvStream) -> Result<
         from_client: stream,
         accept,
     })
-}
-
-/// A key for a WebSocket, and what its server makes of it.
-fn websocket_key(nonce: u128) -> (HeaderValue, HeaderValue) {
-    let key = BASE64_STANDARD.encode(nonce.to_be_bytes());
-    let proof = [key.as_bytes(), WEBSOCKET].concat();
-    let proof = digest(&SHA1_FOR_LEGACY_USE_ONLY, &proof);
-    let accept = BASE64_STANDARD.encode(proof);
-    (value(key), value(accept))
-}
-
-fn value(base64: String) -> HeaderValue {
-    HeaderValue::try_from(base64).unwrap_or(HeaderValue::from_static(""))
 }
 
 impl Connect {
@@ -158,15 +141,6 @@ mod tests {
         join_cookies(&mut headers);
         let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1; b=2; c=3; d"]);
-    }
-
-    /// RFC 6455, 1.3 has the example.
-    #[test]
-    fn a_websocket_is_proved_as_the_rfc_has_it() {
-        let nonce = BASE64_STANDARD.decode("dGhlIHNhbXBsZSBub25jZQ==").unwrap();
-        let (key, accept) = websocket_key(u128::from_be_bytes(nonce.try_into().unwrap()));
-        assert_eq!(key, "dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

@@ -104,7 +104,7 @@ async fn send_body(
             }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().unwrap_or_default();
-                keep_only_trailing(&mut trailers);
+                headers::keep_only_trailing(&mut trailers);
                 return sends.send_trailers(trailers).map_err(lost);
             }
         }
@@ -193,14 +193,6 @@ pub(super) fn send_page(
     match to_head {
         true => Ok(0),
         false => sends.send_data(body, true).map(|()| length).map_err(lost),
-    }
-}
-
-fn keep_only_trailing(trailers: &mut HeaderMap) {
-    let strays = trailers.keys().filter(|name| !headers::may_trail(name));
-    let strays: Vec<HeaderName> = strays.cloned().collect();
-    for name in strays {
-        trailers.remove(name);
     }
 }
 

@@ -1,4 +1,4 @@
-//! One request and its response on a connection to a server, driven by whoever awaits either.
+//! One request and its response on a connection of HTTP/1 (RFC 9112).
 
 use std::io;
 use std::rc::Rc;
@@ -9,17 +9,18 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::Frame;
 
-use super::client::Client;
-use super::connect::Upstream;
-use super::decode::{self, Body, Head, Malformed, Piece};
-use super::request_body::RequestBody;
-use super::socket::Socket;
-use super::upload::{Broken, Progress, Upload};
-use super::watch::Awaiting;
+use super::{Cut, Failed, Far};
 use crate::access_log::Cause;
+use crate::data::client::Client;
+use crate::data::connect::Upstream;
+use crate::data::decode::{self, Body, Head, Malformed, Piece};
+use crate::data::request_body::RequestBody;
+use crate::data::tunnel::Channel;
+use crate::data::upload::{Broken, Progress, Upload};
+use crate::data::watch::Awaiting;
 
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(in crate::data) struct Exchange {
     client: Rc<Client>,
     upstream: Upstream,
     /// `None` once it is sent.
@@ -39,21 +40,8 @@ pub(super) struct Exchange {
     timeout: Duration,
 }
 
-/// Why there is no response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failed {
-    /// The client's body broke off or does not parse.
-    Client,
-    /// The server closed the connection, or what it said is no response.
-    Server,
-}
-
-/// The response broke off, because of one side or the other.
-#[derive(Debug)]
-pub(super) struct Cut(pub(super) Cause);
-
 impl Exchange {
-    pub(super) fn new(
+    pub(in crate::data) fn new(
         client: Rc<Client>,
         mut upstream: Upstream,
         head: &Parts,
@@ -170,8 +158,12 @@ impl Exchange {
     }
 
     /// The bare socket, and what the server sent on it already.
-    pub(super) fn into_tunnel(self) -> (Socket, Bytes) {
-        (self.upstream.into_stream(), self.received)
+    pub(super) fn into_tunnel(self) -> Far {
+        Far {
+            channel: Channel::Socket(self.upstream.into_stream()),
+            received: self.received,
+            slot: None,
+        }
     }
 
     /// Sends what can be sent of the request. A server that takes no more of it may have answered
