@@ -1,6 +1,6 @@
 //! `cargo perf`: lbd beside HAProxy and nginx, in one run.
 //!
-//! Each proxy has one data thread and is pinned to one CPU; the load (wrk) and the origin (nginx)
+//! Each proxy has one data thread and is pinned to one CPU; the load (wrk, h2load for HTTP/2) and the origin (nginx)
 //! share the other. WebSocket has a load and an origin of its own, wrk knowing nothing of it. Rounds alternate between the proxies, so that what else the machine does falls on
 //! all of them; the table gives medians. The measure that counts is CPU time per request of the
 //! proxy's process, which neither the load nor the origin can hold back.
@@ -8,7 +8,11 @@
 //! The proxies do the same work: health checks and counters on, the four `X-Forwarded-*` headers
 //! set, connections to the origin reused. nginx has no active checks in Debian's package.
 
+mod certificate;
+mod configuration;
 mod echo;
+mod h2load;
+mod handshakes;
 mod idle;
 mod machine;
 mod options;
@@ -21,11 +25,12 @@ mod wrk;
 
 use std::process::ExitCode;
 
+use certificate::Certificates;
 use machine::Cpus;
 use options::Options;
 use origin::Origin;
 use proxy::{Proxy, Size, USUAL};
-use scenario::{Scenario, Service};
+use scenario::{Entry, Scenario, Service};
 use table::{Row, Sample};
 
 fn main() -> ExitCode {
@@ -45,11 +50,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the proxies are measured with.
+#[derive(Debug)]
+struct Bench {
+    origin: Origin,
+    certificates: Certificates,
+    cpus: Cpus,
+}
+
 fn run(options: &Options) -> Result<(), String> {
     let cpus = Cpus::of_this_machine();
     machine::raise_open_files();
     cpus.keep_to_load();
-    let origin = Origin::start(cpus)?;
+    let bench = Bench {
+        origin: Origin::start(cpus)?,
+        certificates: Certificates::make()?,
+        cpus,
+    };
     print(&machine::describe(cpus, &options.proxies)?);
 
     for scenario in scenario::ALL.iter().filter(|s| options.wants(s.name)) {
@@ -60,6 +77,7 @@ fn run(options: &Options) -> Result<(), String> {
             .collect();
         let size = Size {
             service: scenario.service,
+            entry: scenario.entry,
             ..USUAL
         };
         for round in 0..options.rounds {
@@ -74,34 +92,48 @@ fn run(options: &Options) -> Result<(), String> {
                     options.rounds,
                     row.proxy
                 ));
-                let proxy = Proxy::start_sized(row.proxy, &origin, cpus, size)?;
+                let proxy = Proxy::start(row.proxy, &bench, size)?;
                 row.samples
-                    .push(measure(&proxy, scenario, options.seconds, cpus)?);
+                    .push(measure(&proxy, scenario, options.seconds, &bench)?);
                 drop(proxy);
                 if options.access_log {
                     let logged = Size { logs: true, ..size };
-                    let proxy = Proxy::start_sized(row.proxy, &origin, cpus, logged)?;
+                    let proxy = Proxy::start(row.proxy, &bench, logged)?;
                     row.logged
-                        .push(measure(&proxy, scenario, options.seconds, cpus)?);
+                        .push(measure(&proxy, scenario, options.seconds, &bench)?);
                 }
             }
         }
         print(&table::requests(scenario, &rows));
     }
-    if options.wants(idle::NAME) {
-        print(&idle::compare(options, &origin, cpus)?);
+    for name in [idle::NAME, idle::TLS] {
+        if options.wants(name) {
+            print(&idle::compare(options, &bench, name)?);
+        }
     }
     if options.wants(scale::NAME) {
-        print(&scale::compare(options, &origin, cpus)?);
+        print(&scale::compare(options, &bench)?);
     }
     Ok(())
 }
 
 /// One run of a scenario: a warm-up that fills pools and caches, then what counts.
-fn measure(proxy: &Proxy, scenario: &Scenario, seconds: u64, cpus: Cpus) -> Result<Sample, String> {
-    let run = |seconds| match scenario.service {
-        Service::WebSocket => echo::run(proxy.addr(), scenario, seconds),
-        _ => wrk::run(proxy.addr(), scenario, seconds, cpus),
+fn measure(
+    proxy: &Proxy,
+    scenario: &Scenario,
+    seconds: u64,
+    bench: &Bench,
+) -> Result<Sample, String> {
+    let addr = proxy.addr();
+    let run = |seconds| match (scenario.service, scenario.entry) {
+        (Service::WebSocket, _) => echo::run(addr, scenario, seconds),
+        (_, Entry::Clear | Entry::Tls(_)) => wrk::run(addr, scenario, seconds, bench.cpus),
+        (_, Entry::H2 { streams } | Entry::H2c { streams }) => {
+            h2load::run(addr, scenario, streams, seconds, bench.cpus)
+        }
+        (_, Entry::Handshakes(what)) => {
+            handshakes::run(addr, scenario, what, &bench.certificates, seconds)
+        }
     };
     run(1)?;
     let before = machine::cpu_time(proxy.pid())?;

@@ -8,7 +8,9 @@ usage: cargo perf [--rounds N] [--seconds N] [--only SCENARIO[,SCENARIO]] [--pro
 
 --access-log measures each scenario with a log of requests, too
 
-scenarios: small 64k 10m upload new c1000 tcp-small tcp-bulk tcp-splice ws idle scale";
+scenarios: small 64k 10m upload new c1000 tcp-small tcp-bulk tcp-splice ws
+           tls-small tls-64k tls-ecdsa tls-rsa tls-resumed tls12-ecdsa tls12-resumed tls-hybrid
+           h2-small h2-64k h2c-small idle tls-idle scale";
 
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -63,7 +65,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 fn known_scenarios(list: &str) -> Result<Vec<String>, String> {
     let known = |name: &str| {
-        scenario::ALL.iter().any(|s| s.name == name) || [idle::NAME, scale::NAME].contains(&name)
+        scenario::ALL.iter().any(|s| s.name == name)
+            || [idle::NAME, idle::TLS, scale::NAME].contains(&name)
     };
     list.split(',')
         .map(|name| {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -12,9 +11,10 @@ use lb_tests::port::Port;
 use lb_tests::{Process, nginx, programs};
 use tempfile::TempDir;
 
-use crate::machine::{Cpus, pinned};
-use crate::origin::Origin;
-use crate::scenario::Service;
+use crate::Bench;
+use crate::configuration::{self, log};
+use crate::machine::pinned;
+use crate::scenario::{Entry, Service};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -33,6 +33,7 @@ pub(crate) struct Size {
     /// Whether each request has a line in a file.
     pub(crate) logs: bool,
     pub(crate) service: Service,
+    pub(crate) entry: Entry,
 }
 
 pub(crate) const USUAL: Size = Size {
@@ -41,6 +42,7 @@ pub(crate) const USUAL: Size = Size {
     interval: 2,
     logs: false,
     service: Service::Http,
+    entry: Entry::Clear,
 };
 
 /// One that runs, pinned; killed when dropped.
@@ -54,27 +56,21 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn start(kind: Kind, origin: &Origin, cpus: Cpus) -> Result<Self, String> {
-        Self::start_sized(kind, origin, cpus, USUAL)
-    }
-
-    /// One that is started so that it does what `size` says.
-    pub(crate) fn start_sized(
-        kind: Kind,
-        origin: &Origin,
-        cpus: Cpus,
-        size: Size,
-    ) -> Result<Self, String> {
+    /// Starts one that does what `size` says.
+    pub(crate) fn start(kind: Kind, bench: &Bench, size: Size) -> Result<Self, String> {
         let folder = TempDir::with_prefix("perf-proxy-").map_err(|e| e.to_string())?;
         let port = Port::new();
-        let text = kind.configuration(&port, origin, &folder, size);
+        if let Some(key) = size.entry.key() {
+            bench.certificates.write(key, folder.path());
+        }
+        let text = configuration::of(kind, port.addr(), &bench.origin, folder.path(), size);
         let config = folder.path().join("config");
         if kind == Kind::Nginx {
             nginx::configure(folder.path(), &text).map_err(|e| e.to_string())?;
         } else {
             fs::write(&config, text).map_err(|e| e.to_string())?;
         }
-        let mut command = pinned(cpus.proxy, &kind.program());
+        let mut command = pinned(bench.cpus.proxy, &kind.program());
         match kind {
             Kind::Lbd => command.arg("--config").arg(&config),
             Kind::Haproxy => command.args(["-db", "-f"]).arg(&config),
@@ -83,11 +79,14 @@ impl Proxy {
         let started = Instant::now();
         // HAProxy knows no log files: its standard output is one.
         let stdout = match kind == Kind::Haproxy && size.logs {
-            true => Stdio::from(File::create(log(&folder)).map_err(|e| e.to_string())?),
+            true => Stdio::from(File::create(log(folder.path())).map_err(|e| e.to_string())?),
             false => Stdio::piped(),
         };
         let mut process = Process::spawn_into(command, stdout);
-        nginx::wait_until_it_answers(&mut process, port.addr())?;
+        match size.entry {
+            Entry::Clear => nginx::wait_until_it_answers(&mut process, port.addr())?,
+            _ => wait_until_it_listens(&mut process, port.addr())?,
+        }
         Ok(Self {
             process,
             port,
@@ -109,9 +108,20 @@ impl Proxy {
     }
 }
 
-/// Where a proxy logs to.
-fn log(folder: &TempDir) -> PathBuf {
-    folder.path().join("access.log")
+/// For those that say nothing in the clear.
+fn wait_until_it_listens(process: &mut Process, addr: SocketAddr) -> Result<(), String> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let started = Instant::now();
+    while let Err(error) = TcpStream::connect(addr) {
+        if !process.is_running() {
+            return Err(format!("it does not start: {:#?}", process.wait_in_place()));
+        }
+        if started.elapsed() > LIMIT {
+            return Err(format!("nobody listens at {addr}: {error}"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 impl Kind {
@@ -135,153 +145,7 @@ impl Kind {
         let said = String::from_utf8_lossy(&said);
         Ok(said.lines().next().unwrap_or_default().to_owned())
     }
-
-    fn configuration(self, port: &Port, origin: &Origin, folder: &TempDir, size: Size) -> String {
-        let log = log(folder);
-        let (addr, folder) = (port.addr(), folder.path().display());
-        let origins = origin.addrs(size.service);
-        let tcp = size.service.is_tcp();
-        let interval = size.interval;
-        let servers = |line: &dyn Fn(usize, SocketAddr) -> String| -> String {
-            (0..size.servers)
-                .map(|n| line(n, origins[n % origins.len()]))
-                .collect()
-        };
-        let backends = |backend: &dyn Fn(usize) -> String| -> String {
-            (0..size.backends).map(backend).collect()
-        };
-        match self {
-            Self::Lbd => {
-                let mode = if tcp { "mode = \"tcp\"" } else { "" };
-                let servers =
-                    servers(&|n, to| format!("  {{ name = \"o{n}\", address = \"{to}\" }},\n"));
-                let backends = backends(&|n| {
-                    format!(
-                        "[backend.app{n}]\n{mode}\nhealth = {{ type = \"http\", path = \"/healthz\", \
-                         expect = \"200\", interval = \"{interval}s\" }}\nservers = [\n{servers}]\n"
-                    )
-                });
-                let log = match size.logs {
-                    true => format!("access_log = {{ path = {log:?} }}"),
-                    false => String::new(),
-                };
-                format!(
-                    r#"
-[global]
-{log}
-threads = 1
-max_connections = 11000
-socket = "{folder}/lbd.sock"
-state_dir = "{folder}/state"
-[defaults.timeouts]
-keep_alive = "10m"
-[frontend.web]
-{mode}
-bind = ["{addr}"]
-default_backend = "app0"
-{backends}"#
-                )
-            }
-            Self::Haproxy => {
-                let servers =
-                    servers(&|n, to| format!("  server o{n} {to} check inter {interval}s\n"));
-                let backends = backends(&|n| {
-                    format!(
-                        "backend app{n}\n  balance roundrobin\n  option httpchk GET /healthz\n  \
-                         http-check expect status 200\n{servers}"
-                    )
-                });
-                let log = match size.logs {
-                    true => "log stdout format raw local0 info",
-                    false => "",
-                };
-                let (mode, log_format, headers) = match size.service {
-                    Service::Tcp => ("tcp\n  option splice-auto", "tcplog", ""),
-                    Service::TcpSpliced => ("tcp\n  option splice-response", "tcplog", ""),
-                    Service::Http | Service::WebSocket => (
-                        "http\n  option forwardfor\n  http-reuse always",
-                        "httplog",
-                        HAPROXY_HEADERS,
-                    ),
-                };
-                let lines = match size.logs {
-                    true => format!("log global\n  option {log_format}"),
-                    false => String::new(),
-                };
-                format!(
-                    r#"
-global
-  {log}
-  nbthread 1
-  maxconn 11000
-  no strict-limits
-  stats socket {folder}/haproxy.sock
-defaults
-  {lines}
-  mode {mode}
-  timeout client 30s
-  timeout server 30s
-  timeout connect 5s
-  timeout http-request 10s
-  timeout http-keep-alive 10m
-  timeout tunnel 1h
-frontend web
-  bind {addr}
-{headers}
-  default_backend app0
-{backends}"#
-                )
-            }
-            Self::Nginx => {
-                let servers = servers(&|_, to| format!("    server {to};\n"));
-                let backends = backends(&|n| {
-                    format!(
-                        "  upstream app{n} {{\n{servers}    keepalive 1024;\n    \
-                         keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n"
-                    )
-                });
-                let upgrade = match size.service {
-                    Service::WebSocket => {
-                        "proxy_set_header Connection upgrade; proxy_set_header Upgrade $http_upgrade;"
-                    }
-                    _ => "proxy_set_header Connection \"\";",
-                };
-                let log = match size.logs {
-                    true => format!(
-                        "access_log {} combined buffer=32k flush=100ms;",
-                        log.display()
-                    ),
-                    false => String::new(),
-                };
-                format!(
-                    r#"{backends}
-  server {{
-    {log}
-    listen {addr} backlog=4096;
-    location / {{
-      proxy_pass http://app0;
-      proxy_http_version 1.1;
-      proxy_request_buffering off;
-      proxy_max_temp_file_size 0;
-      {upgrade}
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-Host $http_host;
-      proxy_set_header X-Forwarded-Port $server_port;
-    }}
-  }}
-"#
-                )
-            }
-        }
-    }
 }
-
-/// Those that HAProxy sets beside `option forwardfor`.
-const HAPROXY_HEADERS: &str = "  http-request set-header X-Forwarded-Proto http
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  http-request set-header X-Forwarded-Port %[dst_port]";
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use lb_tests::{Process, lbctl};
 
-use crate::machine::{self, Cpus};
+use crate::Bench;
+use crate::machine;
 use crate::measure;
 use crate::options::Options;
-use crate::origin::Origin;
 use crate::proxy::{Kind, Proxy, Size, USUAL};
 use crate::scenario::FOR_SCALE;
 use crate::table::median;
@@ -31,7 +31,7 @@ struct Row {
     cpu_large: f64,
 }
 
-pub(crate) fn compare(options: &Options, origin: &Origin, cpus: Cpus) -> Result<String, String> {
+pub(crate) fn compare(options: &Options, bench: &Bench) -> Result<String, String> {
     let mut table = format!(
         "{NAME} ({} backends of {} servers)\n{:<8} {:>9} {:>10} {:>17} {:>17}\n",
         LARGE.backends,
@@ -43,7 +43,7 @@ pub(crate) fn compare(options: &Options, origin: &Origin, cpus: Cpus) -> Result<
         "CPU µs/req large"
     );
     for kind in &options.proxies {
-        let row = one(*kind, options, origin, cpus)?;
+        let row = one(*kind, options, bench)?;
         let reload = row.reload_ms.map_or("-".into(), |ms| format!("{ms:.0}"));
         table += &format!(
             "{kind:<8} {:>9.0} {reload:>10} {:>17.2} {:>17.2}\n",
@@ -53,16 +53,16 @@ pub(crate) fn compare(options: &Options, origin: &Origin, cpus: Cpus) -> Result<
     Ok(table)
 }
 
-fn one(kind: Kind, options: &Options, origin: &Origin, cpus: Cpus) -> Result<Row, String> {
+fn one(kind: Kind, options: &Options, bench: &Bench) -> Result<Row, String> {
     let (mut starts, mut reloads) = (Vec::new(), Vec::new());
     let (mut usual, mut large) = (Vec::new(), Vec::new());
     for round in 0..options.rounds {
         crate::talk(&format!("{NAME}: round {}, {kind}", round + 1));
         for (size, cpu) in [(USUAL, &mut usual), (LARGE, &mut large)] {
-            let proxy = Proxy::start_sized(kind, origin, cpus, size)?;
+            let proxy = Proxy::start(kind, bench, size)?;
             // The first checks of ten thousand servers are the start's cost, not a request's.
             machine::until_quiet(proxy.pid())?;
-            cpu.push(measure(&proxy, &FOR_SCALE, options.seconds, cpus)?.cpu_per_request);
+            cpu.push(measure(&proxy, &FOR_SCALE, options.seconds, bench)?.cpu_per_request);
             if size.backends == LARGE.backends {
                 starts.push(proxy.started_in.as_secs_f64() * 1e3);
                 if kind == Kind::Lbd {

@@ -1,5 +1,6 @@
 //! What is asked of each proxy.
 
+use crate::certificate::Key;
 use crate::proxy::Kind;
 
 /// One kind of load.
@@ -14,6 +15,53 @@ pub(crate) struct Scenario {
     /// Whether each request has a connection of its own.
     pub(crate) closes: bool,
     pub(crate) service: Service,
+    pub(crate) entry: Entry,
+}
+
+/// What clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// HTTP/1.1, or what the service says.
+    Clear,
+    /// HTTP/1.1 under TLS, with this kind of certificate.
+    Tls(Key),
+    /// HTTP/1.1 under TLS, one request a connection: what counts is the handshake.
+    Handshakes(Handshakes),
+    /// HTTP/2 under TLS, so many requests at once on a connection.
+    H2 { streams: usize },
+    /// HTTP/2 in the clear, by prior knowledge.
+    H2c { streams: usize },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handshakes {
+    pub(crate) key: Key,
+    pub(crate) version: Version,
+    pub(crate) resumed: bool,
+    /// Whether clients offer X25519MLKEM768 as well, before X25519, which is all that is offered
+    /// otherwise.
+    pub(crate) hybrid: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    Tls12,
+    Tls13,
+}
+
+impl Entry {
+    /// The kind of certificate that is shown, if any is.
+    pub(crate) fn key(self) -> Option<Key> {
+        match self {
+            Self::Clear | Self::H2c { .. } => None,
+            Self::Tls(key) | Self::Handshakes(Handshakes { key, .. }) => Some(key),
+            Self::H2 { .. } => Some(Key::Ecdsa),
+        }
+    }
+
+    pub(crate) fn is_h2(self) -> bool {
+        matches!(self, Self::H2 { .. } | Self::H2c { .. })
+    }
 }
 
 /// What the proxies are for.
@@ -49,6 +97,7 @@ const SMALL: Scenario = Scenario {
     upload: 0,
     closes: false,
     service: Service::Http,
+    entry: Entry::Clear,
 };
 
 const LARGE: Scenario = Scenario {
@@ -59,15 +108,32 @@ const LARGE: Scenario = Scenario {
     ..SMALL
 };
 
-pub(crate) const ALL: [Scenario; 10] = [
+const LARGER: Scenario = Scenario {
+    name: "64k",
+    what: "64 KiB responses, 16 connections",
+    target: "/64k",
+    connections: 16,
+    ..SMALL
+};
+
+const FULL: Handshakes = Handshakes {
+    key: Key::Ecdsa,
+    version: Version::Tls13,
+    resumed: false,
+    hybrid: false,
+};
+
+const SHAKEN: Scenario = Scenario {
+    name: "tls-ecdsa",
+    what: "full TLS 1.3 handshakes, P-256, X25519, a request each, 32 at once",
+    closes: true,
+    entry: Entry::Handshakes(FULL),
+    ..SMALL
+};
+
+pub(crate) const ALL: [Scenario; 21] = [
     SMALL,
-    Scenario {
-        name: "64k",
-        what: "64 KiB responses, 16 connections",
-        target: "/64k",
-        connections: 16,
-        ..SMALL
-    },
+    LARGER,
     LARGE,
     Scenario {
         name: "upload",
@@ -113,6 +179,86 @@ pub(crate) const ALL: [Scenario; 10] = [
         target: "/echo",
         connections: 100,
         service: Service::WebSocket,
+        ..SMALL
+    },
+    Scenario {
+        name: "tls-small",
+        what: "128 bytes under TLS, keep-alive, 32 connections",
+        entry: Entry::Tls(Key::Ecdsa),
+        ..SMALL
+    },
+    Scenario {
+        name: "tls-64k",
+        what: "64 KiB responses under TLS, 16 connections",
+        entry: Entry::Tls(Key::Ecdsa),
+        ..LARGER
+    },
+    SHAKEN,
+    Scenario {
+        name: "tls-rsa",
+        what: "the same with RSA of 2048 bits",
+        entry: Entry::Handshakes(Handshakes {
+            key: Key::Rsa,
+            ..FULL
+        }),
+        ..SHAKEN
+    },
+    Scenario {
+        name: "tls-resumed",
+        what: "the same, sessions resumed by ticket",
+        entry: Entry::Handshakes(Handshakes {
+            resumed: true,
+            ..FULL
+        }),
+        ..SHAKEN
+    },
+    Scenario {
+        name: "tls12-ecdsa",
+        what: "full TLS 1.2 handshakes, P-256, X25519",
+        entry: Entry::Handshakes(Handshakes {
+            version: Version::Tls12,
+            ..FULL
+        }),
+        ..SHAKEN
+    },
+    Scenario {
+        name: "tls12-resumed",
+        what: "the same, sessions resumed by ticket",
+        entry: Entry::Handshakes(Handshakes {
+            version: Version::Tls12,
+            resumed: true,
+            ..FULL
+        }),
+        ..SHAKEN
+    },
+    Scenario {
+        name: "tls-hybrid",
+        what: "as tls-ecdsa, X25519MLKEM768 for who knows it: lbd",
+        entry: Entry::Handshakes(Handshakes {
+            hybrid: true,
+            ..FULL
+        }),
+        ..SHAKEN
+    },
+    Scenario {
+        name: "h2-small",
+        what: "HTTP/2 under TLS, 128 bytes, 10 connections of 32 streams",
+        connections: 10,
+        entry: Entry::H2 { streams: 32 },
+        ..SMALL
+    },
+    Scenario {
+        name: "h2-64k",
+        what: "HTTP/2 under TLS, 64 KiB, 10 connections of 8 streams",
+        connections: 10,
+        entry: Entry::H2 { streams: 8 },
+        ..LARGER
+    },
+    Scenario {
+        name: "h2c-small",
+        what: "HTTP/2 in the clear, 128 bytes, 10 connections of 32 streams",
+        connections: 10,
+        entry: Entry::H2c { streams: 32 },
         ..SMALL
     },
 ];

@@ -54,13 +54,14 @@ pub(crate) fn run(
         .tempfile()
         .map_err(|e| e.to_string())?;
     std::fs::write(&script, SCRIPT).map_err(|e| e.to_string())?;
+    let scheme = scenario.entry.key().map_or("http", |_| "https");
     let output = pinned(cpus.load, "wrk")
         .args(["--threads", "1", "--timeout", "10s"])
         .args(["--connections", &scenario.connections.to_string()])
         .args(["--duration", &format!("{seconds}s")])
         .arg("--script")
         .arg(script.path())
-        .arg(format!("http://{addr}{}", scenario.target))
+        .arg(format!("{scheme}://{addr}{}", scenario.target))
         .arg("--")
         .arg(scenario.upload.to_string())
         .arg(if scenario.closes { "close" } else { "keep" })
