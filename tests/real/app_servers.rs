@@ -11,7 +11,7 @@ use lb_tests::{Lbd, Process, eventually, is, programs};
 use crate::program::Program;
 
 /// A script of `tests/real/node` that listens.
-fn server(script: &'static str, args: &'static [&str]) -> Program {
+pub(crate) fn server(script: &'static str, args: &'static [&str]) -> Program {
     Program::start(|port| {
         let mut command = node(script);
         let port = port.addr().port().to_string();
@@ -23,7 +23,7 @@ fn server(script: &'static str, args: &'static [&str]) -> Program {
 }
 
 /// Node.js with a script of `tests/real/node`; `.ci/run` installs what the scripts require.
-fn node(script: &str) -> Command {
+pub(crate) fn node(script: &str) -> Command {
     let mut command = Command::new("node");
     command
         .arg(here().join("node").join(script))

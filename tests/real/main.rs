@@ -3,6 +3,7 @@
 //! `cargo test --workspace -- --ignored` runs them; `.ci/run` installs what they need.
 
 mod app_servers;
+mod certbot;
 mod curl;
 mod databases;
 mod full_disk;
@@ -10,7 +11,12 @@ mod grpc;
 mod http2;
 mod log_readers;
 mod many_certificates;
+mod ocsp;
+mod openssl;
 mod origin;
+mod pebble;
 mod proxy_protocol;
 mod program;
+mod recipe;
+mod testssl;
 mod wrk;

@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version::TLS13;
-use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ALL_VERSIONS, CipherSuite, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::Certs;
@@ -77,7 +77,7 @@ impl Terminator {
             Some(before) => before.tickets.clone(),
             None => Ticketer::new()?,
         };
-        let provider = Arc::new(default_provider());
+        let provider = Arc::new(provider());
         let verifier = verifier(config, &authorities, &provider)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(config.min_version))?
@@ -85,6 +85,7 @@ impl Terminator {
         let (certs, shown) = Certs::new(certificates.of_bind(config), config.strict_sni);
         let mut server = builder.with_cert_resolver(Arc::new(certs));
         server.alpn_protocols = config.alpn.iter().map(|p| p.clone().into()).collect();
+        server.ignore_client_order = true;
         server.ticketer = tickets.clone();
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
@@ -127,6 +128,24 @@ impl std::fmt::Debug for Terminator {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// What rustls deems safe, the cheapest first: all of it will do for as long as anybody can tell, and
+/// clients without the instructions for AES are rare by now.
+fn provider() -> CryptoProvider {
+    let mut provider = default_provider();
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| match suite.suite() {
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+            CipherSuite::TLS13_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => 1,
+            _ => 2,
+        });
+    provider
 }
 
 fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

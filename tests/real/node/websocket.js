@@ -1,5 +1,6 @@
 // `ws`: `server PORT` echoes; `client URL COUNT` sends messages of many sizes, text and binary, on
-// several connections at once, and prints how many came back whole.
+// several connections at once, and prints how many came back whole; `hold URL NAME` asks NAME for one by
+// TLS and sends a number again and again, and prints those that came back.
 const assert = require('node:assert');
 const crypto = require('node:crypto');
 const { WebSocket, WebSocketServer } = require('ws');
@@ -12,6 +13,17 @@ if (mode === 'server') {
     socket.on('message', (data, binary) => socket.send(data, { binary }));
     socket.on('error', () => {});
   });
+} else if (mode === 'hold') {
+  const socket = new WebSocket(where, { servername: count });
+  let sent = 0;
+  const next = () => socket.send(`${sent += 1}`);
+  socket.on('open', next);
+  socket.on('message', (data) => {
+    assert.strictEqual(data.toString(), `${sent}`);
+    console.log(sent);
+    setTimeout(next, 10);
+  });
+  socket.on('close', (code) => { throw new Error(`closed with ${code}`); });
 } else {
   const one = () => new Promise((resolve, reject) => {
     const socket = new WebSocket(where, { perMessageDeflate: true });
