@@ -9,6 +9,7 @@ mod databases;
 mod full_disk;
 mod grpc;
 mod http2;
+mod http2_to_nginx;
 mod log_readers;
 mod many_certificates;
 mod ocsp;

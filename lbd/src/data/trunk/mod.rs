@@ -7,7 +7,6 @@ mod io;
 mod open;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use self::io::Pulse;
+use super::ByUid;
 use super::client::Client;
 use super::connect::{Destination, Way};
 use super::fault::Fault;
@@ -54,7 +54,7 @@ pub(super) struct Slot {
 
 /// The connections that somebody has, by [`Server::uid`](crate::state::Server::uid).
 #[derive(Debug, Default)]
-pub(super) struct Trunks(HashMap<u64, Group>);
+pub(super) struct Trunks(ByUid<Group>);
 
 /// Those to one server.
 #[derive(Debug, Default)]

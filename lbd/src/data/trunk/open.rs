@@ -97,11 +97,7 @@ async fn greet(
         .max_header_list_size(MAX_HEAD as u32);
     let (sender, mut connection) = builder.handshake(io).await.map_err(broken)?;
     poll_fn(|cx| match pin!(&mut connection).poll(cx) {
-        Poll::Ready(Ok(())) => Poll::Ready(Err(io::Error::new(
-            ErrorKind::UnexpectedEof,
-            "it closed the connection without a word of HTTP/2",
-        ))),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(broken(error))),
+        Poll::Ready(ended) => Poll::Ready(Err(unsaid(ended))),
         Poll::Pending if pulse.is_greeted() => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
@@ -120,6 +116,15 @@ async fn greet(
         idle: Cell::new(None),
     });
     Ok((trunk, connection))
+}
+
+/// The connection ended before there was a greeting. Who gets what it has no use for may close with a
+/// reset.
+fn unsaid(ended: Result<(), h2::Error>) -> io::Error {
+    match ended.map_err(broken) {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => error,
+        _ => io::Error::other("it closed the connection without a word of HTTP/2"),
+    }
 }
 
 /// What broke beneath h2, or what it found to be wrong.
