@@ -5,15 +5,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::SendStream;
+use http::HeaderMap;
 use http_body::{Body, Frame};
 
 use super::headers;
 use super::request_body::RequestBody;
 use super::upload::{Broken, Progress};
 
-/// How much of a body is kept for another server, in bytes, until it is clear that this one acts on
-/// the request.
-const MOST_KEPT: usize = 64 * 1024;
+/// How much of a body that was sent is kept, in bytes, until it is clear that the server acts on the
+/// request. Of most servers nobody may send more before that: it is the initial window (RFC 9113, 6.9.2).
+const MOST_KEPT: u64 = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct StreamUpload {
@@ -36,23 +37,30 @@ enum State {
     Sent,
 }
 
-/// What was taken of a body, as long as it may have to be sent again.
-#[derive(Debug)]
-enum Kept {
-    Frames(Vec<Frame<Bytes>>, usize),
-    No,
+/// What was sent of a body, as long as it may have to be sent again.
+#[derive(Debug, Default)]
+struct Kept {
+    data: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// It was too much, or is not needed any more.
+    is_gone: bool,
 }
 
 impl Kept {
-    fn keep(&mut self, frame: impl FnOnce() -> Frame<Bytes>, size: usize) {
-        let Self::Frames(frames, all) = self else {
-            return;
-        };
-        *all += size;
-        match *all <= MOST_KEPT {
-            true => frames.push(frame()),
-            false => *self = Self::No,
+    /// `all`: bytes sent so far.
+    fn keep(&mut self, piece: &Bytes, all: u64) {
+        if all > MOST_KEPT {
+            self.forget();
+        } else if !self.is_gone && !piece.is_empty() {
+            self.data.push(piece.clone());
         }
+    }
+
+    fn forget(&mut self) {
+        *self = Self {
+            is_gone: true,
+            ..Self::default()
+        };
     }
 }
 
@@ -77,7 +85,7 @@ impl StreamUpload {
             piece: Bytes::new(),
             is_last: false,
             sent_bytes: 0,
-            kept: Kept::Frames(Vec::new(), 0),
+            kept: Kept::default(),
         }
     }
 
@@ -126,6 +134,7 @@ impl StreamUpload {
         let piece = self.piece.split_to(room.min(self.piece.len()));
         let ends = self.is_last && self.piece.is_empty();
         self.sent_bytes += piece.len() as u64;
+        self.kept.keep(&piece, self.sent_bytes);
         sends.send_data(piece, ends)?;
         if ends {
             self.state = State::Sent;
@@ -147,8 +156,6 @@ impl StreamUpload {
         match frame.map(Frame::into_data) {
             None => self.is_last = true,
             Some(Ok(data)) => {
-                let kept = || Frame::data(data.clone());
-                self.kept.keep(kept, data.len());
                 self.piece = data;
                 self.is_last = is_last;
             }
@@ -166,9 +173,9 @@ impl StreamUpload {
         };
         headers::keep_only_trailing(&mut trailers);
         self.incoming = None;
-        let size = trailers.iter().map(|(n, v)| n.as_str().len() + v.len());
-        let size = size.sum();
-        self.kept.keep(|| Frame::trailers(trailers.clone()), size);
+        if !self.kept.is_gone {
+            self.kept.trailers = Some(trailers.clone());
+        }
         match std::mem::replace(&mut self.state, State::Sent) {
             State::Sending(mut sends) => sends.send_trailers(trailers).map_err(|_| Broken::Server),
             _ => Ok(()),
@@ -177,7 +184,7 @@ impl StreamUpload {
 
     /// The server acts on the request: it is not sent again.
     pub(super) fn is_heard(&mut self) {
-        self.kept = Kept::No;
+        self.kept.forget();
     }
 
     /// Sends nothing more, where a tunnel could have been.
@@ -197,10 +204,16 @@ impl StreamUpload {
 
     /// Takes back the body as it was, if that can be; `again`: also where some of it was sent.
     pub(super) fn take_back(self, again: bool) -> Option<RequestBody> {
-        match self.kept {
-            Kept::Frames(frames, _) if frames.is_empty() => self.incoming,
-            Kept::Frames(frames, _) if again => Some(RequestBody::again(frames, self.incoming)),
-            Kept::Frames(..) | Kept::No => None,
+        if self.kept.is_gone || self.sent_bytes > 0 && !again {
+            return None;
+        }
+        let unsent = Some(self.piece).filter(|piece| !piece.is_empty());
+        let data = self.kept.data.into_iter().chain(unsent).map(Frame::data);
+        let trailers = self.kept.trailers.map(Frame::trailers);
+        let frames: Vec<_> = data.chain(trailers).collect();
+        match frames.is_empty() {
+            true => self.incoming,
+            false => Some(RequestBody::again(frames, self.incoming)),
         }
     }
 
