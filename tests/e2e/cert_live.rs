@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -367,4 +368,88 @@ fn several_at_once_all_arrive() {
     }
     assert_eq!(live.shown("example.com"), leaf(&newest));
     assert_eq!(live.files().len(), MANY + 1);
+}
+
+/// As root installs and lbd's user reads.
+#[test]
+fn an_unprivileged_daemon_shows_what_root_installs() {
+    const USER: u32 = 12_345;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let authority = Authority::new();
+    let setup = Setup::new("");
+    let folder = setup.folder().to_owned();
+    let certs = folder.join("certs");
+    fs::create_dir(&certs).expect("the folder is ours");
+    let first = authority
+        .issue(&["example.com"])
+        .write(&certs, "example.com.pem");
+    let bind = format!("{{ address = \"127.0.0.1:0\", tls = {{ certs = [{certs:?}] }} }}");
+    let setup = setup.config(format!(
+        "[frontend.web]\nbind = [{bind}]\nroutes = [{{ respond = {{ status = 404 }} }}]\n"
+    ));
+    setup.write();
+    let program = folder.join("lbd");
+    fs::copy(programs::lbd(), &program).expect("there is room");
+    for owned in [&folder, &certs, &first] {
+        chown(owned, Some(USER), Some(USER)).expect("root may give it away");
+    }
+    let mut command = Command::new(&program);
+    command
+        .arg("--config")
+        .arg(setup.config_file())
+        .uid(USER)
+        .gid(USER);
+    let mut lbd = Process::spawn(command);
+    let install = |lineage: &str| {
+        let issued = authority.issue(&[lineage]);
+        issued.write_lineage(&folder.join("live").join(lineage));
+        let mut command = lbctl::command(&setup.socket(), ["cert", "install", "--lineage"]);
+        command.arg(folder.join("live").join(lineage));
+        Process::run(command)
+    };
+    eventually("lbd answers", || {
+        assert!(lbd.is_running(), "{}", lbd.stderr.so_far());
+        lb_proto::client::Client::connect(&setup.socket()).map(drop)
+    });
+    for lineage in ["example.com", "new.test"] {
+        install(lineage).exits(0).says("read back for 1 name");
+        let metadata = fs::metadata(certs.join(format!("{lineage}.pem"))).expect("it is there");
+        assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (USER, 0o600));
+    }
+
+    // In a folder of root's it can read none, and the one that it shows is put back.
+    chown(&first, Some(0), Some(0)).expect("it is root's");
+    let before = fs::metadata(&first).expect("it is there").ino();
+    let said = install("example.com").exits(1);
+    said.says("Permission denied")
+        .says("let lbd's user read it")
+        .says("the file before it is back");
+    assert_eq!(fs::metadata(&first).expect("it is there").ino(), before);
+}
+
+#[test]
+fn a_daemon_that_dies_meanwhile_is_told_of_and_the_old_file_is_back() {
+    let mut live = Live::start(
+        "{ address = \"*:0\", tls = { CERTS } }",
+        "http",
+        &["example.com"],
+    );
+    let before = fs::read(live.file("example.com")).expect("it is there");
+    live.renew("example.com", &["example.com"]);
+    let silent = imposter(live.lbd.addr());
+    let running = Process::spawn(live.command("example.com", &[]));
+    let asking = silent.accept().expect("it asks what is shown");
+    live.lbd.kill9();
+    drop((asking, silent));
+    running
+        .wait()
+        .exits(1)
+        .says("the file before it is back, but lbd could not be told: no daemon listens");
+    assert_eq!(
+        fs::read(live.file("example.com")).expect("it is there"),
+        before
+    );
+    live.lbd.start_again();
 }

@@ -46,3 +46,57 @@ fn a_full_disk_leaves_the_old_certificate() {
     );
     assert_eq!(said.stdout, "filler\nsite.pem\n");
 }
+
+/// The daemon goes on with what it shows, and the file is the one that it read.
+const LIVE: &str = r#"
+set -eu
+mount -t tmpfs -o size=64k tmpfs "$DISK"
+"$LBCTL" cert assemble --lineage "$LIVE/old" --out "$DISK/site.pem"
+cat > "$LIVE/lbd.toml" <<END
+[global]
+socket = "$LIVE/lbd.sock"
+state_dir = "$LIVE/state"
+[frontend.web]
+bind = { address = "127.0.0.1:0", tls = { certs = "$DISK" } }
+routes = [{ respond = { status = 404 } }]
+END
+"$LBD" --config "$LIVE/lbd.toml" 2> "$LIVE/log" & daemon=$!
+export LBCTL_SOCKET="$LIVE/lbd.sock"
+until "$LBCTL" status > "$LIVE/status" 2>&1; do sleep 0.05; done
+dd if=/dev/zero of="$DISK/filler" bs=1k count=64 2> "$LIVE/dd" || true
+status=0
+"$LBCTL" cert install --lineage "$LIVE/new" --name site || status=$?
+"$LBCTL" cert list --json
+ls -A "$DISK"
+kill "$daemon"
+exit "$status"
+"#;
+
+#[test]
+#[ignore = "needs unshare"]
+fn a_full_disk_under_a_running_daemon_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (live, disk) = (folder.path().join("live"), folder.path().join("disk"));
+    let authority = Authority::new();
+    let [old, new] = ["old", "new"].map(|name| {
+        let issued = authority.issue(&["example.com"]);
+        issued.write_lineage(&live.join(name));
+        issued.fingerprint()
+    });
+    fs::create_dir(&disk).expect("a folder can be made");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--map-root-user", "--mount", "sh", "-c", LIVE])
+        .envs([("LBD", programs::lbd()), ("LBCTL", programs::lbctl())])
+        .envs([("LIVE", &live), ("DISK", &disk)]);
+    let said = Process::run(command)
+        .exits(1)
+        .says("No space left on device")
+        .says("the file before it is back, and lbd shows what it did before");
+    let (list, names) = said.stdout.split_once('\n').expect("a list, then names");
+    let list: serde_json::Value = serde_json::from_str(list).expect("it is JSON");
+    assert_eq!(list["certificates"][0]["fingerprint"], old.as_str());
+    assert_ne!(list["certificates"][0]["served"], serde_json::json!([]));
+    assert_eq!(names, "filler\nsite.pem\n");
+    assert_ne!(old, new);
+}

@@ -97,6 +97,16 @@ fn one(
         ));
         return Ok(bind);
     };
+    let here = reach::leads_here(target.address, deadline).map_err(|error| {
+        failed(
+            format!("{} takes no connection: {error}", shown.bind),
+            "see lbd's log",
+        )
+    })?;
+    if !here {
+        bind.unseen = Some("its address is another machine's at the moment".to_owned());
+        return Ok(bind);
+    }
     let asked = shown.names.iter().filter_map(|name| {
         let asked = question(name, &shown.bind, all);
         Some((name, handshake::name(asked)?))
