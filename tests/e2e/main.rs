@@ -12,6 +12,7 @@ mod cert_expiry;
 mod cert_install;
 mod cert_list;
 mod cert_live;
+mod cert_put_back;
 mod demo;
 mod dns;
 mod drain;
