@@ -10,8 +10,10 @@ pub mod event;
 pub mod exit;
 pub mod frame;
 pub mod name;
+pub mod os_error;
 pub mod reply;
 pub mod request;
+pub mod sockets;
 pub mod state;
 pub mod status;
 
@@ -21,6 +23,8 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "pem")]
 pub mod pem;
+#[cfg(feature = "config")]
+pub mod tls;
 
 /// The number of the control protocol; it changes only when a message loses or changes a field.
 pub const PROTOCOL: u32 = 1;

@@ -3,13 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use lb_proto::config::Global;
-
-/// Descriptors that are no connections: listeners, probes, control clients, files.
-const RESERVED: u64 = 64;
-
-/// A connection of a client and the one to a server that serves it.
-const PER_CONNECTION: u64 = 2;
+use lb_proto::config::{Global, connections_within, open_files};
 
 /// How many files this process may have open.
 #[derive(Debug, Clone, Copy)]
@@ -37,14 +31,12 @@ impl OpenFiles {
 
     /// How many client connections may be open at once, and what an operator should know about it.
     pub(crate) fn connections(self, global: &Global) -> (usize, Option<String>) {
-        let fits = usize::try_from(self.0.saturating_sub(RESERVED) / PER_CONNECTION)
-            .unwrap_or(usize::MAX)
-            .max(1);
+        let fits = usize::try_from(connections_within(self.0)).unwrap_or(usize::MAX);
         let Some(wanted) = global.max_connections.map(|n| n as usize) else {
             return (fits, None);
         };
         let warning = (wanted > fits).then(|| {
-            let needed = (wanted as u64).saturating_mul(PER_CONNECTION) + RESERVED;
+            let needed = open_files(wanted as u64);
             format!(
                 "max_connections = {wanted} needs {needed} open files and the limit is {}: raise \
                  LimitNOFILE or `ulimit -n`, or lower it to {fits}",

@@ -11,7 +11,6 @@ mod health;
 mod limits;
 mod log;
 mod memory;
-mod os_error;
 mod print;
 mod proxy_protocol;
 mod service;

@@ -151,6 +151,17 @@ pub enum ProxyVersion {
     V2,
 }
 
+impl ProxyVersion {
+    /// The header of a connection that is made on nobody's behalf, as a health check's is: `PROXY
+    /// UNKNOWN`, or LOCAL of no family (HAProxy, `proxy-protocol.txt`).
+    pub fn about_nobody(self) -> &'static [u8] {
+        match self {
+            Self::V1 => b"PROXY UNKNOWN\r\n",
+            Self::V2 => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        }
+    }
+}
+
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -218,6 +229,20 @@ impl CheckKind {
             Self::Tcp => true,
             Self::Http { expect, .. } => expect.iter().any(|range| range.contains(&status)),
         }
+    }
+
+    /// What it expects, as its configuration says it: `200,204` or `200-399`.
+    pub fn expected(&self) -> String {
+        let Self::Http { expect, .. } = self else {
+            return String::new();
+        };
+        let ranges = expect
+            .iter()
+            .map(|range| match (range.start(), range.end()) {
+                (from, to) if from == to => from.to_string(),
+                (from, to) => format!("{from}-{to}"),
+            });
+        ranges.collect::<Vec<_>>().join(",")
     }
 }
 

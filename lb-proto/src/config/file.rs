@@ -25,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use self::report::Report;
@@ -84,6 +85,12 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         certificates,
         warnings,
     })
+}
+
+/// The SHA-256 of a file's text, hexadecimal: tells whether it is the one that was loaded.
+pub fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// In seconds since 1970.
@@ -149,7 +156,7 @@ fn backends<'a>(root: Table<'a>, defaults: Timeouts, facts: &mut Facts<'a>) -> V
 }
 
 /// "1 frontend", "3 servers".
-pub(super) fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
         _ => format!("{number} {what}s"),

@@ -28,7 +28,8 @@ pub use self::backend::{
 };
 pub use self::certificates::{Again, Certificates, URGENT_DAYS, Unusable, expiry};
 pub use self::check::summary;
-pub use self::file::{LoadError, Loaded, load, read};
+pub(crate) use self::file::count;
+pub use self::file::{LoadError, Loaded, load, read, sha256};
 pub use self::frontend::{
     Action, Bind, ClientTimeouts, Frontend, HostPattern, PathPattern, Piece, RateLimit, Route,
 };
@@ -106,6 +107,24 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+/// How many files a daemon may have to have open for so many client connections at once: each with the
+/// one to a server that serves it, and those that are no connections (listeners, probes, control
+/// clients, logs).
+pub fn open_files(connections: u64) -> u64 {
+    connections
+        .saturating_mul(FILES_A_CONNECTION)
+        .saturating_add(OTHER_FILES)
+}
+
+/// How many client connections fit into so many open files, one at least.
+pub fn connections_within(open_files: u64) -> u64 {
+    (open_files.saturating_sub(OTHER_FILES) / FILES_A_CONNECTION).max(1)
+}
+
+const FILES_A_CONNECTION: u64 = 2;
+
+const OTHER_FILES: u64 = 64;
 
 /// What a frontend or backend carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,19 +1,11 @@
 //! Why an address cannot be listened on: who holds the port, as far as we may see it, and what to do.
 
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::net::SocketAddr;
 
+use lb_proto::sockets::{self, Owner};
 use rustix::io::Errno;
 
 use crate::state::BindError;
-
-/// A process that listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Owner {
-    name: String,
-    pid: u32,
-}
 
 /// A failed bind as a message and a hint.
 pub(crate) fn explain(error: &BindError) -> (String, Option<String>) {
@@ -56,75 +48,9 @@ fn in_use(address: SocketAddr) -> (String, Option<String>) {
 
 /// Who listens where `address` would. `None` where we may not look into that process.
 fn owner(address: SocketAddr) -> Option<Owner> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
-    let inodes: Vec<u64> = tables
-        .iter()
-        .flatten()
-        .flat_map(|table| listeners(table, address))
-        .collect();
-    let sockets: Vec<String> = inodes.iter().map(|i| format!("socket:[{i}]")).collect();
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .find(|pid| holds(*pid, &sockets))
-        .map(|pid| Owner {
-            name: name(pid),
-            pid,
-        })
-}
-
-/// Whether a process has one of these sockets open.
-fn holds(pid: u32, sockets: &[String]) -> bool {
-    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
-    files
-        .flatten()
-        .filter_map(|file| fs::read_link(file.path()).ok())
-        .any(|target| sockets.iter().any(|socket| target == Path::new(socket)))
-}
-
-fn name(pid: u32) -> String {
-    match fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => name.trim_end().to_owned(),
-        Err(_) => "a process".to_owned(),
-    }
-}
-
-/// The inodes of listening sockets that stand in the way of `wanted`, from a table in the format of
-/// proc_net_tcp (Linux, Documentation/networking/proc_net_tcp.rst).
-fn listeners(table: &str, wanted: SocketAddr) -> Vec<u64> {
-    const LISTEN: &str = "0A";
-    let rows = table.lines().skip(1);
-    rows.filter_map(|row| {
-        let fields: Vec<&str> = row.split_ascii_whitespace().collect();
-        let listens = *fields.get(3)? == LISTEN;
-        let address = parse_address(fields.get(1)?)?;
-        let inode = fields.get(9)?.parse().ok()?;
-        (listens && collide(address, wanted)).then_some(inode)
-    })
-    .collect()
-}
-
-fn collide(held: SocketAddr, wanted: SocketAddr) -> bool {
-    held.port() == wanted.port()
-        && (held.ip() == wanted.ip() || held.ip().is_unspecified() || wanted.ip().is_unspecified())
-}
-
-/// `0100007F:1F90`: words in the machine's byte order, then the port.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let words: Vec<u32> = (0..ip.len() / 8)
-        .map(|i| u32::from_str_radix(ip.get(i * 8..i * 8 + 8)?, 16).ok())
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let ip = match bytes.len() {
-        4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-        16 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
+    let all = sockets::all().into_iter();
+    let held: Vec<_> = all.filter(|s| s.stands_in_the_way_of(address)).collect();
+    sockets::owner(&held)
 }
 
 #[cfg(test)]
@@ -133,21 +59,6 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-
-    #[cfg(target_endian = "little")]
-    #[test]
-    fn the_table_of_the_kernel_is_read() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0\n   1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0\n   2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0 0 10 0\n";
-        let at = |address: &str| listeners(table, address.parse().unwrap());
-        assert_eq!(at("127.0.0.1:8080"), [4711]);
-        assert_eq!(at("0.0.0.0:8080"), [4711]);
-        assert_eq!(at("10.0.0.1:80"), [4713]);
-        assert_eq!(at("10.0.0.1:8080"), [0; 0]);
-        assert_eq!(
-            parse_address("00000000000000000000000001000000:0050"),
-            Some("[::1]:80".parse().unwrap())
-        );
-    }
 
     #[test]
     fn the_holder_of_a_port_is_named() {

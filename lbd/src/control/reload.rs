@@ -6,7 +6,6 @@ use std::sync::Arc;
 use lb_proto::config::{self, Again, Fault, Global, LoadError, Unusable};
 use lb_proto::error::{ErrorCode, ErrorReply, Problem};
 use lb_proto::reply;
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
@@ -218,12 +217,11 @@ impl Reloader {
 
 /// Where a configuration came from, now.
 pub(crate) fn loaded(path: &Path, text: &str, generation: u64) -> Loaded {
-    let digest = Sha256::digest(text);
     Loaded {
         path: path.display().to_string(),
         generation,
         at: now(),
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: config::sha256(text),
     }
 }
 

@@ -81,7 +81,7 @@ fn judge(what: &str, status: u16, kind: &CheckKind) -> Seen {
     let (result, detail) = if kind.expects(status) {
         (CheckResult::L7OK, format!("{what} answered {status}"))
     } else {
-        let expected = expected(kind);
+        let expected = kind.expected();
         let detail = format!("{what} answered {status}, expected {expected}");
         (CheckResult::L7STS, detail)
     };
@@ -90,20 +90,6 @@ fn judge(what: &str, status: u16, kind: &CheckKind) -> Seen {
         status: Some(status),
         detail,
     }
-}
-
-/// What a check expects, as its configuration says it: `200,204` or `200-399`.
-fn expected(kind: &CheckKind) -> String {
-    let CheckKind::Http { expect, .. } = kind else {
-        return String::new();
-    };
-    let ranges = expect
-        .iter()
-        .map(|range| match (range.start(), range.end()) {
-            (from, to) if from == to => from.to_string(),
-            (from, to) => format!("{from}-{to}"),
-        });
-    ranges.collect::<Vec<_>>().join(",")
 }
 
 /// An error and its causes in one line; hyper says what happened only in the cause.

@@ -8,8 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{NotProbed, Seen, Target};
-use crate::os_error::in_words;
-use crate::proxy_protocol::about_nobody;
+use lb_proto::os_error::in_words;
 
 /// Connects. The inner error is the server's, the outer one ours.
 pub(super) async fn connect(target: &Target<'_>) -> Result<Result<TcpStream, Seen>, NotProbed> {
@@ -34,7 +33,7 @@ pub(super) async fn connect(target: &Target<'_>) -> Result<Result<TcpStream, See
 async fn open(target: &Target<'_>) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(target.address).await?;
     if let Some(version) = target.send_proxy {
-        stream.write_all(about_nobody(version)).await?;
+        stream.write_all(version.about_nobody()).await?;
     }
     Ok(stream)
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use crc::{CRC_32_ISCSI, Crc};
 
 pub(crate) use self::parse::{Malformed, parse};
-pub(crate) use self::write::{about_nobody, write};
+pub(crate) use self::write::write;
 
 /// What a version 2 header begins with.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";

@@ -162,7 +162,7 @@ fn tls_of_the_client_is_said_by_a_bit() {
 #[test]
 fn a_header_about_nobody_is_read_as_one() {
     for version in [ProxyVersion::V1, ProxyVersion::V2] {
-        let bytes = about_nobody(version);
+        let bytes = version.about_nobody();
         let read = parse(bytes);
         assert_eq!(read, Ok(Some((Header::default(), bytes.len()))));
     }

@@ -6,17 +6,6 @@ use lb_proto::config::ProxyVersion;
 
 use super::{Addresses, CRC32C, HEAD, SIGNATURE, Tlvs, checksum};
 
-/// LOCAL, of no family, and nothing else.
-const LOCAL: [u8; HEAD] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
-/// The header of a connection that is made on nobody's behalf, as a health check's is.
-pub(crate) fn about_nobody(version: ProxyVersion) -> &'static [u8] {
-    match version {
-        ProxyVersion::V1 => b"PROXY UNKNOWN\r\n",
-        ProxyVersion::V2 => &LOCAL,
-    }
-}
-
 /// The header of a connection that is made on somebody's behalf. Version 1 has no room for TLVs;
 /// version 2 has a checksum.
 pub(crate) fn write(version: ProxyVersion, addresses: Addresses, tlvs: &Tlvs) -> Vec<u8> {

@@ -3,14 +3,12 @@
 
 mod certificates;
 mod originator;
-mod verify;
-mod words;
 
 use std::sync::Arc;
 
 use lb_proto::config::{BindTls, Certificates, ClientAuth, TlsVersion};
 use lb_proto::pem::File;
-use rustls::client::VerifierBuilderError;
+use lb_proto::tls;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::CertificateDer;
@@ -53,8 +51,8 @@ pub(crate) enum TlsError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("nobody is trusted who could have issued the server's certificate")]
-    Trusted(#[source] VerifierBuilderError),
+    #[error(transparent)]
+    Towards(#[from] tls::TlsError),
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
 }

@@ -1,27 +1,18 @@
 //! TLS towards servers: who is trusted, what is asked for and shown.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lb_proto::config::{self, Address, Certificates, Protocol, ServerTls};
+use lb_proto::config::{self, Certificates, Protocol, ServerTls};
+use lb_proto::tls::{Handshakes, name, why};
 use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ALL_VERSIONS, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::TlsError;
-use super::verify::{Anybody, Trusted};
-use super::words::why;
 
 /// What is done in handshakes with one server. As long as a reload changes nothing about them, it
 /// stays, and so do the sessions that can be resumed.
@@ -42,9 +33,7 @@ pub(crate) struct Originators<'a> {
     certificates: &'a Certificates,
     /// Those of the configuration before.
     before: Option<&'a Certificates>,
-    provider: Arc<CryptoProvider>,
-    /// By `ca`.
-    trusted: HashMap<Option<PathBuf>, Arc<dyn ServerCertVerifier>>,
+    handshakes: Handshakes<'a>,
 }
 
 impl<'a> Originators<'a> {
@@ -52,8 +41,7 @@ impl<'a> Originators<'a> {
         Self {
             certificates,
             before,
-            provider: Arc::new(default_provider()),
-            trusted: HashMap::new(),
+            handshakes: Handshakes::new(certificates),
         }
     }
 
@@ -78,7 +66,7 @@ impl<'a> Originators<'a> {
         if let Some(old) = old.filter(alike) {
             return Ok(Some(old.clone()));
         }
-        let config = self.client(tls)?;
+        let config = self.handshakes.with(tls)?;
         let mut checking = config.clone();
         checking.resumption = Resumption::disabled();
         Ok(Some(Arc::new(Originator {
@@ -89,41 +77,6 @@ impl<'a> Originators<'a> {
             connector: Arc::new(config).into(),
             checking: Arc::new(checking).into(),
         })))
-    }
-
-    fn client(&mut self, tls: &ServerTls) -> Result<ClientConfig, TlsError> {
-        let verifier = self.verifier(tls)?;
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(ALL_VERSIONS)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let mut client = match self.certificates.own(tls) {
-            None => builder.with_no_client_auth(),
-            Some(file) => {
-                let (chain, key) = (file.bundle.chain.clone(), file.bundle.key.clone());
-                let own = SingleCertAndKey::from(CertifiedKey::new(chain, key));
-                builder.with_client_cert_resolver(Arc::new(own))
-            }
-        };
-        client.alpn_protocols = tls.alpn.iter().map(|p| p.clone().into()).collect();
-        // One name is asked for: rustls keeps its last session, or its last eight tickets.
-        client.resumption = Resumption::in_memory_sessions(1);
-        Ok(client)
-    }
-
-    fn verifier(&mut self, tls: &ServerTls) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-        if !tls.verify {
-            return Ok(Arc::new(Anybody(self.provider.clone())));
-        }
-        let ca = tls.ca.as_ref().map(|ca| ca.path.clone());
-        if let Some(trusted) = self.trusted.get(&ca) {
-            return Ok(trusted.clone());
-        }
-        let certificates = self.certificates.trusted(tls);
-        let trusted = Trusted::new(certificates, ca.is_some(), &self.provider);
-        let trusted = Arc::new(trusted.map_err(TlsError::Trusted)?);
-        self.trusted.insert(ca, trusted.clone());
-        Ok(trusted)
     }
 }
 
@@ -173,19 +126,4 @@ impl std::fmt::Debug for Originator {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
-}
-
-/// What a server is asked for and has to be: what `sni` says, or its host.
-fn name(tls: &ServerTls, address: &Address) -> ServerName<'static> {
-    let ip = |address: &SocketAddr| ServerName::IpAddress(address.ip().into());
-    let named = match (&tls.sni, address) {
-        (Some(sni), _) => ServerName::try_from(sni.clone()),
-        (None, Address::Ip(address)) => return ip(address),
-        // The dot at the end of a name that is whole is no part of it in a certificate.
-        (None, Address::Name { host, .. }) => {
-            ServerName::try_from(host.trim_end_matches('.').to_owned())
-        }
-    };
-    // Both were judged when they were read.
-    named.unwrap_or_else(|_| ip(&SocketAddr::from(([0, 0, 0, 0], 0))))
 }

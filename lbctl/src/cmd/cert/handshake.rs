@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lb_proto::config::ProxyVersion;
 use lb_proto::pem::Bundle;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,9 +15,6 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
-
-/// Says that a connection is made on nobody's behalf, in version 1 of the PROXY protocol.
-const ABOUT_NOBODY: &[u8] = b"PROXY UNKNOWN\r\n";
 
 /// A name that a client may ask for.
 pub(super) type Name = ServerName<'static>;
@@ -76,7 +74,7 @@ impl Client {
         let mut tcp = TcpStream::connect_timeout(&target.address, left(deadline)?)?;
         if target.introduced {
             tcp.set_write_timeout(Some(left(deadline)?))?;
-            tcp.write_all(ABOUT_NOBODY)?;
+            tcp.write_all(ProxyVersion::V1.about_nobody())?;
         }
         let config = Arc::new(self.config.clone());
         let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;

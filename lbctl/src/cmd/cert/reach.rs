@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use lb_proto::sockets::{self, Socket, nearest};
 
 use super::handshake::Target;
 
@@ -44,46 +45,16 @@ pub(super) fn leads_here(address: SocketAddr, deadline: Instant) -> io::Result<b
     }
     let left = deadline.saturating_duration_since(Instant::now());
     let ours = TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1)))?;
-    let table = match address {
-        SocketAddr::V4(_) => "/proc/net/tcp",
-        SocketAddr::V6(_) => "/proc/net/tcp6",
-    };
-    // Who may not look has to believe it.
-    let table = std::fs::read_to_string(table).ok();
     let theirs = (ours.peer_addr()?, ours.local_addr()?);
-    Ok(table.is_none_or(|table| has_connection(&table, theirs)))
+    let all = sockets::all();
+    // Who may not look has to believe it.
+    Ok(all.is_empty() || has_connection(&all, theirs))
 }
 
-/// Whether the kernel's table of connections (proc(5), `/proc/net/tcp`) has one from and to these.
-fn has_connection(table: &str, (from, to): (SocketAddr, SocketAddr)) -> bool {
-    let wanted = [in_table(from), in_table(to)];
-    table.lines().any(|line| {
-        let mut columns = line.split_ascii_whitespace().skip(1);
-        wanted.iter().all(|end| columns.next() == Some(end))
-    })
-}
-
-/// An address as that table has it: words in the order of bytes in memory.
-fn in_table(address: SocketAddr) -> String {
-    let bytes = match address.ip() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    let words = bytes.chunks_exact(4).map(|word| {
-        let word = word.try_into().map_or(0, u32::from_ne_bytes);
-        format!("{word:08X}")
-    });
-    let words: String = words.collect();
-    format!("{words}:{:04X}", address.port())
-}
-
-/// Every address is this machine's own as well.
-fn nearest(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    }
+/// Whether one of these is the end of a connection from and to these.
+fn has_connection(sockets: &[Socket], ends: (SocketAddr, SocketAddr)) -> bool {
+    let mut all = sockets.iter();
+    all.any(|socket| (socket.local, socket.remote) == ends)
 }
 
 /// An address that a machine of the network may have.
@@ -126,13 +97,10 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let ends = (ours.peer_addr().unwrap(), ours.local_addr().unwrap());
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        assert!(has_connection(&table, ends), "{table}");
+        let all = sockets::all();
+        assert!(has_connection(&all, ends), "{all:?}");
         let other = "127.0.0.1:1".parse().unwrap();
-        assert!(!has_connection(&table, (ends.0, other)));
-        let v6 = in_table("[2001:db8::1]:443".parse().unwrap());
-        let little = "B80D0120000000000000000001000000:01BB";
-        assert_eq!(v6 == little, cfg!(target_endian = "little"));
+        assert!(!has_connection(&all, (ends.0, other)));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::data::connect::Destination;
 use crate::data::decode::MAX_HEAD;
 use crate::data::fault::Fault;
 use crate::data::socket::Socket;
-use crate::os_error::in_words;
 use crate::state::ThreadId;
+use lb_proto::os_error::in_words;
 
 /// How much a server may send ahead of what a client took, in bytes: on one stream. Measured on the
 /// loopback, a single download is a quarter faster than with 64 KiB, and no faster with 1 MiB. On all

@@ -3,7 +3,7 @@
 use std::io;
 
 /// An error without the "(os error 111)" that std appends, in lower case.
-pub(crate) fn in_words(error: &io::Error) -> String {
+pub fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use lb_proto::pem::{Leaf, Validity, is_root};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -11,6 +10,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
+
+use crate::pem::{Leaf, Validity, is_root};
 
 /// Who is trusted: authorities, and servers whose very certificates are given.
 #[derive(Debug)]

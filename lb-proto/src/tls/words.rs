@@ -6,13 +6,13 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError};
 
 use super::verify::OfItsOwn;
+use crate::config::count;
 use crate::os_error::in_words;
-use crate::service::count;
 
 const DAY: u64 = 24 * 60 * 60;
 
 /// What failed, as in "its certificate expired 3 days ago".
-pub(super) fn why(error: &io::Error, asked: &ServerName<'_>) -> String {
+pub fn why(error: &io::Error, asked: &ServerName<'_>) -> String {
     let cause = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
     match cause {
         Some(Error::InvalidCertificate(bad)) => of_certificate(bad, asked),
