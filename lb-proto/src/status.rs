@@ -25,6 +25,9 @@ pub struct Daemon {
     pub pid: u32,
     /// Seconds since the process started.
     pub uptime_s: u64,
+    /// When that was by the clock of then: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
     pub config: ConfigStatus,
     /// Client connections open now, all frontends.
     pub connections: u64,
@@ -165,6 +168,10 @@ pub struct ServerStatus {
     pub last_check: Option<CheckStatus>,
     /// Seconds since its state last changed.
     pub changed_s: u64,
+    /// The name of a cookie that it set and that looks like a session of its own, where the backend is
+    /// not sticky.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_cookie: Option<String>,
     /// Present while it gets no new sessions because it failed too often (`outlier`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected: Option<Ejected>,

@@ -84,6 +84,7 @@ Examples:
   lbctl validate && lbctl reload")]
     Reload,
     Cert(cert::Cert),
+    Doctor(Doctor),
     Completions(Completions),
 }
 
@@ -204,6 +205,25 @@ pub(crate) struct Maint {
     #[arg(value_name = "SERVER", required = true, help = SERVER)]
     #[arg(add = ArgValueCompleter::new(servers))]
     pub(crate) servers: Vec<String>,
+}
+
+/// Find out what is wrong on this machine, and what to do about it
+///
+/// Looks at the control socket, the configuration and whether it runs, at ports, firewall, servers
+/// (each is asked what its health check asks), session cookies, names, certificates, limits and the
+/// clock. Changes nothing. What could not be looked at is said, with the reason; as root most can.
+/// Without a daemon it goes by the configuration file. Exits 1 where it found a problem.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo lbctl doctor
+  lbctl doctor --config ./lbd.toml
+  sudo lbctl doctor --json | jq -r '.findings[] | select(.severity == \"problem\") | .what'")]
+pub(crate) struct Doctor {
+    /// The configuration to look at; the running daemon's unless given, or /etc/lbd/lbd.toml without
+    /// one
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Print a script that completes commands, flags and live server names

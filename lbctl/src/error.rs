@@ -14,6 +14,9 @@ pub(crate) enum Error {
     /// A wait that did not reach its end; `servers` is what the verb would have printed as JSON.
     #[error("{error}")]
     Wait { error: ErrorReply, servers: Value },
+    /// What was printed is that something is wrong.
+    #[error("something is wrong")]
+    Told,
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
 }
@@ -28,7 +31,7 @@ impl Error {
         match self {
             Self::Reply(error) | Self::Wait { error, .. } => error.code.exit(),
             Self::Output(_) if self.reader_left() => Exit::Done,
-            Self::Output(_) => Exit::Failed,
+            Self::Told | Self::Output(_) => Exit::Failed,
         }
     }
 }

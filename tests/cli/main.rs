@@ -293,6 +293,7 @@ fn help() {
         "cert assemble --help",
         "cert install --help",
         "cert list --help",
+        "doctor --help",
         "completions --help",
     ] {
         said.lbctl(command);

@@ -15,6 +15,8 @@ mod cert_live;
 mod cert_put_back;
 mod demo;
 mod dns;
+mod doctor;
+mod doctor_servers;
 mod drain;
 mod exit_codes;
 mod failover;

@@ -2,6 +2,7 @@
 
 pub(crate) mod cert;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod maint;
 pub(crate) mod ready;

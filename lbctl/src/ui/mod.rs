@@ -167,6 +167,7 @@ impl Ui {
                 self.talk(&self.failure(reply));
                 Ok(())
             }
+            Error::Told => Ok(()),
             Error::Output(_) => {
                 self.talk(&format!("{} {error}\n", self.label("error:", ERROR)));
                 Ok(())

@@ -13,6 +13,7 @@ pub(crate) fn status() -> Status {
             version: "0.1.0".to_owned(),
             pid: 4242,
             uptime_s: 11_520,
+            started_at: Some("2026-11-23T20:31:11Z".to_owned()),
             config: ConfigStatus {
                 path: "/etc/lbd/lbd.toml".to_owned(),
                 generation: 3,
@@ -98,6 +99,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
             detail: "200 OK".to_owned(),
         }),
         changed_s: 192,
+        session_cookie: None,
         ejected: None,
     }
 }

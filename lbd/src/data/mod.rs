@@ -28,6 +28,7 @@ mod header_rules;
 mod socket;
 mod sticky;
 mod cache_control;
+mod session_cookie;
 mod client_address;
 mod balance;
 mod lease;

@@ -24,10 +24,12 @@ use super::https_redirect;
 use super::reply;
 use super::request_body::RequestBody;
 use super::route::{Routes, Subject, Target, redirect_target};
+use super::session_cookie;
 use super::sticky::Visit;
 use super::thread::Place;
 use super::upgrade::Upgrade;
 use super::view::View;
+use crate::state::Server;
 
 /// The connection's frontend is gone: it is closed.
 #[derive(Debug, thiserror::Error)]
@@ -295,8 +297,9 @@ fn pass_on(
     if let Some(lease) = &account.lease {
         let edits = lease.edits();
         edits.response.apply(&mut headers);
-        if let Some(sticky) = &edits.sticky {
-            sticky.give(&mut headers, lease.position(), &mut account.cookie);
+        match &edits.sticky {
+            Some(sticky) => sticky.give(&mut headers, lease.position(), &mut account.cookie),
+            None => look_for_session(lease.server(), &headers),
         }
     }
     let unframed = version == Version::HTTP_10 && exchange.left().is_none();
@@ -321,6 +324,16 @@ fn pass_on(
         response.extensions_mut().insert(reason);
     }
     response
+}
+
+/// Keeps that a server has sessions of its own, where nothing ties clients to it.
+fn look_for_session(server: &Server, headers: &HeaderMap) {
+    let known = &server.session_cookie;
+    if !known.is_known()
+        && let Some(name) = session_cookie::find(headers)
+    {
+        known.saw(name);
+    }
 }
 
 /// An answer that says what went wrong.

@@ -27,6 +27,7 @@ mod returning;
 mod ring;
 mod rotation;
 mod server;
+mod session_cookie;
 mod share;
 mod snapshot;
 mod tally;
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) access_log: AccessLog,
     pub(crate) threads: usize,
     pub(crate) started: Instant,
+    /// The same by the clock: RFC 3339, UTC.
+    pub(crate) started_at: String,
 }
 
 impl Shared {
@@ -100,6 +103,7 @@ impl Shared {
             access_log: AccessLog::new(),
             threads,
             started: Instant::now(),
+            started_at: now(),
         })
     }
 

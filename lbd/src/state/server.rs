@@ -16,6 +16,7 @@ use super::location::Location;
 use super::pool::Pool;
 use super::quota::{LogLine, LogQuota};
 use super::returning::{self, Returning};
+use super::session_cookie::SessionCookie;
 use super::tally::{PerThread, ServerTally, ThreadId, add};
 
 /// Whose session it is that a server is to take.
@@ -50,6 +51,7 @@ pub(crate) struct Server {
     tallies: PerThread<ServerTally>,
     returning: Returning,
     pub(crate) complaints: Complaints,
+    pub(crate) session_cookie: SessionCookie,
     /// Wakes the health check: the server went into maint or left it.
     pub(crate) check_wake: Notify,
     seen: Mutex<Seen>,
@@ -109,6 +111,7 @@ impl Server {
             tallies: PerThread::new(threads),
             returning: Returning::default(),
             complaints: Complaints::default(),
+            session_cookie: SessionCookie::default(),
             check_wake: Notify::new(),
             seen: Mutex::new(Seen {
                 changed: Instant::now(),

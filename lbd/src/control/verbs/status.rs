@@ -67,6 +67,7 @@ fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
         version: lb_proto::VERSION.to_owned(),
         pid: std::process::id(),
         uptime_s: shared.started.elapsed().as_secs(),
+        started_at: Some(shared.started_at.clone()),
         config: ConfigStatus {
             path: loaded.path.clone(),
             generation: loaded.generation,
@@ -164,6 +165,10 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         errors: server.errors(),
         last_check: server.last_check(),
         changed_s: server.changed().elapsed().as_secs(),
+        session_cookie: match backend.config.sticky {
+            None => server.session_cookie.get().map(str::to_owned),
+            Some(_) => None,
+        },
         ejected: server.ejection.term().map(|term| Ejected {
             left_s: seconds_left(&term, Instant::now()),
             reason: term.reason,

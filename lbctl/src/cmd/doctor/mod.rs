@@ -1,0 +1,92 @@
+//! `doctor`: what is wrong on this machine, found by looking, with what to do about it.
+//!
+//! Each file is a check. It gives findings for what it looked at and for what it could not look at;
+//! what decides is pure, and a thin shell around it looks. Nothing is changed.
+
+mod accounts;
+mod ask;
+mod certificates;
+mod clock;
+mod configuration;
+mod finding;
+mod firewall;
+mod limits;
+mod names;
+mod ports;
+mod program;
+mod report;
+mod scene;
+mod servers;
+mod sessions;
+mod socket;
+mod tls;
+
+use std::path::Path;
+
+use lb_proto::client::Client;
+use lb_proto::error::ErrorReply;
+use serde::Serialize;
+
+use self::finding::{Finding, Severity};
+use self::scene::Scene;
+use crate::args::Doctor;
+use crate::error::Error;
+use crate::ui::Ui;
+
+/// The schema number of what `--json` prints.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    /// Whether no problem was found. What was not looked at may still be one.
+    healthy: bool,
+    /// Whether a daemon answered.
+    daemon: bool,
+    config: &'a Path,
+    findings: &'a [Finding],
+}
+
+pub(crate) fn run(
+    args: &Doctor,
+    socket: &Path,
+    ui: &Ui,
+    connect: impl Fn() -> Result<Client, ErrorReply>,
+) -> Result<(), Error> {
+    let scene = Scene::look(args.config.as_deref(), socket, connect);
+    let mut findings = look(&scene);
+    // Within a severity they stay in the order of the checks: what is needed for the rest comes first.
+    findings.sort_by_key(|finding| finding.severity);
+    let healthy = findings.iter().all(|f| f.severity != Severity::Problem);
+    if ui.wants_json() {
+        ui.json(&Document {
+            schema: SCHEMA,
+            healthy,
+            daemon: scene.status().is_some(),
+            config: &scene.path,
+            findings: &findings,
+        })?;
+    } else {
+        ui.data(&report::text(&findings, &ui.canvas()))?;
+    }
+    match healthy {
+        true => Ok(()),
+        false => Err(Error::Told),
+    }
+}
+
+fn look(scene: &Scene) -> Vec<Finding> {
+    [
+        socket::check(scene),
+        configuration::check(scene),
+        ports::check(scene),
+        firewall::check(scene),
+        servers::check(scene),
+        sessions::check(scene),
+        names::check(scene),
+        certificates::check(scene),
+        limits::check(scene),
+        clock::check(scene),
+    ]
+    .concat()
+}
