@@ -186,7 +186,8 @@ impl Upstream {
         if let Socket::Plain(tcp) = &self.stream {
             ready!(tcp.poll_read_ready(cx))?;
         }
-        let expected = expected.map_or(0, |n| n.min(AT_ONCE as u64) as usize);
+        // A buffer that is filled to its end is read into once more, to see whether that was all.
+        let expected = expected.map_or(0, |n| n.min(AT_ONCE as u64 - 1) as usize + 1);
         let room = self.room.max(expected);
         if self.buffer.capacity() < room / 2 {
             self.buffer.reserve(room);

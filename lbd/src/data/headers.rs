@@ -10,21 +10,19 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use ipnet::IpNet;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-static HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Whether a field belongs to one connection (RFC 9110, 7.6.1). By its text: names are compared one
+/// field after the other, and a match on text looks at its length first.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade"
+    )
+}
 
 /// What means something in a head alone, for a message's framing, routing or content: a server that
 /// merges trailers into the head must not find it there (RFC 9110, 6.5.1).
@@ -47,7 +45,7 @@ static ONLY_IN_HEAD: [HeaderName; 13] = [
 /// Whether a field may stand in trailers.
 pub(super) fn may_trail(name: &HeaderName) -> bool {
     let forwarded = || name.as_str().starts_with("x-forwarded-");
-    !ONLY_IN_HEAD.contains(name) && !HOP_BY_HOP.contains(name) && !forwarded()
+    !ONLY_IN_HEAD.contains(name) && !is_hop_by_hop(name) && !forwarded()
 }
 
 /// Takes all other fields from trailers.
@@ -287,14 +285,12 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, names_protocol: bool) {
 
 /// Removes what belongs to one connection, the fields that `Connection` names included.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Messages have few of them, and one pass over the names is cheaper than six look-ups.
-    let mut present = [false; HOP_BY_HOP.len()];
-    for name in headers.keys() {
-        if let Some(at) = HOP_BY_HOP.iter().position(|hop| hop == name) {
-            present[at] = true;
-        }
-    }
-    if present == [false; HOP_BY_HOP.len()] {
+    let present: Vec<HeaderName> = headers
+        .keys()
+        .filter(|n| is_hop_by_hop(n))
+        .cloned()
+        .collect();
+    if present.is_empty() {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -308,9 +304,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
         .collect();
-    let present = HOP_BY_HOP.iter().zip(present);
-    let present = present.filter_map(|(name, present)| present.then_some(name));
-    for name in named.iter().chain(present) {
+    for name in named.iter().chain(&present) {
         headers.remove(name);
     }
 }

@@ -106,11 +106,6 @@ fn build_frontend(
             tallies: PerThread::new(threads),
         }),
     };
-    let ours: Vec<SocketAddr> = before
-        .into_iter()
-        .flat_map(Snapshot::listeners)
-        .map(|listener| listener.address)
-        .collect();
     let mut listeners = Vec::with_capacity(config.binds.len());
     let mut introducers = Vec::new();
     let mut terminators = Vec::new();
@@ -121,7 +116,7 @@ fn build_frontend(
         };
         let listener = match bound.iter().position(same) {
             Some(i) => bound.remove(i),
-            None => Arc::new(bind(wanted.address, &config.name, threads, &ours)?),
+            None => bind(wanted.address, &config.name, threads)?,
         };
         if let Some(networks) = &wanted.proxy_protocol {
             introducers.push((listener.uid, Networks::new(networks)));

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lb_proto::name::FrontendName;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -44,19 +44,24 @@ impl Listener {
     }
 }
 
-/// Binds an address for `threads` data threads. `ours` are the addresses that this process listens
-/// on already.
+/// Every listener of this process whose sockets are not all closed: those of snapshots, and those that
+/// a data thread is about to close.
+static OPEN: Mutex<Vec<Weak<Listener>>> = Mutex::new(Vec::new());
+
+/// Binds an address for `threads` data threads.
 pub(crate) fn bind(
     address: SocketAddr,
     frontend: &FrontendName,
     threads: usize,
-    ours: &[SocketAddr],
-) -> Result<Listener, BindError> {
+) -> Result<Arc<Listener>, BindError> {
     static UIDS: AtomicU64 = AtomicU64::new(1);
     let error = |source| BindError { address, source };
-    // A reload from 127.0.0.1:80 to *:80 must not fail for our own sockets, which SO_REUSEPORT
-    // lets share the port until they close.
-    let bound = match ours.iter().any(|one| covers(*one, address)) {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.retain(|listener| listener.strong_count() > 0);
+    // A reload from 127.0.0.1:80 to *:80, or back to what the one before it took away, must not fail
+    // for our own sockets, which SO_REUSEPORT lets share the port until they close.
+    let mut ours = open.iter().filter_map(Weak::upgrade);
+    let bound = match ours.any(|one| covers(one.address, address)) {
         true => address,
         false => free_address(address).map_err(error)?,
     };
@@ -68,13 +73,15 @@ pub(crate) fn bind(
         })
         .collect::<io::Result<_>>()
         .map_err(error)?;
-    Ok(Listener {
+    let listener = Arc::new(Listener {
         uid: UIDS.fetch_add(1, Ordering::Relaxed),
         configured: address,
         address: bound,
         first_frontend: frontend.clone(),
         sockets: Mutex::new(sockets),
-    })
+    });
+    open.push(Arc::downgrade(&listener));
+    Ok(listener)
 }
 
 /// The address with its port chosen, if nobody listens there.
@@ -117,20 +124,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_listener_on_the_port_is_refused() {
+    fn a_port_that_another_program_listens_on_is_refused() {
         let frontend = "web".parse().unwrap();
-        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2, &[]).unwrap();
-        assert_ne!(first.address.port(), 0);
-        let second = bind(first.address, &frontend, 2, &[]).unwrap_err();
-        assert_eq!(second.source.kind(), io::ErrorKind::AddrInUse);
+        let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = bind(foreign.local_addr().unwrap(), &frontend, 2).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn our_own_listener_is_not_in_the_way_of_a_wider_one() {
         let frontend = "web".parse().unwrap();
-        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2, &[]).unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2).unwrap();
+        assert_ne!(first.address.port(), 0);
         let wider = SocketAddr::new([0, 0, 0, 0].into(), first.address.port());
-        let second = bind(wider, &frontend, 2, &[first.address]).unwrap();
+        let second = bind(wider, &frontend, 2).unwrap();
         assert_eq!(second.address, wider);
+    }
+
+    #[test]
+    fn a_listener_that_is_being_closed_is_not_in_the_way_of_the_next() {
+        let frontend = "web".parse().unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 1).unwrap();
+        let (address, thread) = (first.address, first.clone());
+        let socket = thread.take_socket(ThreadId(0));
+        drop(first);
+        let second = bind(address, &frontend, 1).unwrap();
+        drop((socket, thread));
+        assert_eq!(second.address, address);
     }
 }

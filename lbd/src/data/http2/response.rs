@@ -20,6 +20,10 @@ use crate::data::reply;
 use crate::data::tunnel::{self, Channel};
 use crate::data::upgrade::Upgrade;
 
+/// A frame of DATA and its head in one TLS record (RFC 8446, 5.1; RFC 9113, 4.1): nine bytes more
+/// would be a record of their own.
+const MOST_DATA: usize = 16 * 1024 - 9;
+
 /// Sends an answer to its end. `to_head`: without its body, whatever that is.
 pub(super) async fn send(
     stream: &Stream,
@@ -126,7 +130,7 @@ async fn send_data(
             room if room > 0 || data.is_empty() => room,
             _ => poll_fn(|cx| poll_room(stream, body, sends, cx)).await?,
         };
-        let piece = data.split_to(room.min(data.len()));
+        let piece = data.split_to(room.min(data.len()).min(MOST_DATA));
         stream.client.flow.wrote(piece.len() as u64);
         stream.client.answer_moved();
         let ends = last && data.is_empty();
