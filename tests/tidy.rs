@@ -228,6 +228,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/state/share.rs",
         "lbd/src/state/ring.rs",
         "lbd/src/health/verdict.rs",
+        "lbd/src/control/persist/file.rs",
         "lbd/src/proxy_protocol/",
         "lbctl/src/rolling.rs",
         "lbctl/src/cmd/doctor/firewall/",
@@ -235,6 +236,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lb-proto/src/frame.rs",
         "lb-proto/src/state.rs",
         "lb-proto/src/name.rs",
+        "lb-proto/src/reason.rs",
         "lb-proto/src/config/check.rs",
     ];
     const IMPURE: [&str; 12] = [

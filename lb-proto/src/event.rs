@@ -27,6 +27,14 @@ pub enum Event {
         /// Who or what changed it, and why.
         reason: String,
     },
+    /// A server's weight was set, or is the configured one again.
+    Weight {
+        at: String,
+        server: ServerId,
+        was: u16,
+        weight: u16,
+        reason: String,
+    },
     /// A configuration was loaded.
     Config { at: String, generation: u64 },
     /// The client read too slowly: this many events were dropped.

@@ -11,6 +11,7 @@ pub mod exit;
 pub mod frame;
 pub mod name;
 pub mod os_error;
+pub mod reason;
 pub mod reply;
 pub mod request;
 pub mod sockets;

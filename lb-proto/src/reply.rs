@@ -48,6 +48,23 @@ pub struct SetState {
     pub was: Admin,
     /// The server as it is now.
     pub server: ServerStatus,
+    /// How many sessions are closed, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<u64>,
+    /// Why the change, which is made, does not outlive a restart of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetWeight {
+    /// The weight before.
+    pub was: u16,
+    /// The server as it is now.
+    pub server: ServerStatus,
+    /// As in [`SetState`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,16 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::error::{ErrorCode, ErrorReply};
 use crate::name::ServerId;
+use crate::reason::Reason;
 use crate::reply;
 use crate::state::Admin;
 use crate::status::Status as StatusReply;
+
+/// The largest weight of a server; HAProxy's bound too (configuration manual, 5.2).
+pub const MAX_WEIGHT: u32 = 256;
+
+/// The longest [`SetState::for_s`]: the longest duration of the configuration, 24 days.
+pub const MAX_FOR_S: u64 = 24 * 24 * 60 * 60;
 
 /// One line from a client.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +54,30 @@ pub struct SetState {
     /// `ready` ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_sticky: Option<bool>,
+    /// Why, for whoever sees it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// With `drain` and `maint`: the server is ready again after so many seconds, unless somebody sets
+    /// it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_s: Option<u64>,
+    /// With `maint`: the sessions that the server has are closed at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kill: bool,
+}
+
+/// Sets a server's weight, whatever the configuration says, until that says another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetWeight {
+    pub server: ServerId,
+    /// From 0, which gives it no new sessions but those of its sticky clients, to [`MAX_WEIGHT`].
+    /// Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Why, for whoever sees it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
 }
 
 /// Reads the configuration file again and swaps it in, or leaves everything as it was.
@@ -105,6 +136,7 @@ calls! {
     Hello = "hello" -> reply::Hello,
     Status = "status" -> StatusReply,
     SetState = "set_state" -> reply::SetState,
+    SetWeight = "set_weight" -> reply::SetWeight,
     Reload = "reload" -> reply::Reload,
     ReloadCerts = "reload_certs" -> reply::ReloadCerts,
     Watch = "watch" -> reply::Watch,

@@ -1,8 +1,10 @@
 //! The answer to `status`: `lbctl status --json` prints it as it is.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::name::{BackendName, FrontendName, ServerName};
+use crate::name::{BackendName, FrontendName, ServerId, ServerName};
 use crate::state::{Admin, Health, State};
 
 /// The schema number of [`Status`]; it changes only when a field is lost or changes its meaning.
@@ -45,6 +47,23 @@ pub struct Daemon {
     /// Absent while requests are not logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<AccessLogStatus>,
+    #[serde(default)]
+    pub kept: KeptStatus,
+}
+
+/// Where what operators set outlives the process, and what is wrong with that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptStatus {
+    pub path: String,
+    /// Why it could not be written the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why it could not be read at the start, and where it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
+    /// Servers that something is kept for and the configuration does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<ServerId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +160,9 @@ pub struct ServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
     pub weight: u16,
+    /// What it is where nobody has set another.
+    #[serde(default)]
+    pub weight_configured: u16,
     pub admin: Admin,
     pub health: Health,
     pub state: State,
@@ -175,6 +197,62 @@ pub struct ServerStatus {
     /// Present while it gets no new sessions because it failed too often (`outlier`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected: Option<Ejected>,
+    /// What is not as the configuration has it, because somebody said so.
+    #[serde(default)]
+    pub overrides: Overrides,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overrides {
+    /// Present while the server is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Override>,
+    /// Present while its weight is not the configured one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Override>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Seconds since then.
+    pub age_s: u64,
+    pub by: By,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it ends by itself. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Seconds until then, whatever the clock was set to meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_s: Option<u64>,
+}
+
+/// Who did something, as the kernel and the user database know them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The name of `uid`, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+/// `ops (uid 1000, pid 4711)`
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uid = self
+            .uid
+            .map_or("unknown uid".to_owned(), |uid| format!("uid {uid}"));
+        let pid = self.pid.map_or(String::new(), |pid| format!(", pid {pid}"));
+        match &self.user {
+            Some(user) => write!(f, "{user} ({uid}{pid})"),
+            None => write!(f, "{uid}{pid}"),
+        }
+    }
 }
 
 /// The host name of a server.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
+use lb_proto::reason::Reason;
+use lb_proto::request::MAX_WEIGHT;
 
 use crate::complete::{backends_and_servers, servers};
 use crate::duration;
@@ -75,6 +77,7 @@ pub(crate) enum Command {
     Drain(Drain),
     Ready(Ready),
     Maint(Maint),
+    Weight(Weight),
     /// Read the configuration file again and swap it in
     ///
     /// An invalid file changes nothing: its problems are printed and the running configuration
@@ -140,6 +143,7 @@ Examples:
   lbctl drain app/web01
   lbctl drain app/web01 app/web02 --timeout 90s --on-timeout maint
   lbctl drain app/web01 --move-sticky
+  lbctl drain app/web01 --for 30m --reason \"kernel update\"
   lbctl drain app/web01 --no-wait")]
 pub(crate) struct Drain {
     #[arg(value_name = "SERVER", required = true, help = SERVER)]
@@ -164,6 +168,10 @@ pub(crate) struct Drain {
     )]
     #[arg(help = "What to do when the timeout expires: fail or maint")]
     pub(crate) on_timeout: OnTimeout,
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, help = FOR)]
+    pub(crate) lasts: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) why: Why,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -191,20 +199,76 @@ pub(crate) struct Ready {
     /// How long --wait waits; expiring exits 7, and the servers stay ready
     #[arg(long, requires = "wait", value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) why: Why,
 }
 
 /// Take servers out entirely: no new sessions, no health checks
 ///
-/// Running sessions finish. To wait for them, drain first.
+/// Running sessions finish, unless --kill closes them. To wait for them, drain first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lbctl drain app/web01 && lbctl maint app/web01
-  lbctl maint app/web01 app/web02")]
+  lbctl maint app/web01 app/web02
+  lbctl maint app/web01 --kill
+  lbctl maint app/web01 --for 2h --reason \"disk is replaced\"")]
 pub(crate) struct Maint {
     #[arg(value_name = "SERVER", required = true, help = SERVER)]
     #[arg(add = ArgValueCompleter::new(servers))]
     pub(crate) servers: Vec<String>,
+    /// Close the sessions that run there: requests that wait for an answer get 503, all else is cut
+    #[arg(long)]
+    pub(crate) kill: bool,
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, help = FOR)]
+    pub(crate) lasts: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// Give a server more or less of the new sessions than the configuration says
+///
+/// It lasts, restarts of the daemon included, until the configuration says another weight for the
+/// server. Running sessions are not touched.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl weight app/web01 50
+  lbctl weight app/web01 0 --reason \"finishes its sticky clients\"
+  lbctl weight app/web01 configured")]
+pub(crate) struct Weight {
+    #[arg(value_name = "SERVER", help = "The server, as BACKEND/SERVER")]
+    #[arg(add = ArgValueCompleter::new(servers))]
+    pub(crate) server: String,
+    /// From 0, which gives it no new sessions but those of its sticky clients, to 256; `configured`
+    /// for what the configuration says
+    #[arg(value_name = "N", value_parser = weight)]
+    pub(crate) weight: WeightArg,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// `None`: what the configuration says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WeightArg(pub(crate) Option<u32>);
+
+fn weight(text: &str) -> Result<WeightArg, String> {
+    if text == "configured" {
+        return Ok(WeightArg(None));
+    }
+    let number: Option<u32> = text.parse().ok();
+    let weight = number.filter(|number| *number <= MAX_WEIGHT);
+    let wrong = || format!("a weight is a number from 0 to {MAX_WEIGHT}, or `configured`");
+    weight
+        .map(|weight| WeightArg(Some(weight)))
+        .ok_or_else(wrong)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// Why, for whoever sees it in `lbctl status` or the log; a line of at most 200 characters
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<Reason>,
 }
 
 /// Find out what is wrong on this machine, and what to do about it
@@ -258,6 +322,8 @@ impl Shell {
         }
     }
 }
+
+const FOR: &str = "The servers are ready again after this time, unless somebody sets them before";
 
 const SERVER: &str = "The server, as BACKEND/SERVER; several are all checked before any is changed";
 

@@ -44,6 +44,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Drain(args) => cmd::drain::run(args, ui, &mut connect()?),
         Command::Ready(args) => cmd::ready::run(args, ui, &mut connect()?),
         Command::Maint(args) => cmd::maint::run(args, ui, &mut connect()?),
+        Command::Weight(args) => cmd::weight::run(args, ui, &mut connect()?),
         Command::Reload => cmd::reload::run(ui, &mut connect()?),
         Command::Cert(args) => cmd::cert::run(args, ui, connect),
         Command::Doctor(args) => cmd::doctor::run(args, &cli.globals.socket, ui, connect),

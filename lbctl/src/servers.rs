@@ -1,12 +1,17 @@
 //! The servers a command names: found before anything is changed, then set, then looked at.
 
+use std::time::Duration;
+
 use lb_proto::client::Client;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerId, nearest};
+use lb_proto::reason::Reason;
 use lb_proto::reply::SetState as WasSet;
 use lb_proto::request::{SetState, Status};
 use lb_proto::state::Admin;
 use lb_proto::status::{BackendStatus, ServerStatus, Status as StatusReply};
+
+use crate::ui::Ui;
 
 /// Finds every name among the servers of `status`, each once, in the order given.
 ///
@@ -23,7 +28,7 @@ pub(crate) fn find(status: &StatusReply, names: &[String]) -> Result<Vec<ServerI
     Ok(found)
 }
 
-fn find_one(status: &StatusReply, name: &str) -> Result<ServerId, ErrorReply> {
+pub(crate) fn find_one(status: &StatusReply, name: &str) -> Result<ServerId, ErrorReply> {
     match name.parse::<ServerId>() {
         Ok(id) if ids(status).any(|known| known == id) => Ok(id),
         _ => Err(unknown(status, name)),
@@ -97,27 +102,62 @@ pub(crate) fn left_alone(status: &StatusReply, leaving: &[ServerId]) -> Vec<Back
         .collect()
 }
 
-/// Sets all to `admin`, in order. `move_sticky` goes with drain: clients that a server's cookie names
-/// are sent elsewhere, too.
+/// What servers are set to.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) admin: Admin,
+    /// With drain: clients that a server's cookie names are sent elsewhere, too.
+    pub(crate) move_sticky: bool,
+    pub(crate) reason: Option<Reason>,
+    /// They are ready again after this time.
+    pub(crate) lasts: Option<Duration>,
+    /// With maint: the sessions that they have are closed.
+    pub(crate) kill: bool,
+}
+
+impl Wanted {
+    pub(crate) fn new(admin: Admin, reason: Option<Reason>) -> Self {
+        Self {
+            admin,
+            move_sticky: false,
+            reason,
+            lasts: None,
+            kill: false,
+        }
+    }
+}
+
+/// Sets all, in order; warns where a restart of the daemon would forget it.
 ///
 /// # Errors
 /// The daemon's refusal; where it came half-way, it says which servers were set already.
 pub(crate) fn set_all(
     daemon: &mut Client,
+    ui: &Ui,
     servers: &[ServerId],
-    admin: Admin,
-    move_sticky: bool,
+    wanted: &Wanted,
 ) -> Result<Vec<WasSet>, ErrorReply> {
+    let admin = wanted.admin;
     let mut done = Vec::with_capacity(servers.len());
     for (at, server) in servers.iter().enumerate() {
         let set = daemon.call(&SetState {
             server: server.clone(),
             admin,
             // Absent, it does not take back what an earlier drain asked for.
-            move_sticky: move_sticky.then_some(true),
+            move_sticky: wanted.move_sticky.then_some(true),
+            reason: wanted.reason.clone(),
+            for_s: wanted.lasts.map(whole_seconds),
+            kill: wanted.kill,
         });
         match set {
-            Ok(set) => done.push(set),
+            Ok(set) => {
+                if let Some(why) = &set.not_kept {
+                    ui.warn(&format!(
+                        "{server} is {admin}, but a restart of lbd would forget it: {why}"
+                    ));
+                }
+                done.push(set);
+            }
             Err(mut error) if at > 0 => {
                 let already = join(&servers[..at]);
                 error.message = format!(
@@ -130,6 +170,11 @@ pub(crate) fn set_all(
         }
     }
     Ok(done)
+}
+
+/// The daemon counts in seconds: a part of one is one.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).max(1) as u64
 }
 
 /// One server as it is now.

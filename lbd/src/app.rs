@@ -1,13 +1,12 @@
 //! Puts the parts together, and takes them apart in order. The only file that names every part.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use lb_proto::config::{self, LoadError};
 use lb_proto::error::Problem;
 use tokio::time::sleep;
@@ -15,8 +14,8 @@ use tracing::{error, info, warn};
 
 use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
-    Control, ControlSocket, Reloader, SocketError, SocketFile, explain_bind, in_words,
-    loaded as loaded_from, warn_daily,
+    Control, ControlSocket, Folder, FolderError, Keeper, Reloader, SocketError, SocketFile,
+    explain_bind, in_words, loaded as loaded_from, warn_daily,
 };
 use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
@@ -47,12 +46,8 @@ pub(crate) enum AppError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot make state_dir {}", .path.display())]
-    StateDir {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    StateDir(#[from] FolderError),
     #[error(transparent)]
     Socket(#[from] SocketError),
     #[error("{message}")]
@@ -80,7 +75,7 @@ impl AppError {
         match self {
             Self::Bind { hint, .. } => hint.as_deref(),
             Self::Unreadable { .. } => Some("--config names another file"),
-            Self::StateDir { .. } => Some("[global] state_dir names another folder"),
+            Self::StateDir(_) => Some("[global] state_dir names another folder"),
             Self::Socket(SocketError::Taken { .. }) => {
                 Some("stop that one first, or give this one its own [global] socket")
             }
@@ -164,7 +159,9 @@ impl Daemon {
             global.socket_mode,
             global.socket_group.as_deref(),
         )?;
-        make_state_dir(&global.state_dir)?;
+        let folder = Folder::open(&global.state_dir)?;
+        let kept = Keeper::open(folder);
+        let (keeper, kept) = kept.map_err(starting("start the thread that keeps state"))?;
         let threads = global.threads.unwrap_or_else(cpus);
         let (most_connections, too_many) = files.connections(&global);
         if let Some(warning) = too_many {
@@ -174,7 +171,9 @@ impl Daemon {
         let known = names.prepare(&config, None).await;
         let origin = loaded_from(path, &text, 1);
         let snapshot = Snapshot::build(config, certificates, origin, None, &known, threads)?;
-        let shared = Shared::new(snapshot, threads, most_connections);
+        let (aside, told) = snapshot.restore(kept, Timestamp::now());
+        told.iter().for_each(|told| warn!("{told}"));
+        let shared = Shared::new(snapshot, aside, threads, most_connections);
         let sink = shared.access_log.open(global.access_log.as_ref())?;
         shared.access_log.switch(sink);
         let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;
@@ -182,12 +181,14 @@ impl Daemon {
         let control = Arc::new(Control {
             shared: shared.clone(),
             reloader,
+            keeper,
         });
         tokio::spawn(state::run_slow_starts(shared.clone()));
         tokio::spawn(dns::run(shared.clone(), names));
         tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(warn_daily(shared.clone()));
         tokio::spawn(health::run(shared));
+        tokio::spawn(control.clone().keep());
         tokio::spawn(control.clone().serve(socket));
         Ok(Self {
             control,
@@ -299,14 +300,6 @@ fn sessions(shared: &Shared) -> u64 {
 
 fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn make_state_dir(path: &Path) -> Result<(), AppError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| AppError::StateDir {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn starting(what: &'static str) -> impl FnOnce(io::Error) -> AppError {

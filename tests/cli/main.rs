@@ -100,8 +100,22 @@ fn ready_and_maint() {
     said.lbctl("ready app/web01 --wait --json");
     let held = in_flight(&lbd, &origins);
     said.lbctl("maint app/web02");
+    said.lbctl("maint app/web02 --kill --reason disk");
     drop(held);
     said.matches("ready_and_maint");
+}
+
+#[test]
+fn weight() {
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("weight app/web01 3 --reason test");
+    said.lbctl("weight app/web01 4 --json");
+    said.lbctl("weight app/web02 0");
+    said.lbctl("weight app/web02 configured");
+    said.lbctl("weight app/web01 300");
+    said.lbctl("weight app/web1 3");
+    said.matches("weight");
 }
 
 #[test]
@@ -287,6 +301,7 @@ fn help() {
         "drain --help",
         "ready --help",
         "maint --help",
+        "weight --help",
         "reload --help",
         "validate --help",
         "cert --help",

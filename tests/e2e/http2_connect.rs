@@ -26,7 +26,7 @@ fn accept(head: &str) -> String {
     BASE64_STANDARD.encode(proof)
 }
 
-fn grant(peer: &mut Peer) {
+pub(crate) fn grant(peer: &mut Peer) {
     let head = peer.head();
     assert!(head.starts_with("GET /chat HTTP/1.1\r\n"), "{head}");
     for line in [

@@ -130,6 +130,9 @@ fn moving_goes_with_drain_alone() {
             server: "app/a".parse().expect("a server's name"),
             admin,
             move_sticky,
+            reason: None,
+            for_s: None,
+            kill: false,
         })
     };
     for admin in [Admin::Ready, Admin::Maint] {

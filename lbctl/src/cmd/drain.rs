@@ -14,7 +14,7 @@ use crate::args::{Drain, OnTimeout};
 use crate::duration;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::servers;
+use crate::servers::{self, Wanted};
 use crate::ui::progress::{Progress, Step};
 use crate::ui::{Ui, words};
 use crate::wait::{self, Awaited, Verdict};
@@ -25,7 +25,12 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     ui.warn_left_alone(&servers::left_alone(&status, &ids));
 
     let interrupt = Interrupt::catch()?;
-    let set = servers::set_all(daemon, &ids, Admin::Drain, args.move_sticky)?;
+    let wanted = Wanted {
+        move_sticky: args.move_sticky,
+        lasts: args.lasts,
+        ..Wanted::new(Admin::Drain, args.why.reason.clone())
+    };
+    let set = servers::set_all(daemon, ui, &ids, &wanted)?;
     let mut awaited = Awaited::each(ids, set);
     if args.no_wait {
         for server in &awaited {
@@ -37,10 +42,10 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
 
     wait_for_all(args.timeout, ui, daemon, &mut awaited, &interrupt)?;
     if args.on_timeout == OnTimeout::Maint {
-        maint_the_expired(ui, daemon, &mut awaited)?;
+        maint_the_expired(ui, daemon, &mut awaited, &wanted)?;
     }
     warn_of_returning(ui, &awaited);
-    match failure(&awaited, interrupt.pressed()) {
+    match failure(&awaited, args.lasts, interrupt.pressed()) {
         Some(error) => Err(Error::Wait {
             error,
             servers: report(&awaited),
@@ -140,17 +145,21 @@ fn maint_the_expired(
     ui: &Ui,
     daemon: &mut Client,
     awaited: &mut [Awaited],
+    drained: &Wanted,
 ) -> Result<(), ErrorReply> {
     for server in awaited {
         if server.verdict != Verdict::Expired {
             continue;
         }
-        let set = servers::set_all(
-            daemon,
-            std::slice::from_ref(&server.id),
-            Admin::Maint,
-            false,
-        )?;
+        let wanted = Wanted {
+            // What is left of it.
+            lasts: drained
+                .lasts
+                .map(|lasts| lasts.saturating_sub(server.waited)),
+            ..Wanted::new(Admin::Maint, drained.reason.clone())
+        };
+        let ids = std::slice::from_ref(&server.id);
+        let set = servers::set_all(daemon, ui, ids, &wanted)?;
         if let Some(set) = set.into_iter().next() {
             server.now = set.server;
         }
@@ -166,18 +175,20 @@ fn maint_the_expired(
 }
 
 /// Why the drain as a whole failed, if it did: what somebody else did outweighs what took long.
-fn failure(awaited: &[Awaited], interrupted: bool) -> Option<ErrorReply> {
+fn failure(awaited: &[Awaited], lasts: Option<Duration>, interrupted: bool) -> Option<ErrorReply> {
     let overruled = awaited
         .iter()
         .find(|server| matches!(server.verdict, Verdict::Overruled(_)));
     if let Some(server) = overruled {
-        let error = ErrorReply::new(
-            ErrorCode::Failed,
-            format!(
-                "{} was set {} by someone else while it drained",
-                server.id, server.now.admin
-            ),
-        );
+        let (id, admin) = (&server.id, server.now.admin);
+        let message = match lasts.filter(|lasts| server.waited >= *lasts) {
+            Some(lasts) => {
+                let lasts = duration::words(lasts);
+                format!("{id} is {admin} again: the {lasts} of --for were over while it drained")
+            }
+            None => format!("{id} was set {admin} by someone else while it drained"),
+        };
+        let error = ErrorReply::new(ErrorCode::Failed, message);
         return Some(match still_waiting(awaited) {
             rest if rest.is_empty() => error,
             rest => error.hint(format!("stopped waiting; {rest}")),
@@ -306,14 +317,14 @@ mod tests {
     }
 
     fn failed(servers: &[Awaited], interrupted: bool) -> (ErrorCode, String) {
-        let error = failure(servers, interrupted).expect("it failed");
+        let error = failure(servers, None, interrupted).expect("it failed");
         (error.code, error.message)
     }
 
     #[test]
     fn a_drain_that_ended_did_not_fail_though_ctrl_c_came_late() {
         let servers = [awaited("app/web01", Admin::Drain, 0, Verdict::Done)];
-        assert_eq!(failure(&servers, true), None);
+        assert_eq!(failure(&servers, None, true), None);
     }
 
     #[test]
@@ -354,6 +365,11 @@ mod tests {
                 ErrorCode::Failed,
                 "app/web02 was set ready by someone else while it drained".to_owned()
             )
+        );
+        let error = failure(&servers, Some(Duration::from_secs(60)), false);
+        assert_eq!(
+            error.expect("it failed").message,
+            "app/web02 is ready again: the 1m of --for were over while it drained"
         );
     }
 

@@ -9,3 +9,4 @@ pub(crate) mod ready;
 pub(crate) mod reload;
 pub(crate) mod status;
 pub(crate) mod validate;
+pub(crate) mod weight;

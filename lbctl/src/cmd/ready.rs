@@ -10,7 +10,7 @@ use crate::args::Ready;
 use crate::duration;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::servers;
+use crate::servers::{self, Wanted};
 use crate::ui::progress::{Progress, Step};
 use crate::ui::{Ui, words};
 use crate::wait::{self, Awaited, Verdict};
@@ -20,7 +20,8 @@ pub(crate) fn run(args: &Ready, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     let ids = servers::find(&status, &args.servers)?;
 
     let interrupt = Interrupt::catch()?;
-    let set = servers::set_all(daemon, &ids, Admin::Ready, false)?;
+    let wanted = Wanted::new(Admin::Ready, args.why.reason.clone());
+    let set = servers::set_all(daemon, ui, &ids, &wanted)?;
     let mut awaited = Awaited::each(ids, set);
     if !args.wait {
         for server in &awaited {

@@ -6,7 +6,7 @@ use lb_proto::client::{Client, Events};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 use lb_proto::request::Status;
-use lb_proto::status::Status as StatusReply;
+use lb_proto::status::{Overrides, Status as StatusReply};
 
 use crate::args;
 use crate::error::Error;
@@ -137,6 +137,11 @@ fn timeless(mut status: StatusReply) -> StatusReply {
         if let Some(check) = &mut server.last_check {
             check.at.clear();
             check.latency_ms = 0.0;
+        }
+        let Overrides { admin, weight } = &mut server.overrides;
+        for set in [admin, weight].into_iter().flatten() {
+            set.age_s = 0;
+            set.left_s = set.left_s.map(|_| 0);
         }
     }
     status

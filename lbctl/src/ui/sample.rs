@@ -3,7 +3,7 @@
 use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{
     BackendStatus, CheckResult, CheckStatus, ConfigStatus, Daemon, Errors, FrontendStatus,
-    ServerStatus, Status,
+    KeptStatus, Overrides, ServerStatus, Status,
 };
 
 pub(crate) fn status() -> Status {
@@ -26,6 +26,7 @@ pub(crate) fn status() -> Status {
             handshakes_waiting: 0,
             handshakes_limit: 1000,
             access_log: None,
+            kept: KeptStatus::default(),
         },
         frontends: vec![FrontendStatus {
             name: "web".parse().unwrap(),
@@ -76,6 +77,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
         address: "10.0.0.11:8080".to_owned(),
         host: None,
         weight: 1,
+        weight_configured: 1,
         admin: Admin::Ready,
         health: Health::Up,
         state: State::Up,
@@ -101,6 +103,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
         changed_s: 192,
         session_cookie: None,
         ejected: None,
+        overrides: Overrides::default(),
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Cause {
     Server,
     /// The server was silent for too long, or the wait for one was too long.
     ServerTimeout,
+    /// An operator closed it.
+    Killed,
     /// lbd refused it.
     Proxy,
     /// lbd answered it itself, as it is configured to.
@@ -53,6 +55,7 @@ impl Termination {
             Cause::ClientTimeout => b'c',
             Cause::Server => b'S',
             Cause::ServerTimeout => b's',
+            Cause::Killed => b'K',
             Cause::Proxy => b'P',
             Cause::Local => b'L',
         };

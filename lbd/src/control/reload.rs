@@ -117,7 +117,7 @@ impl Reloader {
         let snapshot =
             Snapshot::build(config, certificates, loaded, Some(&before), &known, threads)
                 .map_err(|error| build_error(&error))?;
-        snapshot.settle(&before);
+        warnings.extend(self.shared.settle(&snapshot, &before));
         self.shared.connections.resize(most);
         let most = snapshot.global.max_handshakes;
         self.shared.handshakes.resize(most, threads);

@@ -14,6 +14,7 @@ use lb_proto::event::Event;
 use lb_proto::frame::{Line, Lines, MAX_LINE};
 use lb_proto::reply::{Answer, AnswerLine, Greeting};
 use lb_proto::request::{Request, RequestLine};
+use lb_proto::status::By;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -22,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::dispatch::{Answered, dispatch};
+use super::users;
 use super::{Control, ControlSocket};
 
 pub(super) use interprocess::local_socket::tokio::Stream;
@@ -106,6 +108,21 @@ impl Peer {
         Self {
             uid: creds.and_then(|c| c.euid()),
             pid: creds.and_then(|c| c.pid()),
+        }
+    }
+}
+
+impl Peer {
+    /// The same, with the name of the user.
+    pub(super) async fn by(&self) -> By {
+        let name = match self.uid {
+            Some(uid) => users::user(uid).await,
+            None => None,
+        };
+        By {
+            uid: self.uid,
+            pid: self.pid,
+            user: name,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::control::{Reloader, SocketFile};
+use crate::control::{Folder, Keeper, Reloader, SocketFile};
 use crate::dns::Names;
 use crate::limits::OpenFiles;
 use crate::state::Shared;
@@ -40,6 +40,8 @@ fn daemon() -> Daemon {
     std::fs::write(&config, CONFIG).unwrap();
     let shared = Shared::of(CONFIG);
     let (listener, file) = ControlSocket::open(&socket, 0o600, None).unwrap();
+    let state = Folder::open(&folder.path().join("state")).unwrap();
+    let (keeper, _) = Keeper::open(state).unwrap();
     let control = Arc::new(Control {
         shared: shared.clone(),
         reloader: Reloader::new(
@@ -48,7 +50,9 @@ fn daemon() -> Daemon {
             OpenFiles::of(1024),
             Names::new(),
         ),
+        keeper,
     });
+    tokio::spawn(control.clone().keep());
     tokio::spawn(control.serve(listener));
     Daemon {
         shared,

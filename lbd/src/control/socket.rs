@@ -7,7 +7,6 @@ use std::os::unix::fs::{
     DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
 };
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, ToFsName, tokio::Listener, traits::tokio::Listener as _,
@@ -19,6 +18,7 @@ use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::session::Stream;
+use super::users;
 
 /// Until the socket belongs to its group, it is its owner's alone.
 const MODE_AT_FIRST: u32 = 0o600;
@@ -64,7 +64,7 @@ impl ControlSocket {
         group: Option<&str>,
     ) -> Result<(Self, SocketFile), SocketError> {
         let group = group
-            .map(|name| find_group(name).ok_or_else(|| SocketError::NoGroup(name.to_owned())))
+            .map(|name| users::group(name).ok_or_else(|| SocketError::NoGroup(name.to_owned())))
             .transpose()?;
         if let Some(folder) = path.parent() {
             let made = fs::DirBuilder::new()
@@ -218,27 +218,6 @@ fn knock(path: &Path) -> io::Result<Option<u32>> {
     Ok(peer.map(|peer| peer.pid.as_raw_nonzero().get().cast_unsigned()))
 }
 
-/// The id of a group, by number, from /etc/group, or from wherever NSS finds it.
-fn find_group(name: &str) -> Option<u32> {
-    if let Ok(id) = name.parse() {
-        return Some(id);
-    }
-    let local = fs::read_to_string("/etc/group").unwrap_or_default();
-    group_in(&local, name).or_else(|| {
-        let found = Command::new("getent").args(["group", name]).output().ok()?;
-        group_in(&String::from_utf8_lossy(&found.stdout), name)
-    })
-}
-
-/// The id of a group in the format of group(5).
-fn group_in(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let found = fields.next() == Some(name);
-        found.then(|| fields.nth(1)?.parse().ok())?
-    })
-}
-
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SocketError + 'a {
     move |source| SocketError::Io {
         what,
@@ -316,13 +295,5 @@ mod tests {
         let _successor = UnixListener::bind(&path).unwrap();
         drop(first);
         assert!(path.exists());
-    }
-
-    #[test]
-    fn groups_are_found_by_name() {
-        let text = "root:x:0:\nlbd:x:998:alice,bob\n";
-        assert_eq!(group_in(text, "lbd"), Some(998));
-        assert_eq!(group_in(text, "lb"), None);
-        assert_eq!(find_group("4242"), Some(4242));
     }
 }

@@ -139,11 +139,13 @@ impl Answer {
         }
     }
 
-    /// Waits until what came before the cut is written: hyper drops it otherwise.
+    /// Waits until what came before the cut is written: hyper drops it otherwise. An operator does not
+    /// wait for that.
     fn poll_cut(&self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.client.await_client();
+        let killed = self.cut == Some(Cause::Killed);
         let written = self.client.is_written() || self.client.watch.take_expired().is_some();
-        match written {
+        match written || killed {
             true => Poll::Ready(self.cut.map(|by| Err(Cut(by)))),
             false => Poll::Pending,
         }

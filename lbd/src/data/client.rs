@@ -2,9 +2,10 @@
 //! connection of HTTP/1 they follow each other; HTTP/2 has one of these for each of its streams.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use http::header::EXPECT;
 use http::{Request, StatusCode, Version};
@@ -15,6 +16,7 @@ use super::account::Account;
 use super::decode::Head;
 use super::fault::Fault;
 use super::headers;
+use super::lease::Lease;
 use super::link::Link;
 use super::trace::{self, Flow};
 use super::tunnel::Silence;
@@ -55,6 +57,8 @@ pub(super) struct Client {
     abandoned: Cell<bool>,
     /// It has asked for something.
     served: Cell<bool>,
+    /// The uid of the server that it has a session on; 0: of none.
+    session: Cell<u64>,
     waker: RefCell<Waker>,
 }
 
@@ -86,6 +90,7 @@ impl Client {
             wants_written: Cell::new(false),
             abandoned: Cell::new(false),
             served: Cell::new(false),
+            session: Cell::new(0),
             waker: RefCell::new(Waker::noop().clone()),
         })
     }
@@ -232,6 +237,8 @@ impl Client {
         };
         account.complete();
         drop(account);
+        self.has_session(None);
+        self.watch.spare();
         self.exchange.set(false);
         self.await_request();
         true
@@ -261,6 +268,33 @@ impl Client {
 
     pub(super) fn take_refused(&self) -> Option<Fault> {
         self.refused.take()
+    }
+
+    /// It has a session there from now on, or none.
+    pub(super) fn has_session(&self, lease: Option<&Lease>) {
+        self.session
+            .set(lease.map_or(0, |lease| lease.server().uid));
+    }
+
+    /// Takes note where its session is on a server whose sessions are closed.
+    pub(super) fn heed_kills(&self) {
+        let session = self.session.get();
+        if session != 0 && self.thread.view().is_killed(session) {
+            self.watch.kill();
+        }
+        self.wake();
+    }
+
+    /// Waits until its session is to be closed.
+    pub(super) async fn killed(&self) {
+        poll_fn(|cx| {
+            self.set_waker(cx);
+            match self.watch.take_killed() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     /// Lets the connection look at what changed around it.

@@ -41,6 +41,8 @@ pub(super) enum Fault {
     /// The connection broke, or what came was no response.
     BadResponse,
     ServerSilent,
+    /// An operator closed the session.
+    Killed,
 }
 
 impl Fault {
@@ -58,7 +60,8 @@ impl Fault {
             | Self::QueueFull
             | Self::QueueTimedOut
             | Self::ConnectFailed
-            | Self::ConnectTimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::ConnectTimedOut
+            | Self::Killed => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ServerSilent => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -83,6 +86,7 @@ impl Fault {
             Self::ConnectTimedOut => (Cause::ServerTimeout, Phase::Connect),
             Self::BadResponse => (Cause::Server, Phase::Head),
             Self::ServerSilent => (Cause::ServerTimeout, Phase::Head),
+            Self::Killed => (Cause::Killed, phase),
         };
         Termination::at(cause, phase)
     }
@@ -107,6 +111,7 @@ impl Fault {
             | Self::ConnectTimedOut => "No server is available to answer this request.",
             Self::BadResponse => "The server's response was invalid or incomplete.",
             Self::ServerSilent => "The server did not answer in time.",
+            Self::Killed => "The server was taken out of service before it answered.",
         }
     }
 
@@ -139,7 +144,8 @@ impl Fault {
             | Self::ConnectFailed
             | Self::ConnectTimedOut
             | Self::BadResponse
-            | Self::ServerSilent => false,
+            | Self::ServerSilent
+            | Self::Killed => false,
         }
     }
 }
@@ -175,6 +181,7 @@ impl From<Expired> for Fault {
             Awaiting::Queue => Self::QueueTimedOut,
             Awaiting::Connect => Self::ConnectTimedOut,
             Awaiting::Server => Self::ServerSilent,
+            Awaiting::Nobody => Self::Killed,
         }
     }
 }

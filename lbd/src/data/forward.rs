@@ -79,7 +79,9 @@ struct Failure {
 
 impl Failure {
     fn of_connect(account: &Account, fault: Fault) -> Self {
-        account.connect_error();
+        if fault != Fault::Killed {
+            account.connect_error();
+        }
         Self {
             fault,
             again: true,
@@ -120,6 +122,7 @@ pub(super) async fn forward(
     loop {
         if connections == Use::Kept {
             account.lease = None;
+            client.has_session(None);
             let wanted = account.cookie.wanted();
             let look = || look(client, view, backend, outgoing.key, &tried, wanted);
             let waits = |ahead| account.waits(ahead);
@@ -131,6 +134,7 @@ pub(super) async fn forward(
                 Err(fault) => return Err(fault),
             };
             account.picked();
+            client.has_session(account.lease.as_ref());
         }
         let Some(lease) = &account.lease else {
             return Err(last);
@@ -244,7 +248,7 @@ async fn attempt(
         Ok(Err(Failed::Client)) => return Err(Failure::last(Fault::BadBody)),
         Ok(Err(Failed::Server)) => Fault::BadResponse,
         Err(expired @ Expired(awaiting)) => {
-            if awaiting != Awaiting::Client {
+            if !matches!(awaiting, Awaiting::Client | Awaiting::Nobody) {
                 exchange.was_in_vain();
                 account.response_error();
             }
@@ -332,7 +336,7 @@ async fn open_http2(
         .watch
         .expect_from(Instant::now(), Awaiting::Connect, timeout);
     let opened = client.watch.bound(trunk::wait(client, lease)).await;
-    let slot = opened.unwrap_or(Err(Fault::ConnectTimedOut));
+    let slot = opened.unwrap_or_else(|expired| Err(not_connected(expired)));
     let slot = slot.map_err(|fault| Failure::of_connect(account, fault))?;
     let begun = on_stream(client, account, lease, outgoing, slot);
     begun.map_err(|why| why.failure(account, lease))
@@ -377,6 +381,13 @@ async fn connect(client: &Client, lease: &Lease, timeout: Duration) -> Result<Up
     match client.watch.bound(opened).await {
         Ok(Ok(upstream)) => Ok(upstream),
         Ok(Err(_)) => Err(Fault::ConnectFailed),
-        Err(_) => Err(Fault::ConnectTimedOut),
+        Err(expired) => Err(not_connected(expired)),
+    }
+}
+
+fn not_connected(Expired(awaiting): Expired) -> Fault {
+    match awaiting {
+        Awaiting::Nobody => Fault::Killed,
+        _ => Fault::ConnectTimedOut,
     }
 }

@@ -131,7 +131,12 @@ impl Lease {
         backend: usize,
         granted: Granted,
     ) -> Option<Self> {
-        let position = view.position(granted.server()?.uid)?;
+        let server = granted.server()?;
+        // Granted before its sessions were closed, and claimed after.
+        if server.is_killed() {
+            return None;
+        }
+        let position = view.position(server.uid)?;
         let (of, server) = position;
         (of == backend).then(|| {
             granted.claim(thread.id);

@@ -112,6 +112,7 @@ async fn run(thread: Rc<Thread>) {
             break;
         }
         thread.sweep();
+        thread.heed_kills();
         loop {
             tokio::select! {
                 changed = phase.changed() => match changed {

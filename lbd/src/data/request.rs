@@ -350,6 +350,7 @@ fn failed(
 /// An answer of our own.
 fn own(response: Response<Bytes>, client: &Rc<Client>, mut account: Account) -> Response<Answer> {
     account.lease = None;
+    client.has_session(None);
     response.map(|bytes| Answer::own(bytes, client.clone(), account))
 }
 

@@ -22,7 +22,7 @@ use super::lease::Lease;
 use super::queue;
 use super::socket::Socket;
 use super::thread::Place;
-use super::tunnel::{Channel, Tunnel};
+use super::tunnel::{Channel, End, Tunnel};
 use super::view::View;
 use super::watch::{Look, Watch};
 use crate::access_log::Cause;
@@ -39,6 +39,7 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
         biased;
         server = reach_server(&client, &place, &mut account) => server,
         () = broke(stream.tcp()) => return account.cut(Cause::Client),
+        () = client.killed() => return account.cut(Cause::Killed),
     };
     let (server, from_client) = match server {
         Ok(reached) => reached,
@@ -58,7 +59,11 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
         from_server: Bytes::new(),
         silence: client.tunnel_silence(&lease.backend().config).even(),
     };
-    let end = tunnel.relay(&client.thread.tunnels, &meter).await;
+    let end = tokio::select! {
+        biased;
+        () = client.killed() => End::KILLED,
+        end = tunnel.relay(&client.thread.tunnels, &meter) => end,
+    };
     account.tunnelled(end.termination(), meter.server_bytes());
     drop(account);
     end.tell(channel, server).await;
@@ -91,12 +96,14 @@ async fn reach_server(
     let mut last = Fault::NoServer;
     loop {
         account.lease = None;
+        client.has_session(None);
         account.lease = match lease(client, view, backend, &tried, account).await {
             Ok(lease) => Some(lease),
             Err(Fault::NoServer) => None,
             Err(fault) => return Err(fault),
         };
         account.picked();
+        client.has_session(account.lease.as_ref());
         let Some(lease) = &account.lease else {
             return Err(last);
         };

@@ -51,6 +51,8 @@ pub(super) struct Thread {
     parked: Cell<u32>,
     date: RefCell<HeaderValue>,
     refusals: Refusals,
+    /// How often servers' sessions have been closed, as far as this thread has heeded it.
+    kills: Cell<u64>,
     stopping: Cell<bool>,
     empty: Notify,
 }
@@ -107,6 +109,7 @@ impl Thread {
             parked: Cell::new(0),
             date: RefCell::new(date_now()),
             refusals: Refusals::default(),
+            kills: Cell::new(0),
             stopping: Cell::new(false),
             empty: Notify::new(),
         })
@@ -223,6 +226,22 @@ impl Thread {
         for (_, client) in self.clients.borrow().iter() {
             client.wake();
         }
+    }
+
+    /// Has clients close their sessions on servers where that is asked since the last time.
+    pub(super) fn heed_kills(&self) {
+        let kills = self.shared.kills();
+        if self.kills.replace(kills) == kills {
+            return;
+        }
+        for (_, client) in self.clients.borrow().iter() {
+            client.heed_kills();
+        }
+    }
+
+    /// Goes up with each time that clients must look whether their sessions are to be closed.
+    pub(super) fn kills(&self) -> u64 {
+        self.kills.get()
     }
 
     /// A connection gave its buffers back.

@@ -122,6 +122,8 @@ pub(super) enum Cause {
     Broken(Side),
     /// Nothing moved for as long as a tunnel may be silent.
     Silent,
+    /// An operator closed it.
+    Killed,
 }
 
 /// The end of a tunnel, to be told to both sides by [`End::tell`].
@@ -274,6 +276,13 @@ fn over(up: &Flow<'_>, down: &Flow<'_>, first: Option<Side>) -> Option<Cause> {
 }
 
 impl End {
+    /// Neither side got everything.
+    pub(super) const KILLED: Self = Self {
+        cause: Cause::Killed,
+        up_ended: false,
+        down_ended: false,
+    };
+
     /// How the access log has it.
     pub(super) fn termination(&self) -> Termination {
         let by = match self.cause {
@@ -283,6 +292,7 @@ impl End {
             // The server had said its last word, and the client did not close.
             Cause::Silent if self.down_ended => access_log::Cause::ClientTimeout,
             Cause::Silent => access_log::Cause::ServerTimeout,
+            Cause::Killed => access_log::Cause::Killed,
         };
         Termination::at(by, Phase::Data)
     }

@@ -6,7 +6,7 @@ use super::account::Account;
 use super::client::Client;
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::tunnel::{Channel, Tunnel};
+use super::tunnel::{Channel, End, Tunnel};
 
 #[derive(Debug)]
 pub(super) struct Upgrade {
@@ -40,7 +40,11 @@ impl Upgrade {
             from_server: far.received,
             silence: client.tunnel_silence(&lease.backend().config),
         };
-        let end = tunnel.relay(&client.thread.tunnels, &meter).await;
+        let end = tokio::select! {
+            biased;
+            () = client.killed() => End::KILLED,
+            end = tunnel.relay(&client.thread.tunnels, &meter) => end,
+        };
         self.account
             .tunnelled(end.termination(), meter.server_bytes());
         drop(self.account);

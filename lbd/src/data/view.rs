@@ -105,6 +105,14 @@ impl View {
         self.servers.get(&server).copied()
     }
 
+    /// Whether the sessions of a server are closed, by its uid.
+    pub(super) fn is_killed(&self, server: u64) -> bool {
+        let position = self.position(server);
+        position.is_some_and(|(backend, server)| {
+            self.snapshot.backends[backend].servers[server].is_killed()
+        })
+    }
+
     /// The way to a server now, by its uid; `None` where it was removed.
     pub(super) fn way(&self, server: u64) -> Option<Way> {
         let (backend, position) = *self.servers.get(&server)?;

@@ -39,6 +39,8 @@ pub(super) enum Awaiting {
     Client,
     /// The server, to answer or to send more of the answer.
     Server,
+    /// Nobody any more: an operator closes the session.
+    Nobody,
 }
 
 impl Awaiting {
@@ -47,6 +49,7 @@ impl Awaiting {
         match self {
             Self::Request | Self::Head | Self::Client => Cause::ClientTimeout,
             Self::Queue | Self::Connect | Self::Server => Cause::ServerTimeout,
+            Self::Nobody => Cause::Killed,
         }
     }
 }
@@ -63,6 +66,7 @@ pub(super) struct Watch {
     /// The deadline has passed, and one more look is due.
     warned: Cell<bool>,
     expired: Cell<bool>,
+    killed: Cell<bool>,
 }
 
 /// The deadline passed.
@@ -90,6 +94,7 @@ impl Watch {
             looks: Cell::new(0),
             warned: Cell::new(false),
             expired: Cell::new(false),
+            killed: Cell::new(false),
         }
     }
 
@@ -174,8 +179,25 @@ impl Watch {
         self.expired.set(true);
     }
 
+    /// An operator closes the session, whatever its deadline.
+    pub(super) fn kill(&self) {
+        self.killed.set(true);
+    }
+
+    /// The session has ended by itself before that.
+    pub(super) fn spare(&self) {
+        self.killed.set(false);
+    }
+
+    pub(super) fn take_killed(&self) -> bool {
+        self.killed.take()
+    }
+
     /// Takes note that the deadline passed, if it did.
     pub(super) fn take_expired(&self) -> Option<Expired> {
+        if self.take_killed() {
+            return Some(Expired(Awaiting::Nobody));
+        }
         self.expired.take().then(|| Expired(self.awaiting.get()))
     }
 

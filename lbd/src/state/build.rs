@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use lb_proto::config::{self, Certificates, Config};
 use lb_proto::name::{FrontendName, ServerId};
 use lb_proto::state::{Health, State};
@@ -13,6 +14,7 @@ use super::ejection::failures_of;
 use super::location::{Addresses, known};
 use super::networks::Networks;
 use super::ring::Ring;
+use super::rotation::weights;
 use super::snapshot::most_connections;
 use super::{
     Backend, BindError, Frontend, FrontendRecord, Gate, Limit, Listener, Loaded, PerThread, Server,
@@ -205,7 +207,7 @@ fn build_backend(
         .collect::<Vec<_>>();
     Backend {
         failures: failures_of(config.outlier, &servers, old),
-        ring: ring(&config, old),
+        ring: ArcSwapOption::new(ring(&config, &servers, old)),
         starts_slowly: config.servers.iter().any(|s| s.slow_start.is_some()),
         config,
         pool,
@@ -217,13 +219,16 @@ fn build_backend(
 }
 
 /// The old one, if it would be the same: it takes a while to make for thousands of servers.
-fn ring(config: &config::Backend, old: Option<&Backend>) -> Option<Arc<Ring>> {
+fn ring(
+    config: &config::Backend,
+    servers: &[Arc<Server>],
+    old: Option<&Backend>,
+) -> Option<Arc<Ring>> {
     if !config.balance.is_hash() {
         return None;
     }
-    let servers = config.servers.iter();
-    let servers: Vec<_> = servers.map(|s| (s.name.to_string(), s.weight)).collect();
-    let same = old.and_then(|old| old.ring.clone());
+    let servers = weights(config, servers);
+    let same = old.and_then(|old| old.ring.load_full());
     Some(
         same.filter(|ring| ring.is_of(&servers))
             .unwrap_or_else(|| Arc::new(Ring::new(servers))),

@@ -69,6 +69,9 @@ impl Shared {
             false => admin.as_str(),
         };
         let reason = format!("{what} {reason}");
+        if admin != Admin::Maint {
+            server.set_killed(false);
+        }
         // Before the state is written, which ends it silently.
         self.readmit(server, &reason);
         self.write(server, wish, health, &reason, LogLine::Operator);
@@ -211,6 +214,16 @@ impl Shared {
             self.nudge();
         }
         self.emit_server(server, was, reason);
+    }
+
+    pub(super) fn emit_weight(&self, server: &Server, was: u16, weight: u16, reason: &str) {
+        self.emit(Event::Weight {
+            at: now(),
+            server: server.id.clone(),
+            was,
+            weight,
+            reason: reason.to_owned(),
+        });
     }
 
     fn emit_server(&self, server: &Server, was: State, reason: &str) {

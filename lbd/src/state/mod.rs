@@ -17,12 +17,15 @@ mod listener;
 mod load;
 mod location;
 mod networks;
+mod operator;
+mod overrides;
 mod pool;
 mod queue;
 mod quota;
 mod ramp;
 mod ranking;
 mod rate;
+mod restore;
 mod returning;
 mod ring;
 mod rotation;
@@ -34,7 +37,8 @@ mod tally;
 #[cfg(test)]
 mod testing;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -53,6 +57,8 @@ pub(crate) use limit::{Limit, Permit};
 pub(crate) use listener::{BindError, Listener, bind};
 pub(crate) use load::{Load, STEPS};
 pub(crate) use location::Addresses;
+pub(crate) use operator::Ask;
+pub(crate) use overrides::Kept;
 pub(crate) use queue::{Ahead, Granted, Told, Wants};
 pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
@@ -80,6 +86,12 @@ pub(crate) struct Shared {
     events: broadcast::Sender<Event>,
     /// A server has failed often enough to be looked at.
     suspects: Notify,
+    /// What operators set has changed, and is to be kept.
+    overridden: Notify,
+    /// What is kept for servers that the configuration does not have. Control plane only.
+    aside: Mutex<Vec<Kept>>,
+    /// How often servers' sessions were to be closed.
+    kills: AtomicU64,
     /// Client connections at once, all frontends.
     pub(crate) connections: Limit,
     pub(crate) handshakes: Handshakes,
@@ -91,7 +103,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(snapshot: Snapshot, threads: usize, max_connections: usize) -> Arc<Self> {
+    /// `aside` is what is kept for servers that the snapshot does not have.
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        aside: Vec<Kept>,
+        threads: usize,
+        max_connections: usize,
+    ) -> Arc<Self> {
         let handshakes = Handshakes::new(snapshot.global.max_handshakes, threads);
         Arc::new(Self {
             handshakes,
@@ -99,6 +117,9 @@ impl Shared {
             phase: watch::Sender::new(Phase::Running),
             events: broadcast::Sender::new(EVENT_BACKLOG),
             suspects: Notify::new(),
+            overridden: Notify::new(),
+            kills: AtomicU64::new(0),
+            aside: Mutex::new(aside),
             connections: Limit::new(max_connections),
             access_log: AccessLog::new(),
             threads,
@@ -152,6 +173,33 @@ impl Shared {
     /// Has somebody look at the servers that fail too often.
     pub(crate) fn report_suspect(&self) {
         self.suspects.notify_one();
+    }
+
+    /// Waits until what operators set has changed since this was last asked.
+    pub(crate) async fn overrides_change(&self) {
+        self.overridden.notified().await;
+    }
+
+    fn overrides_changed(&self) {
+        self.overridden.notify_one();
+    }
+
+    pub(crate) fn aside(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the sessions of a server, which is in maint: data threads look for them. Returns how many
+    /// there were.
+    fn kill(&self, server: &Server) -> u64 {
+        let sessions = server.sessions();
+        server.set_killed(true);
+        self.kills.fetch_add(1, Ordering::SeqCst);
+        self.nudge();
+        sessions
+    }
+
+    pub(crate) fn kills(&self) -> u64 {
+        self.kills.load(Ordering::SeqCst)
     }
 
     /// Wakes the data threads.

@@ -83,6 +83,11 @@ impl Ring {
         self.servers == servers
     }
 
+    /// The weight by which the server at a position has its points.
+    pub(crate) fn weight_of(&self, server: usize) -> u16 {
+        self.servers[server].1
+    }
+
     /// How many points the server at a position has.
     pub(crate) fn points_of(&self, server: usize) -> u32 {
         points_of(self.servers[server].1, self.heaviest)

@@ -1,10 +1,12 @@
 //! A backend's servers in rotation: what each gets of new sessions, and who waits for one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_proto::config::{self, Balance};
 
 use super::queue::{QueueFull, Waiting, Wants};
+use super::ring::Ring;
 use super::share::{Standing, next_step, shares};
 use super::{Backend, Server};
 
@@ -40,6 +42,22 @@ impl Backend {
             self.pool.changed();
         }
         self.settle_queue();
+    }
+
+    /// After weights were set: keys belong to servers by them, too.
+    pub(super) fn weigh_anew(&self, now: Instant) {
+        let ring = self.ring.load_full().map(|ring| self.weighed(ring));
+        self.ring.store(ring);
+        self.share_out(now);
+    }
+
+    /// The ring of the weights that count now, which may be this one.
+    fn weighed(&self, ring: Arc<Ring>) -> Arc<Ring> {
+        let servers = weights(&self.config, &self.servers);
+        match ring.is_of(&servers) {
+            true => ring,
+            false => Arc::new(Ring::new(servers)),
+        }
     }
 
     /// How many sessions a server may have at once; the limit grows with a slow start, too.
@@ -83,7 +101,7 @@ impl Backend {
         Standing {
             up: server.state().takes_new_sessions(),
             ejected: server.ejection.is_on(),
-            weight: config.weight,
+            weight: server.overrides.weight_over(config.weight),
             backup: config.backup,
             start: start(server, config, now),
         }
@@ -104,6 +122,16 @@ impl Backend {
         self.pool.rank(by_load.then_some(self.servers.as_slice()));
         self.share_out(Instant::now());
     }
+}
+
+/// The names and weights that a ring is made of.
+pub(super) fn weights(config: &config::Backend, servers: &[Arc<Server>]) -> Vec<(String, u16)> {
+    let each = config.servers.iter().zip(servers);
+    each.map(|(config, server)| {
+        let weight = server.overrides.weight_over(config.weight);
+        (config.name.to_string(), weight)
+    })
+    .collect()
 }
 
 /// How long a server has been up again, of the time that its start takes.

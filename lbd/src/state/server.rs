@@ -13,6 +13,7 @@ use super::complaints::Complaints;
 use super::ejection::Ejection;
 use super::load::{Load, Room};
 use super::location::Location;
+use super::overrides::Overrides;
 use super::pool::Pool;
 use super::quota::{LogLine, LogQuota};
 use super::returning::{self, Returning};
@@ -27,7 +28,7 @@ pub(crate) enum Who {
     Returning,
 }
 
-/// A server, keyed by name. Its weight is the snapshot's.
+/// A server, keyed by name. Its weight is the snapshot's, unless somebody has set another.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) id: ServerId,
@@ -38,9 +39,12 @@ pub(crate) struct Server {
     health: AtomicU8,
     /// Its cookie is not honoured while it drains.
     moves_sticky: AtomicBool,
+    /// The sessions that it has are closed.
+    killed: AtomicBool,
     /// Connections opened under an older epoch are not used again.
     epoch: AtomicU32,
     pub(crate) ejection: Ejection,
+    pub(crate) overrides: Overrides,
     pub(crate) location: Location,
     pub(crate) load: Arc<Load>,
     /// The server's position in the pool's ranking, if it has one there.
@@ -101,8 +105,10 @@ impl Server {
             admin: AtomicU8::new(Admin::Ready as u8),
             health: AtomicU8::new(health as u8),
             moves_sticky: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
             epoch: AtomicU32::new(0),
             ejection: Ejection::default(),
+            overrides: Overrides::default(),
             location: Location::default(),
             load: Arc::default(),
             rank: AtomicUsize::new(0),
@@ -178,6 +184,14 @@ impl Server {
 
     pub(super) fn set_moves_sticky(&self, moves: bool) {
         self.moves_sticky.store(moves, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_killed(&self, killed: bool) {
+        self.killed.store(killed, Ordering::SeqCst);
     }
 
     /// Makes idle connections to it unusable: it is down, or lives elsewhere now.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use lb_proto::config::{self, Address, Certificates};
 use lb_proto::name::{BackendName, FrontendName, ServerName};
 use lb_proto::state::{Health, State};
@@ -66,8 +67,9 @@ pub(crate) struct Backend {
     pub(crate) servers: Vec<Arc<Server>>,
     /// How each speaks TLS, if it does.
     pub(crate) originators: Vec<Option<Arc<Originator>>>,
-    /// Where keys belong, if servers are picked by one.
-    pub(crate) ring: Option<Arc<Ring>>,
+    /// Where keys belong, if servers are picked by one; the one part that changes, with weights that
+    /// are set.
+    pub(crate) ring: ArcSwapOption<Ring>,
     /// Where each server is as far as was known when this was built.
     pub(super) starts: Vec<Option<SocketAddr>>,
     /// Some server has a slow start.
@@ -112,7 +114,7 @@ impl Snapshot {
     /// Carries out what taking over from `before` means for records that both mention: limits and
     /// shares change, and health starts over where the address changed. Call it right before
     /// publishing.
-    pub(crate) fn settle(&self, before: &Snapshot) {
+    pub(super) fn settle(&self, before: &Snapshot) {
         for frontend in &self.frontends {
             frontend
                 .record

@@ -11,14 +11,14 @@ impl Shared {
     /// Runs `text`, as at process start.
     pub(crate) fn of(text: &str) -> Arc<Self> {
         let snapshot = snapshot(text, None);
-        Self::new(snapshot, 1, 100)
+        Self::new(snapshot, Vec::new(), 1, 100)
     }
 
     /// Swaps `text` in, as a reload does.
     pub(crate) fn load(&self, text: &str) {
         let before = self.snapshot();
         let next = snapshot(text, Some(&before));
-        next.settle(&before);
+        self.settle(&next, &before);
         self.publish(next);
     }
 

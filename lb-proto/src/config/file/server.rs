@@ -4,6 +4,7 @@ use super::server_tls::{self, Given, Of as Spoken};
 use super::table::{Shape, Value, name};
 use crate::config::{ProxyVersion, Server, address, cookie, units};
 use crate::name::ServerName;
+use crate::request::MAX_WEIGHT;
 
 const SERVER: Shape = Shape {
     what: "a server",
@@ -22,9 +23,6 @@ const SERVER: Shape = Shape {
     ],
     later: &[],
 };
-
-/// HAProxy's bound too (configuration manual, 5.2).
-const MAX_WEIGHT: u32 = 256;
 
 /// What counts for the rest of the list even where the server is not whole: texts with their places.
 pub(super) struct Found<'a> {

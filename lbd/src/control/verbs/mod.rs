@@ -4,6 +4,7 @@ pub(super) mod hello;
 pub(super) mod reload;
 pub(super) mod reload_certs;
 pub(super) mod set_state;
+pub(super) mod set_weight;
 pub(super) mod status;
 pub(super) mod watch;
 

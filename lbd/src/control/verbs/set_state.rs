@@ -1,48 +1,72 @@
 //! `set_state`: what the operator wants of a server.
 
+use std::time::Duration;
+
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::reply;
-use lb_proto::request::SetState;
+use lb_proto::request::{MAX_FOR_S, SetState};
 use lb_proto::state::Admin;
 use tracing::info;
 
 use super::find_server;
 use super::status::server_status;
+use crate::control::Control;
 use crate::control::session::Peer;
-use crate::state::Shared;
+use crate::state::Ask;
 
-pub(in crate::control) fn run(
+pub(in crate::control) async fn run(
     call: &SetState,
-    shared: &Shared,
+    control: &Control,
     peer: &Peer,
 ) -> Result<reply::SetState, ErrorReply> {
+    let ask = read(call)?;
+    let by = peer.by().await;
+    let shared = &control.shared;
     let snapshot = shared.snapshot();
     let (backend, server) = find_server(&snapshot, &call.server)?;
     let was = server.admin();
-    if was == call.admin
-        && call
-            .move_sticky
-            .is_none_or(|moves| moves == server.moves_sticky())
-    {
-        info!(server = %server.id, admin = %was, %peer, "server is already what was asked");
+    let moves = |wanted| wanted == server.moves_sticky();
+    if was == call.admin && call.move_sticky.is_none_or(moves) {
+        info!(server = %server.id, admin = %was, %by, "server is already what was asked");
     }
-    // Logs it, with the peer as the reason.
-    let reason = format!("by {peer}");
-    match (call.move_sticky, call.admin) {
-        (None, admin) => shared.set_admin(server, admin, &reason),
-        (Some(moves), Admin::Drain) => shared.drain(server, moves, &reason),
-        (Some(_), _) => return Err(only_in_drain()),
-    }
+    // Logs it.
+    let killed = shared.ask(server, ask, by, call.reason.as_ref());
+    let now = server_status(backend, server);
+    let kept = control.keeper.keep(&shared.kept()).await;
     Ok(reply::SetState {
         was,
-        server: server_status(backend, server),
+        server: now,
+        killed,
+        not_kept: kept.err(),
     })
 }
 
-fn only_in_drain() -> ErrorReply {
-    ErrorReply::new(
-        ErrorCode::BadRequest,
-        "move_sticky goes with admin drain alone",
-    )
-    .hint("a server that is ready honours its cookie, and no cookie leads to one in maint")
+fn read(call: &SetState) -> Result<Ask, ErrorReply> {
+    let refused = |message: String, hint: &str| {
+        Err(ErrorReply::new(ErrorCode::BadRequest, message).hint(hint))
+    };
+    match (call.admin, call.move_sticky, call.for_s) {
+        (Admin::Ready | Admin::Drain, ..) if call.kill => refused(
+            "kill goes with admin maint alone".to_owned(),
+            "a server that takes sessions would get them again at once",
+        ),
+        (Admin::Ready | Admin::Maint, Some(_), _) => refused(
+            "move_sticky goes with admin drain alone".to_owned(),
+            "a server that is ready honours its cookie, and no cookie leads to one in maint",
+        ),
+        (Admin::Ready, _, Some(_)) => refused(
+            "for_s goes with admin drain and maint alone".to_owned(),
+            "what ends is that the server is not ready",
+        ),
+        (_, _, Some(seconds)) if !(1..=MAX_FOR_S).contains(&seconds) => refused(
+            format!("for_s is from 1 to {MAX_FOR_S}, not {seconds}"),
+            "without it, the server stays as it is until somebody says otherwise",
+        ),
+        (admin, move_sticky, for_s) => Ok(Ask {
+            admin,
+            move_sticky,
+            lasts: for_s.map(Duration::from_secs),
+            kill: call.kill,
+        }),
+    }
 }

@@ -4,6 +4,7 @@ mod certificates;
 
 use std::time::Instant;
 
+use jiff::Timestamp;
 use lb_proto::config;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerId};
@@ -15,10 +16,11 @@ use lb_proto::status::{
 };
 
 use super::{find_server, unknown};
-use crate::state::{Backend, Frontend, Server, Shared, Snapshot, seconds_left, unix_now};
+use crate::control::Control;
+use crate::state::{Backend, Frontend, Server, Snapshot, seconds_left, unix_now};
 
-pub(in crate::control) fn run(call: &StatusCall, shared: &Shared) -> Result<Status, ErrorReply> {
-    let snapshot = shared.snapshot();
+pub(in crate::control) fn run(call: &StatusCall, control: &Control) -> Result<Status, ErrorReply> {
+    let snapshot = control.shared.snapshot();
     let (frontends, backends, certificates) = match call.of.as_deref() {
         None => (
             snapshot.frontends.iter().map(frontend_status).collect(),
@@ -29,7 +31,7 @@ pub(in crate::control) fn run(call: &StatusCall, shared: &Shared) -> Result<Stat
     };
     Ok(Status {
         schema: SCHEMA,
-        daemon: daemon_status(shared, &snapshot),
+        daemon: daemon_status(control, &snapshot),
         frontends,
         backends,
         certificates,
@@ -55,7 +57,8 @@ fn one_of(snapshot: &Snapshot, name: &str) -> Result<BackendStatus, ErrorReply> 
     })
 }
 
-fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
+fn daemon_status(control: &Control, snapshot: &Snapshot) -> Daemon {
+    let shared = &control.shared;
     let loaded = &snapshot.loaded;
     let log = &shared.access_log;
     let access_log = log.current().map(|sink| AccessLogStatus {
@@ -80,6 +83,7 @@ fn daemon_status(shared: &Shared, snapshot: &Snapshot) -> Daemon {
         handshakes_waiting: shared.handshakes.waiting() as u64,
         handshakes_limit: shared.handshakes.most() as u64,
         access_log,
+        kept: control.keeper.status(shared),
     }
 }
 
@@ -142,11 +146,13 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
     let name = &server.id.server;
     let config = backend.server_config(name);
     let (admin, health) = (server.admin(), server.health());
+    let weight_configured = config.map_or(0, |c| c.weight);
     ServerStatus {
         name: name.clone(),
         address: address(server, config),
         host: config.and_then(|config| host(server, config)),
-        weight: config.map_or(0, |c| c.weight),
+        weight: server.overrides.weight_over(weight_configured),
+        weight_configured,
         admin,
         health,
         state: State::of(admin, health),
@@ -173,5 +179,6 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
             left_s: seconds_left(&term, Instant::now()),
             reason: term.reason,
         }),
+        overrides: server.overrides.status(Timestamp::now()),
     }
 }

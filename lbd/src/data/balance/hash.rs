@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use lb_proto::config::Balance;
 
-use crate::state::{Backend, Ring, STEPS, place};
+use crate::state::{Ring, STEPS, place};
 
 /// Points that are looked at before a key goes by the rotation: only where almost no server takes
 /// sessions are there so many in a row of those that do not.
@@ -43,10 +43,11 @@ pub(super) struct Points {
 }
 
 impl Points {
-    pub(super) fn new(ring: Arc<Ring>, shares: &[u32], backend: &Backend) -> Self {
+    pub(super) fn new(ring: Arc<Ring>, shares: &[u32]) -> Self {
         let live = |(at, share): (usize, &u32)| {
-            let whole = u32::from(backend.config.servers[at].weight) * STEPS;
-            match *share {
+            // Another weight's share is seen for a moment where one was set just now.
+            let whole = u32::from(ring.weight_of(at)) * STEPS;
+            match (*share).min(whole) {
                 0 => 0,
                 share => (ring.points_of(at) * share / whole).max(1),
             }

@@ -42,9 +42,9 @@ impl Picker {
     pub(super) fn new(backend: &Backend) -> Self {
         let shares = backend.servers.iter().map(|server| server.load.share());
         let shares: Vec<u32> = shares.collect();
-        let ring = backend.ring.as_ref();
+        let ring = backend.ring.load_full();
         Self {
-            points: ring.map(|ring| hash::Points::new(ring.clone(), &shares, backend)),
+            points: ring.map(|ring| hash::Points::new(ring, &shares)),
             rotation: Rotation::new(shares.into_iter().enumerate()),
         }
     }

@@ -155,6 +155,7 @@ where
         let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));
         poll_fn(|cx| {
             client.set_waker(cx);
+            self.streams.heed_kills();
             loop {
                 self.poll_streams(cx);
                 if let Poll::Ready(end) = self.poll_connection(cx) {

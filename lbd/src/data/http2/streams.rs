@@ -37,6 +37,10 @@ pub(super) struct Streams {
     sooner: Cell<bool>,
     /// Heads seen at the last look.
     heads: Cell<u64>,
+    /// As [`Thread::kills`] was at the last look.
+    ///
+    /// [`Thread::kills`]: crate::data::thread::Thread::kills
+    kills: Cell<u64>,
     /// No stream is waited for beyond what is open.
     leaving: Cell<bool>,
 }
@@ -51,6 +55,7 @@ pub(super) struct Stream {
 impl Streams {
     pub(super) fn new(client: Rc<Client>) -> Rc<Self> {
         Rc::new(Self {
+            kills: Cell::new(client.thread.kills()),
             client,
             open: RefCell::default(),
             answered: RefCell::default(),
@@ -178,6 +183,17 @@ impl Streams {
     /// Whether streams began since this was last asked.
     pub(super) fn take_begun(&self) -> bool {
         self.begun.take()
+    }
+
+    /// Has streams close their sessions where that is asked since the last time.
+    pub(super) fn heed_kills(&self) {
+        let kills = self.client.thread.kills();
+        if self.kills.replace(kills) == kills {
+            return;
+        }
+        for (_, client) in self.open.borrow().iter() {
+            client.heed_kills();
+        }
     }
 
     /// Ends what is left of a connection that is gone.

@@ -1,0 +1,199 @@
+//! What operators set on a server against the configuration: what, who, when, why and until when.
+//! Pure but for the lock; what follows from it is [`super::operator`]'s.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use lb_proto::name::ServerId;
+use lb_proto::state::Admin;
+use lb_proto::status::{self, By};
+use serde::{Deserialize, Serialize};
+
+/// Who set it, when and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) at: Timestamp,
+    pub(crate) by: By,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// The server is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AdminOverride {
+    pub(crate) admin: Admin,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) move_sticky: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) term: Option<Term>,
+    #[serde(flatten)]
+    pub(crate) mark: Mark,
+}
+
+/// When it ends by itself. By the clock of the wall, which goes on while lbd does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Term {
+    pub(crate) until: Timestamp,
+    /// How long it was to last.
+    pub(crate) for_s: u64,
+}
+
+/// The server has another weight than configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WeightOverride {
+    pub(crate) weight: u16,
+    /// The configured one at the time. Once the configuration says another, that one counts.
+    pub(crate) over: u16,
+    #[serde(flatten)]
+    pub(crate) mark: Mark,
+}
+
+/// Everything that was set on one server, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) server: ServerId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) admin: Option<AdminOverride>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weight: Option<WeightOverride>,
+    /// Since when no configuration has had the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) missing_since: Option<Timestamp>,
+}
+
+impl Term {
+    pub(crate) fn new(now: Timestamp, lasts: Duration) -> Self {
+        Self {
+            until: now.saturating_add(lasts).unwrap_or(Timestamp::MAX),
+            for_s: lasts.as_secs(),
+        }
+    }
+
+    /// What is left of it: never more than the whole, whatever became of the clock.
+    pub(crate) fn left(&self, now: Timestamp) -> Duration {
+        let left = Duration::try_from(self.until.duration_since(now)).unwrap_or(Duration::ZERO);
+        left.min(Duration::from_secs(self.for_s))
+    }
+}
+
+/// The overrides of a server. Only the control plane reads and writes them.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides(Mutex<Set>);
+
+#[derive(Debug, Default)]
+struct Set {
+    admin: Option<AdminOverride>,
+    /// When its term ends: a clock that is set meanwhile moves nothing.
+    due: Option<Instant>,
+    weight: Option<WeightOverride>,
+}
+
+impl Overrides {
+    pub(crate) fn admin(&self) -> Option<AdminOverride> {
+        self.lock().admin.clone()
+    }
+
+    pub(super) fn set_admin(&self, admin: Option<AdminOverride>, due: Option<Instant>) {
+        let mut set = self.lock();
+        set.admin = admin;
+        set.due = due;
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.lock().due
+    }
+
+    pub(crate) fn weight(&self) -> Option<WeightOverride> {
+        self.lock().weight.clone()
+    }
+
+    /// The weight that counts where the configuration says `configured`.
+    pub(crate) fn weight_over(&self, configured: u16) -> u16 {
+        match &self.lock().weight {
+            Some(set) if set.over == configured => set.weight,
+            _ => configured,
+        }
+    }
+
+    pub(super) fn set_weight(&self, weight: Option<WeightOverride>) {
+        self.lock().weight = weight;
+    }
+
+    /// As it is to be kept, if anything is set.
+    pub(super) fn kept(&self, server: &ServerId) -> Option<Kept> {
+        let set = self.lock();
+        (set.admin.is_some() || set.weight.is_some()).then(|| Kept {
+            server: server.clone(),
+            admin: set.admin.clone(),
+            weight: set.weight.clone(),
+            missing_since: None,
+        })
+    }
+
+    pub(crate) fn status(&self, now: Timestamp) -> status::Overrides {
+        let set = self.lock();
+        let left = |due: Instant| due.saturating_duration_since(Instant::now());
+        status::Overrides {
+            admin: set.admin.as_ref().map(|admin| status::Override {
+                until: admin.term.map(|term| term.until.to_string()),
+                left_s: set
+                    .due
+                    .map(|due| left(due).as_millis().div_ceil(1000) as u64),
+                ..admin.mark.status(now)
+            }),
+            weight: set.weight.as_ref().map(|weight| weight.mark.status(now)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Set> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mark {
+    fn status(&self, now: Timestamp) -> status::Override {
+        status::Override {
+            at: self.at.to_string(),
+            age_s: now.duration_since(self.at).as_secs().max(0).cast_unsigned(),
+            by: self.by.clone(),
+            reason: self.reason.clone(),
+            until: None,
+            left_s: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_ends_at_its_time_and_a_clock_set_back_does_not_make_it_longer() {
+        let start = Timestamp::from_second(1_800_000_000).unwrap();
+        let term = Term::new(start, Duration::from_secs(600));
+        let left = |later: i64| {
+            let now = start + jiff::SignedDuration::from_secs(later);
+            term.left(now).as_secs()
+        };
+        assert_eq!((left(0), left(200), left(600)), (600, 400, 0));
+        assert_eq!(left(1_000_000), 0);
+        assert_eq!(left(-1_000_000_000), 600);
+    }
+
+    #[test]
+    fn a_weight_counts_over_the_configured_one_that_it_was_set_over() {
+        let overrides = Overrides::default();
+        assert_eq!(overrides.weight_over(3), 3);
+        overrides.set_weight(Some(WeightOverride {
+            weight: 9,
+            over: 3,
+            mark: Mark {
+                at: Timestamp::UNIX_EPOCH,
+                by: By::default(),
+                reason: None,
+            },
+        }));
+        assert_eq!((overrides.weight_over(3), overrides.weight_over(4)), (9, 4));
+    }
+}
