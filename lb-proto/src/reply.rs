@@ -1,5 +1,7 @@
 //! What each call answers.
 
+mod explain;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,6 +10,8 @@ use crate::event::Event;
 use crate::name::FrontendName;
 use crate::state::Admin;
 use crate::status::ServerStatus;
+
+pub use self::explain::{Because, Change, CheckRules, Explain, SessionKinds, Share};
 
 /// The daemon's first line on every connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

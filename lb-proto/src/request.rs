@@ -44,6 +44,13 @@ pub struct Status {
     pub of: Option<String>,
 }
 
+/// Asks why a server is in its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    pub server: ServerId,
+}
+
 /// Sets what the operator wants of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +142,7 @@ macro_rules! calls {
 calls! {
     Hello = "hello" -> reply::Hello,
     Status = "status" -> StatusReply,
+    Explain = "explain" -> reply::Explain,
     SetState = "set_state" -> reply::SetState,
     SetWeight = "set_weight" -> reply::SetWeight,
     Reload = "reload" -> reply::Reload,

@@ -87,6 +87,7 @@ Examples:
   lbctl validate && lbctl reload")]
     Reload,
     Cert(cert::Cert),
+    Explain(Explain),
     Doctor(Doctor),
     Completions(Completions),
 }
@@ -269,6 +270,22 @@ pub(crate) struct Why {
     /// Why, for whoever sees it in `lbctl status` or the log; a line of at most 200 characters
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<Reason>,
+}
+
+/// Tell why a server is in its state
+///
+/// The reason comes first, in one sentence; then the thresholds of its checks, its sessions by kind,
+/// its share of the traffic and why, what happened to it last, its last probes, and what to try next.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl explain app/web01
+  lbctl explain app/web01 --json | jq -r .sentence")]
+pub(crate) struct Explain {
+    /// The server, as BACKEND/SERVER
+    #[arg(value_name = "SERVER")]
+    #[arg(add = ArgValueCompleter::new(servers))]
+    pub(crate) server: String,
 }
 
 /// Find out what is wrong on this machine, and what to do about it

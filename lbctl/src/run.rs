@@ -47,6 +47,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Weight(args) => cmd::weight::run(args, ui, &mut connect()?),
         Command::Reload => cmd::reload::run(ui, &mut connect()?),
         Command::Cert(args) => cmd::cert::run(args, ui, connect),
+        Command::Explain(args) => cmd::explain::run(args, ui, &mut connect()?),
         Command::Doctor(args) => cmd::doctor::run(args, &cli.globals.socket, ui, connect),
         Command::Completions(args) => cmd::completions::run(args, ui),
     }

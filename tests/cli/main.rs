@@ -308,6 +308,7 @@ fn help() {
         "cert assemble --help",
         "cert install --help",
         "cert list --help",
+        "explain --help",
         "doctor --help",
         "completions --help",
     ] {

@@ -19,6 +19,7 @@ mod doctor;
 mod doctor_servers;
 mod drain;
 mod exit_codes;
+mod explain;
 mod failover;
 mod forwarded;
 mod framing;

@@ -5,6 +5,8 @@ use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::wire::{End, request};
 use lb_tests::{Lbd, RawOrigin, Wire, eventually, is};
 
+use crate::explain::explain;
+
 const ASKED: &str = "GET /chat HTTP/1.1\r\nhost: t\r\nconnection: keep-alive, Upgrade\r\n\
     upgrade: websocket\r\nsec-websocket-key: x\r\n\r\n";
 
@@ -50,6 +52,8 @@ fn a_granted_upgrade_is_a_tunnel_and_a_session_until_it_closes() {
         assert_eq!(wire.bytes(4).expect("an echo"), message);
     }
     assert_eq!(sessions(&lbd), 1);
+    let kinds = || explain(&lbd, "app/s").sessions;
+    assert_eq!((kinds().requests, kinds().tunnels), (0, 1));
     let out = lbd.lbctl(["drain", "app/s", "--no-wait"]);
     assert_eq!(out.code, Some(0));
     wire.send("ping");
@@ -57,6 +61,7 @@ fn a_granted_upgrade_is_a_tunnel_and_a_session_until_it_closes() {
     wire.send("en").finish();
     assert_eq!(wire.rest(), (b"enbye".to_vec(), End::Eof));
     eventually("the session has ended", || is(sessions(&lbd), 0));
+    assert_eq!((kinds().requests, kinds().tunnels), (0, 0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::Receiver;
 
 use super::Control;
 use super::session::{Peer, error_line, line};
-use super::verbs::{hello, reload, reload_certs, set_state, set_weight, status, watch};
+use super::verbs::{explain, hello, reload, reload_certs, set_state, set_weight, status, watch};
 
 /// The answer to a call.
 pub(super) struct Answered {
@@ -28,6 +28,7 @@ pub(super) async fn dispatch(
     let line = match &request {
         Request::Hello(call) => answer(id, call, Ok(hello::run(call, peer))),
         Request::Status(call) => answer(id, call, status::run(call, control)),
+        Request::Explain(call) => answer(id, call, explain::run(call, control)),
         Request::SetState(call) => answer(id, call, set_state::run(call, control, peer).await),
         Request::SetWeight(call) => answer(id, call, set_weight::run(call, control, peer).await),
         Request::Reload(call) => answer(id, call, reload::run(control, peer).await),

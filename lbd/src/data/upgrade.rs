@@ -7,6 +7,7 @@ use super::client::Client;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::tunnel::{Channel, End, Tunnel};
+use crate::state::OneMore;
 
 #[derive(Debug)]
 pub(super) struct Upgrade {
@@ -40,11 +41,14 @@ impl Upgrade {
             from_server: far.received,
             silence: client.tunnel_silence(&lease.backend().config),
         };
+        let tunnels = &lease.server().tally(client.thread.id).tunnels;
+        let counted = OneMore::of(tunnels);
         let end = tokio::select! {
             biased;
             () = client.killed() => End::KILLED,
             end = tunnel.relay(&client.thread.tunnels, &meter) => end,
         };
+        drop(counted);
         self.account
             .tunnelled(end.termination(), meter.server_bytes());
         drop(self.account);

@@ -170,6 +170,7 @@ impl Checker {
             self.how.check.rise,
             self.how.check.fall,
         );
+        self.server.past.begin_checks();
         let turn = first_probes.acquire().await;
         let start = Instant::now() + first_pause(&self.server.id, self.how.check.interval);
         self.check_once().await;
@@ -204,14 +205,16 @@ impl Checker {
         let server = &self.server;
         self.probed = true;
         debug!(server = %server.id, result = seen.result.as_str(), detail = seen.detail, ?latency, "checked");
-        server.set_last_check(Some(CheckStatus {
+        let change = self.verdict.hear(seen.result.is_ok());
+        let check = CheckStatus {
             at: now(),
             result: seen.result,
             status: seen.status,
             latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3,
             detail: seen.detail.clone(),
-        }));
-        if let Some(change) = self.verdict.hear(seen.result.is_ok()) {
+        };
+        server.past.saw_check(check, self.verdict.against());
+        if let Some(change) = change {
             let reason = reason(change, seen);
             self.shared.set_health(server, change.health, &reason);
         }
@@ -361,7 +364,7 @@ mod tests {
 
         well.store(false, Ordering::Relaxed);
         until("it is down", || server.health() == Health::Down).await;
-        let seen = server.last_check().unwrap();
+        let seen = server.past.last_check().unwrap();
         assert_eq!((seen.result, seen.status), (CheckResult::L7STS, Some(503)));
 
         shared.set_admin(&server, Admin::Maint, "by a test");

@@ -36,6 +36,11 @@ impl Verdict {
         }
     }
 
+    /// Results in a row that speak against the server's health.
+    pub(super) fn against(&self) -> u32 {
+        self.against
+    }
+
     /// Hears a result; says so when it changes the server's health.
     pub(super) fn hear(&mut self, ok: bool) -> Option<Change> {
         let (health, needed) = match (self.health, ok) {
@@ -96,6 +101,7 @@ mod tests {
     fn a_change_says_how_many_results_made_it() {
         let mut verdict = Verdict::new(Health::Up, 2, 2);
         assert_eq!(verdict.hear(false), None);
+        assert_eq!(verdict.against(), 1);
         let change = verdict.hear(false).unwrap();
         assert_eq!((change.health, change.results), (Health::Down, 2));
         assert_eq!(verdict.hear(false), None);

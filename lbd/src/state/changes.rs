@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use lb_proto::event::Event;
+use lb_proto::reply::Change;
 use lb_proto::state::{Admin, Health, State};
 use tracing::{info, warn};
 
@@ -128,7 +129,7 @@ impl Shared {
         self.readmit(server, "its address has changed");
         server.location.set(Some(address));
         server.forget_connections();
-        server.set_last_check(None);
+        server.past.forget_checks();
         let reason = match before {
             Some(before) => format!("{host} leads to {address} now, no longer to {before}"),
             None => format!("{host} leads to {address}"),
@@ -217,8 +218,15 @@ impl Shared {
     }
 
     pub(super) fn emit_weight(&self, server: &Server, was: u16, weight: u16, reason: &str) {
+        let (at, state) = (now(), server.state());
+        server.past.remember(Change {
+            at: at.clone(),
+            was: state,
+            state,
+            reason: format!("weight {was} -> {weight}, {reason}"),
+        });
         self.emit(Event::Weight {
-            at: now(),
+            at,
             server: server.id.clone(),
             was,
             weight,
@@ -228,11 +236,18 @@ impl Shared {
 
     fn emit_server(&self, server: &Server, was: State, reason: &str) {
         let (admin, health) = (server.admin(), server.health());
+        let (at, state) = (now(), State::of(admin, health));
+        server.past.remember(Change {
+            at: at.clone(),
+            was,
+            state,
+            reason: reason.to_owned(),
+        });
         self.emit(Event::Server {
-            at: now(),
+            at,
             server: server.id.clone(),
             was,
-            state: State::of(admin, health),
+            state,
             admin,
             health,
             move_sticky: server.moves_sticky(),

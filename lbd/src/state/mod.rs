@@ -19,6 +19,7 @@ mod location;
 mod networks;
 mod operator;
 mod overrides;
+mod past;
 mod pool;
 mod queue;
 mod quota;
@@ -64,7 +65,7 @@ pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
 pub(crate) use server::{Server, Taken, Who};
 pub(crate) use snapshot::{Backend, Frontend, FrontendRecord, Loaded, Snapshot};
-pub(crate) use tally::{FrontendTally, PerThread, ThreadId, add};
+pub(crate) use tally::{FrontendTally, OneMore, PerThread, ThreadId, add};
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.
 const EVENT_BACKLOG: usize = 4096;

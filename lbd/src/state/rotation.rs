@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_proto::config::{self, Balance};
+use lb_proto::name::ServerName;
+use lb_proto::reply::{Because, Share};
 
 use super::queue::{QueueFull, Waiting, Wants};
 use super::ring::Ring;
-use super::share::{Standing, next_step, shares};
+use super::share::{Standing, because, next_step, shares};
 use super::{Backend, Server};
 
 impl Backend {
     /// Gives every server its share of new sessions as it stands, and tells the data threads.
     pub(super) fn share_out(&self, now: Instant) {
-        let standings: Vec<_> = (0..self.servers.len())
-            .map(|at| self.standing(at, now))
-            .collect();
+        let standings = self.standings(now);
         let mut changed = false;
         for (at, share) in shares(&standings).into_iter().enumerate() {
             changed |= self.servers[at].set_share(share, self.most(at, &standings[at]));
@@ -24,6 +24,24 @@ impl Backend {
             self.pool.changed();
         }
         self.settle_queue();
+    }
+
+    fn standings(&self, now: Instant) -> Vec<Standing> {
+        let all = 0..self.servers.len();
+        all.map(|at| self.standing(at, now)).collect()
+    }
+
+    /// What a server gets of new sessions, and why.
+    pub(crate) fn share_of(&self, server: &ServerName, now: Instant) -> Share {
+        let standings = self.standings(now);
+        let all = shares(&standings);
+        let whole: u64 = all.iter().map(|share| u64::from(*share)).sum();
+        let at = self.position(server);
+        let part = at.map_or(0, |at| all[at]);
+        Share {
+            percent: f64::from(part) * 100.0 / whole.max(1) as f64,
+            because: at.map_or(Because::NotUp, |at| because(&standings, at)),
+        }
     }
 
     /// [`Backend::share_out`] after the state of one server has changed.

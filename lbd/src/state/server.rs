@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lb_proto::name::ServerId;
 use lb_proto::state::{Admin, Health, State};
-use lb_proto::status::{CheckStatus, Errors};
+use lb_proto::status::Errors;
 use tokio::sync::Notify;
 
 use super::complaints::Complaints;
@@ -14,6 +14,7 @@ use super::ejection::Ejection;
 use super::load::{Load, Room};
 use super::location::Location;
 use super::overrides::Overrides;
+use super::past::Past;
 use super::pool::Pool;
 use super::quota::{LogLine, LogQuota};
 use super::returning::{self, Returning};
@@ -56,6 +57,7 @@ pub(crate) struct Server {
     returning: Returning,
     pub(crate) complaints: Complaints,
     pub(crate) session_cookie: SessionCookie,
+    pub(crate) past: Past,
     /// Wakes the health check: the server went into maint or left it.
     pub(crate) check_wake: Notify,
     seen: Mutex<Seen>,
@@ -67,7 +69,6 @@ struct Seen {
     changed: Instant,
     /// When it came up after having been down or in maint; never set at the start.
     risen: Option<Instant>,
-    last_check: Option<CheckStatus>,
     log_quota: LogQuota,
 }
 
@@ -118,11 +119,11 @@ impl Server {
             returning: Returning::default(),
             complaints: Complaints::default(),
             session_cookie: SessionCookie::default(),
+            past: Past::default(),
             check_wake: Notify::new(),
             seen: Mutex::new(Seen {
                 changed: Instant::now(),
                 risen: None,
-                last_check: None,
                 log_quota: LogQuota::default(),
             }),
         }
@@ -356,6 +357,11 @@ impl Server {
         self.tallies.sum(|t| &t.bytes_out)
     }
 
+    /// Sessions that are tunnels, of mode http.
+    pub(crate) fn tunnels(&self) -> u64 {
+        self.tallies.sum(|t| &t.tunnels)
+    }
+
     pub(crate) fn errors(&self) -> Errors {
         Errors {
             connect: self.tallies.sum(|t| &t.connect_errors),
@@ -366,15 +372,6 @@ impl Server {
     /// When its state last changed.
     pub(crate) fn changed(&self) -> Instant {
         self.seen().changed
-    }
-
-    pub(crate) fn last_check(&self) -> Option<CheckStatus> {
-        self.seen().last_check.clone()
-    }
-
-    /// Keeps what a check saw; `None` forgets it, as when the address changes.
-    pub(crate) fn set_last_check(&self, check: Option<CheckStatus>) {
-        self.seen().last_check = check;
     }
 
     /// Whether a change of health is to be logged.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use lb_proto::reply::Because;
+
 use super::load::STEPS;
 
 /// What is known of one server.
@@ -47,6 +49,27 @@ pub(super) fn shares(servers: &[Standing]) -> Vec<u32> {
     servers.iter().enumerate().map(share).collect()
 }
 
+/// Why the server at `at` gets what [`shares`] gives it.
+pub(super) fn because(servers: &[Standing], at: usize) -> Because {
+    let (all, server) = (shares(servers), &servers[at]);
+    let gets = all[at] > 0;
+    let starts = server
+        .start
+        .is_some_and(|(risen, whole)| step(risen, whole) < STEPS);
+    let mut takers = servers.iter().zip(&all).filter(|(_, share)| **share > 0);
+    match server {
+        _ if !server.up => Because::NotUp,
+        _ if server.weight == 0 => Because::Weightless,
+        _ if gets && server.ejected => Because::LastResort,
+        _ if gets && server.backup => Because::StandsIn,
+        _ if gets && starts => Because::SlowStart,
+        _ if gets => Because::Weight,
+        _ if server.ejected => Because::Ejected,
+        _ if takers.any(|(other, _)| other.backup) => Because::AnotherBackup,
+        _ => Because::Spare,
+    }
+}
+
 /// How many of [`STEPS`] a start has made, from 1 on.
 fn step(risen: Duration, whole: Duration) -> u32 {
     let part = risen.as_secs_f64() / whole.as_secs_f64();
@@ -87,6 +110,33 @@ mod tests {
         assert_eq!(shares(&[down, lost, backup]), [0, 0, 16]);
         assert_eq!(shares(&[empty, backup]), [0, 16]);
         assert_eq!(shares(&[down, lost]), [0, 0]);
+    }
+
+    #[test]
+    fn every_share_has_a_reason() {
+        let backup = Standing { backup: true, ..UP };
+        let down = Standing { up: false, ..UP };
+        let empty = Standing { weight: 0, ..UP };
+        let ejected = Standing {
+            ejected: true,
+            ..UP
+        };
+        let start = |secs| Standing {
+            start: Some((Duration::from_secs(secs), Duration::from_secs(32))),
+            ..UP
+        };
+        let of = |servers: &[Standing]| -> Vec<Because> {
+            (0..servers.len()).map(|at| because(servers, at)).collect()
+        };
+        use Because::*;
+        let all = of(&[UP, start(4), start(40), empty, down, ejected, backup]);
+        let reasons = [Weight, SlowStart, Weight, Weightless, NotUp, Ejected, Spare];
+        assert_eq!(all, reasons);
+        assert_eq!(
+            of(&[down, backup, backup]),
+            [NotUp, StandsIn, AnotherBackup]
+        );
+        assert_eq!(of(&[ejected, down]), [LastResort, NotUp]);
     }
 
     #[test]

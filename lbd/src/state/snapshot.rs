@@ -7,12 +7,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use lb_proto::config::{self, Address, Certificates};
 use lb_proto::name::{BackendName, FrontendName, ServerName};
+use lb_proto::reply::Change;
 use lb_proto::state::{Health, State};
 
 use super::networks::Networks;
 use super::pool::Pool;
 use super::ring::Ring;
-use super::{Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server};
+use super::{Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, now};
 use crate::tls::{Originator, Terminator};
 
 /// Where TLS is spoken unless something else is said.
@@ -240,7 +241,7 @@ impl Backend {
                 server.location.set(*start);
                 server.location.end_trouble();
                 server.forget_connections();
-                server.set_last_check(None);
+                server.past.forget_checks();
             }
             let health = match (checked, moved) {
                 _ if server.location.address().is_none() => Health::Down,
@@ -249,7 +250,20 @@ impl Backend {
                 (true, true) => Health::Unchecked,
                 (true, false) => server.health(),
             };
-            server.write(server.admin(), health);
+            let (was, state) = server.write(server.admin(), health);
+            if was != state {
+                let reason = match (moved, checked) {
+                    (true, _) => "a reload gave it another address",
+                    (false, true) => "a reload turned its checks on",
+                    (false, false) => "a reload turned its checks off",
+                };
+                server.past.remember(Change {
+                    at: now(),
+                    was,
+                    state,
+                    reason: reason.to_owned(),
+                });
+            }
         }
     }
 }

@@ -40,6 +40,23 @@ pub(crate) fn add(counter: &AtomicU64, n: u64) {
     );
 }
 
+/// Counts one more of something for as long as it lives. On the calling thread's counter, as [`add`].
+#[derive(Debug)]
+pub(crate) struct OneMore<'a>(&'a AtomicU64);
+
+impl<'a> OneMore<'a> {
+    pub(crate) fn of(counter: &'a AtomicU64) -> Self {
+        add(counter, 1);
+        Self(counter)
+    }
+}
+
+impl Drop for OneMore<'_> {
+    fn drop(&mut self) {
+        add(self.0, 1u64.wrapping_neg());
+    }
+}
+
 /// What a data thread counts of a server.
 #[derive(Debug, Default)]
 pub(crate) struct ServerTally {
@@ -50,6 +67,8 @@ pub(crate) struct ServerTally {
     pub(crate) bytes_out: AtomicU64,
     pub(crate) connect_errors: AtomicU64,
     pub(crate) response_errors: AtomicU64,
+    /// Open now.
+    pub(crate) tunnels: AtomicU64,
 }
 
 /// What a data thread counts of a frontend.
@@ -71,6 +90,9 @@ mod tests {
         let tallies = PerThread::<FrontendTally>::new(2);
         add(&tallies.of(ThreadId(0)).sessions, 1);
         add(&tallies.of(ThreadId(1)).sessions, 1u64.wrapping_neg());
+        let more = OneMore::of(&tallies.of(ThreadId(1)).sessions);
+        assert_eq!(tallies.sum(|t| &t.sessions), 1);
+        drop(more);
         assert_eq!(tallies.sum(|t| &t.sessions), 0);
     }
 }

@@ -169,7 +169,7 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         bytes_in: server.bytes_in(),
         bytes_out: server.bytes_out(),
         errors: server.errors(),
-        last_check: server.last_check(),
+        last_check: server.past.last_check(),
         changed_s: server.changed().elapsed().as_secs(),
         session_cookie: match backend.config.sticky {
             None => server.session_cookie.get().map(str::to_owned),
