@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::port::Port;
@@ -89,6 +90,7 @@ fn where_all_is_well_every_check_says_what_it_looked_at() {
         "sessions",
         "names",
         "certificates",
+        "kept",
     ] {
         let fine = found.with("fine", check);
         assert!(!fine.is_empty(), "{check}: {:#?}", found.0);
@@ -266,4 +268,44 @@ fn a_socket_elsewhere_is_pointed_to() {
     let problem = found.problem("socket", "none.sock");
     let command = format!("lbctl --socket {} doctor", lbd.socket().display());
     assert_eq!(text(&problem["command"]), command);
+}
+
+#[test]
+fn a_socket_that_is_not_ours_is_told_with_whose_it_is() {
+    /// `nobody`, on every Linux.
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        // Whoever owns it gets in; there is nobody else to be.
+        return;
+    }
+    let origin = Origin::start("web01");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    // Where everybody may go, as in `exit_codes`.
+    let copy = lbd.folder().join("lbctl");
+    let mut cp = std::process::Command::new("cp");
+    cp.arg(lb_tests::programs::lbctl()).arg(&copy);
+    Process::run(cp).exits(0);
+    fs::set_permissions(lbd.folder(), Permissions::from_mode(0o755)).expect("it is ours");
+    let mut command = std::process::Command::new(&copy);
+    command
+        .args(["doctor", "--json", "--config"])
+        .arg(lbd.config_file())
+        .env("LBCTL_SOCKET", lbd.socket())
+        .uid(NOBODY)
+        .gid(NOBODY);
+    let found = Findings::of(&Process::run(command).exits(1));
+    let problem = found.problem("socket", "not allowed to use the control socket");
+    let seen = why(problem);
+    assert!(
+        seen.contains("it belongs to root:root, mode 0660; you are nobody"),
+        "{problem:#}"
+    );
+    assert_eq!(problem["command"], "sudo lbctl doctor");
+    // What a daemon says of itself was not heard.
+    assert_eq!(
+        found.with("not_looked_at", "limits").len(),
+        1,
+        "{:#?}",
+        found.0
+    );
 }

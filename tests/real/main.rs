@@ -6,6 +6,7 @@ mod app_servers;
 mod certbot;
 mod curl;
 mod databases;
+mod firewall;
 mod full_disk;
 mod grpc;
 mod http2;

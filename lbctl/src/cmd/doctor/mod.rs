@@ -10,6 +10,7 @@ mod clock;
 mod configuration;
 mod finding;
 mod firewall;
+mod kept;
 mod limits;
 mod names;
 mod ports;
@@ -86,6 +87,7 @@ fn look(scene: &Scene) -> Vec<Finding> {
         names::check(scene),
         certificates::check(scene),
         limits::check(scene),
+        kept::check(scene),
         clock::check(scene),
     ]
     .concat()

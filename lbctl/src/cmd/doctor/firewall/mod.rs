@@ -81,9 +81,9 @@ fn judge(doors: &BTreeSet<Door>, ufw: &Ran, nft: &Ran, v4: &Ran, v6: &Ran) -> Ve
     match nft_rules {
         Some(Ok(rules)) => {
             looked.push("nft");
-            findings.extend(blame("nft", doors, &|door| rules.passage(*door)));
-            let unread = ufw_rules.is_none() && !matches!(v4, Ran::Said(_));
-            if unread && rules.has_some_of_iptables() {
+            let asked = ufw_rules.is_some() || matches!(v4, Ran::Said(_));
+            findings.extend(blame("nft", doors, &|door| rules.passage(*door, asked)));
+            if !asked && rules.has_some_of_iptables() {
                 let why = "nft does not tell what iptables made, and iptables-save tells nothing";
                 findings.push(Finding::not_looked_at(CHECK, "the rules of iptables", why));
             }

@@ -68,8 +68,9 @@ fn of_table(of: &Value) -> TableKey {
 }
 
 impl Nft {
-    /// A packet has to get through all chains, each of which may drop it.
-    pub(super) fn passage(&self, door: Door) -> Passage {
+    /// A packet has to get through all chains, each of which may drop it. Those of iptables are left to
+    /// itself where it was `asked`, and where nft does not tell what they match.
+    pub(super) fn passage(&self, door: Door, asked: bool) -> Passage {
         for base in &self.bases {
             let (family, table) = &base.table;
             let concerns = match &**family {
@@ -78,7 +79,8 @@ impl Nft {
                 "ip6" => door.ip.is_ipv6(),
                 _ => false,
             };
-            if !concerns || self.is_iptables(&base.table) {
+            let left = asked && base.name == "INPUT" || self.is_silent(&base.table);
+            if !concerns || left {
                 continue;
             }
             let place = format!("{family} {table} {}", base.name);
@@ -101,11 +103,11 @@ impl Nft {
 
     /// Whether it is silent about something that iptables made.
     pub(super) fn has_some_of_iptables(&self) -> bool {
-        self.bases.iter().any(|base| self.is_iptables(&base.table))
+        self.bases.iter().any(|base| self.is_silent(&base.table))
     }
 
-    /// Whether a table was made by iptables: nft does not tell what its matches are.
-    fn is_iptables(&self, table: &TableKey) -> bool {
+    /// Whether a table has matches of iptables' own, of which nft tells no more than that.
+    fn is_silent(&self, table: &TableKey) -> bool {
         let mut rules = self.rules.iter().filter(|(of, ..)| of == table);
         rules.any(|(.., rule)| parts(rule).any(|part| part.get("xt").is_some()))
     }
@@ -347,7 +349,7 @@ mod tests {
             ip: [0, 0, 0, 0].into(),
             port: 80,
         };
-        parse(&text).unwrap().passage(door)
+        parse(&text).unwrap().passage(door, true)
     }
 
     fn rule_of(chain: &str, parts: &str) -> String {
