@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Audit;
 use crate::name::ServerId;
 use crate::state::{Admin, Health, State};
 
@@ -35,8 +36,21 @@ pub enum Event {
         weight: u16,
         reason: String,
     },
+    /// Somebody asked for a change.
+    Audit(Audit),
     /// A configuration was loaded.
     Config { at: String, generation: u64 },
     /// The client read too slowly: this many events were dropped.
     Missed { events: u64 },
+}
+
+impl Event {
+    /// When it happened.
+    pub fn at(&self) -> Option<&str> {
+        match self {
+            Self::Server { at, .. } | Self::Weight { at, .. } | Self::Config { at, .. } => Some(at),
+            Self::Audit(record) => Some(&record.at),
+            Self::Missed { .. } => None,
+        }
+    }
 }

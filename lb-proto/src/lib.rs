@@ -4,6 +4,7 @@
 //! serde alone; the blocking client is behind `client`, reading configuration files behind `config`,
 //! reading certificate files behind `pem`.
 
+pub mod audit;
 pub mod call;
 pub mod error;
 pub mod event;

@@ -98,6 +98,18 @@ pub struct Reload {}
 #[serde(deny_unknown_fields)]
 pub struct ReloadCerts {}
 
+/// Asks what happened lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Nothing older. RFC 3339; absent: as much as is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The changes that somebody asked for, which are kept longer than other events.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
+}
+
 /// Streams [`crate::event::Event`]s under this call's id until the client hangs up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,5 +159,6 @@ calls! {
     SetWeight = "set_weight" -> reply::SetWeight,
     Reload = "reload" -> reply::Reload,
     ReloadCerts = "reload_certs" -> reply::ReloadCerts,
+    Events = "events" -> reply::Events,
     Watch = "watch" -> reply::Watch,
 }

@@ -14,8 +14,8 @@ use tracing::{error, info, warn};
 
 use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
-    Control, ControlSocket, Folder, FolderError, Keeper, Reloader, SocketError, SocketFile,
-    explain_bind, in_words, loaded as loaded_from, warn_daily,
+    Auditor, Control, ControlSocket, Folder, FolderError, Keeper, Reloader, SocketError,
+    SocketFile, explain_bind, in_words, loaded as loaded_from, warn_daily,
 };
 use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
@@ -177,11 +177,14 @@ impl Daemon {
         let sink = shared.access_log.open(global.access_log.as_ref())?;
         shared.access_log.switch(sink);
         let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;
+        let audit = Auditor::start(shared.clone(), &global.state_dir)
+            .map_err(starting("start the thread that writes audit records"))?;
         let reloader = Reloader::new(shared.clone(), path.to_owned(), files, names.clone());
         let control = Arc::new(Control {
             shared: shared.clone(),
             reloader,
             keeper,
+            audit,
         });
         tokio::spawn(state::run_slow_starts(shared.clone()));
         tokio::spawn(dns::run(shared.clone(), names));
@@ -215,6 +218,7 @@ impl Daemon {
             }
         }
         self.finish_access_log().await;
+        self.control.audit.settle().await;
         Ok(())
     }
 
@@ -259,13 +263,16 @@ impl Daemon {
                 }
             };
             match asked {
-                Asked::Stop => return Ok(()),
+                Asked::Stop => {
+                    self.control.note_signal("stop");
+                    return Ok(());
+                }
                 Asked::Reload => {
                     let control = self.control.clone();
-                    // It says in the log what came of it.
-                    tokio::spawn(async move { control.reloader.reload("by SIGHUP").await });
+                    tokio::spawn(async move { control.reload_by("SIGHUP").await });
                 }
                 Asked::ReopenLogs => {
+                    self.control.note_signal("SIGUSR1");
                     if !self.control.shared.access_log.reopen() {
                         info!("SIGUSR1: there is no log file to reopen");
                     }

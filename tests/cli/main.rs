@@ -119,6 +119,20 @@ fn weight() {
 }
 
 #[test]
+fn events() {
+    let (origins, lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("drain app/web01 --reason test");
+    said.lbctl("ready app/web01");
+    said.lbctl("weight app/web02 3");
+    said.lbctl("reload");
+    said.lbctl("events --no-follow --audit");
+    said.lbctl("events --no-follow --since 2099-01-01T00:00:00Z");
+    said.lbctl("events --since tomorrow");
+    said.matches("events");
+}
+
+#[test]
 fn reload() {
     let (origins, mut lbd) = two_servers();
     let taken = Port::new();
@@ -302,6 +316,7 @@ fn help() {
         "ready --help",
         "maint --help",
         "weight --help",
+        "events --help",
         "reload --help",
         "validate --help",
         "cert --help",

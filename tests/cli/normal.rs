@@ -12,6 +12,7 @@ pub(crate) fn normal(line: &str) -> String {
     let line = shaped(line, "####-##-##T##:##:##.###Z", "TIME");
     let line = shaped(&line, "####-##-##T##:##:##Z", "TIME");
     let line = shaped(&line, "####-##-## ##:##:## UTC", "TIME");
+    let line = who(&line);
     let line = hashes(&line);
     let line = durations(&line);
     narrow(&line)
@@ -41,6 +42,16 @@ fn shaped(line: &str, shape: &str, word: &str) -> String {
         }
     }
     out
+}
+
+/// `by root (uid 0, pid 4711)`
+fn who(line: &str) -> String {
+    let found = line.split_once("by ").and_then(|(before, rest)| {
+        let (user, rest) = rest.split_once(" (uid ")?;
+        let (_, after) = rest.split_once(')')?;
+        (!user.contains(' ')).then(|| format!("{before}by USER (uid UID, pid PID){after}"))
+    });
+    found.unwrap_or_else(|| line.to_owned())
 }
 
 /// Words of 64 hexadecimal digits.

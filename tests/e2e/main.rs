@@ -18,6 +18,7 @@ mod dns;
 mod doctor;
 mod doctor_servers;
 mod drain;
+mod events;
 mod exit_codes;
 mod explain;
 mod failover;

@@ -1,6 +1,6 @@
 //! A program that runs: what it says, how it ends, and that it does not outlive its test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -36,12 +36,17 @@ impl Process {
     /// Starts one whose standard output goes elsewhere, and is not collected.
     #[track_caller]
     pub fn spawn_into(mut command: Command, stdout: Stdio) -> Self {
-        let mut child = command
+        command
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+            .stderr(Stdio::piped());
+        // A program that a test has just written is busy while a process that another one begins
+        // still has its file.
+        let mut child = eventually("the program can be run", || match command.spawn() {
+            Err(e) if e.kind() == ErrorKind::ExecutableFileBusy => Err(e),
+            spawned => Ok(spawned),
+        })
+        .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
         Self {
             stdout: Transcript::of(child.stdout.take()),
             stderr: Transcript::of(child.stderr.take()),

@@ -4,6 +4,7 @@ pub(crate) mod cert;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod drain;
+pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod maint;
 pub(crate) mod ready;

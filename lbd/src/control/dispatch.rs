@@ -9,7 +9,9 @@ use tokio::sync::broadcast::Receiver;
 
 use super::Control;
 use super::session::{Peer, error_line, line};
-use super::verbs::{explain, hello, reload, reload_certs, set_state, set_weight, status, watch};
+use super::verbs::{
+    events, explain, hello, reload, reload_certs, set_state, set_weight, status, watch,
+};
 
 /// The answer to a call.
 pub(super) struct Answered {
@@ -33,6 +35,7 @@ pub(super) async fn dispatch(
         Request::SetWeight(call) => answer(id, call, set_weight::run(call, control, peer).await),
         Request::Reload(call) => answer(id, call, reload::run(control, peer).await),
         Request::ReloadCerts(call) => answer(id, call, reload_certs::run(control, peer).await),
+        Request::Events(call) => answer(id, call, events::run(call, control).await),
         Request::Watch(call) => {
             let (reply, stream) = watch::run(&control.shared);
             events = Some(stream);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::control::{Folder, Keeper, Reloader, SocketFile};
+use crate::control::{Auditor, Folder, Keeper, Reloader, SocketFile};
 use crate::dns::Names;
 use crate::limits::OpenFiles;
 use crate::state::Shared;
@@ -42,6 +42,7 @@ fn daemon() -> Daemon {
     let (listener, file) = ControlSocket::open(&socket, 0o600, None).unwrap();
     let state = Folder::open(&folder.path().join("state")).unwrap();
     let (keeper, _) = Keeper::open(state).unwrap();
+    let audit = Auditor::start(shared.clone(), folder.path()).unwrap();
     let control = Arc::new(Control {
         shared: shared.clone(),
         reloader: Reloader::new(
@@ -51,6 +52,7 @@ fn daemon() -> Daemon {
             Names::new(),
         ),
         keeper,
+        audit,
     });
     tokio::spawn(control.clone().keep());
     tokio::spawn(control.serve(listener));
@@ -191,6 +193,9 @@ async fn a_watcher_hears_of_changes_and_can_still_call() {
     assert_eq!(event["event"]["type"], "server");
     assert_eq!(event["event"]["server"], "app/web01");
     assert_eq!(event["event"]["state"], "drain");
+    let record = watcher.hear().await;
+    assert_eq!(record["event"]["type"], "audit");
+    assert_eq!(record["event"]["on"], "app/web01");
     assert_eq!(watcher.ask(r#"{"id":43,"call":"hello"}"#).await["id"], 43);
 }
 

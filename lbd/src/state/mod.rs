@@ -26,6 +26,7 @@ mod quota;
 mod ramp;
 mod ranking;
 mod rate;
+mod recent;
 mod restore;
 mod returning;
 mod ring;
@@ -43,10 +44,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use lb_proto::event::Event;
 use tokio::sync::{Notify, broadcast, watch};
 
 use self::handshakes::Handshakes;
+use self::recent::Recent;
 use crate::access_log::AccessLog;
 
 pub(crate) use build::BuildError;
@@ -85,6 +88,7 @@ pub(crate) struct Shared {
     /// Data threads wake on it to look at the snapshot, the pools and the phase again.
     phase: watch::Sender<Phase>,
     events: broadcast::Sender<Event>,
+    recent: Recent,
     /// A server has failed often enough to be looked at.
     suspects: Notify,
     /// What operators set has changed, and is to be kept.
@@ -117,6 +121,7 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             phase: watch::Sender::new(Phase::Running),
             events: broadcast::Sender::new(EVENT_BACKLOG),
+            recent: Recent::default(),
             suspects: Notify::new(),
             overridden: Notify::new(),
             kills: AtomicU64::new(0),
@@ -208,7 +213,14 @@ impl Shared {
         self.phase.send_modify(|_| {});
     }
 
-    fn emit(&self, event: Event) {
+    /// What happened lately, oldest first, none of it older.
+    pub(crate) fn recent(&self, since: Option<Timestamp>) -> Vec<Event> {
+        self.recent.since(since)
+    }
+
+    /// Tells whoever watches, and whoever asks later.
+    pub(crate) fn emit(&self, event: Event) {
+        self.recent.add(event.clone());
         // An error only says that nobody watches.
         let _ = self.events.send(event);
     }

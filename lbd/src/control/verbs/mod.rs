@@ -1,5 +1,6 @@
 //! What each call does; one file for each, named as the call.
 
+pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod hello;
 pub(super) mod reload;

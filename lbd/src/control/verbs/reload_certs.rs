@@ -1,11 +1,14 @@
 //! `reload_certs`: the certificate files again. How is [`crate::control::reload`]'s.
 
+use lb_proto::call::Call;
 use lb_proto::config::Unusable;
 use lb_proto::error::ErrorReply;
 use lb_proto::reply::{self, UnusableFile};
+use lb_proto::request;
 
 use super::whole;
 use crate::control::Control;
+use crate::control::audit::Asked;
 use crate::control::reload::advice;
 use crate::control::session::Peer;
 use crate::state::Snapshot;
@@ -14,8 +17,16 @@ pub(in crate::control) async fn run(
     control: &Control,
     peer: &Peer,
 ) -> Result<reply::ReloadCerts, ErrorReply> {
-    let asked_by = format!("by {peer}");
-    let (changed, again) = control.reloader.reload_certs(&asked_by).await?;
+    let by = peer.by().await;
+    let asked_by = format!("by {by}");
+    let asked = Asked::new(by, request::ReloadCerts::NAME);
+    let read = control.reloader.reload_certs(&asked_by).await;
+    let (from, to) = match &read {
+        Ok((changed, _)) => (None, Some(if *changed { "changed" } else { "unchanged" })),
+        Err(_) => (None::<&str>, None),
+    };
+    control.audit.note(asked.from(from).to(to), &read);
+    let (changed, again) = read?;
     Ok(reply::ReloadCerts {
         changed,
         shown: shown(&control.shared.snapshot()),

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use lb_proto::call::Call;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::reply;
 use lb_proto::request::{MAX_FOR_S, SetState};
 use lb_proto::state::Admin;
+use lb_proto::status::By;
 use tracing::info;
 
 use super::find_server;
 use super::status::server_status;
 use crate::control::Control;
+use crate::control::audit::Asked;
 use crate::control::session::Peer;
 use crate::state::Ask;
 
@@ -19,8 +22,21 @@ pub(in crate::control) async fn run(
     control: &Control,
     peer: &Peer,
 ) -> Result<reply::SetState, ErrorReply> {
-    let ask = read(call)?;
     let by = peer.by().await;
+    let asked = Asked::new(by.clone(), SetState::NAME)
+        .on(&call.server)
+        .to(Some(in_words(call)))
+        .because(call.reason.as_ref());
+    let answer = change(call, control, by).await;
+    let done = answer.as_ref().ok();
+    let was = done.map(|done| done.was);
+    let not_kept = done.and_then(|done| done.not_kept.as_deref());
+    control.audit.note(asked.from(was).but(not_kept), &answer);
+    answer
+}
+
+async fn change(call: &SetState, control: &Control, by: By) -> Result<reply::SetState, ErrorReply> {
+    let ask = read(call)?;
     let shared = &control.shared;
     let snapshot = shared.snapshot();
     let (backend, server) = find_server(&snapshot, &call.server)?;
@@ -39,6 +55,21 @@ pub(in crate::control) async fn run(
         killed,
         not_kept: kept.err(),
     })
+}
+
+/// `drain, sticky clients are moved, for 1800 s`
+fn in_words(call: &SetState) -> String {
+    let mut words = call.admin.to_string();
+    if call.move_sticky == Some(true) {
+        words.push_str(", sticky clients are moved");
+    }
+    if let Some(seconds) = call.for_s {
+        words.push_str(&format!(", for {seconds} s"));
+    }
+    if call.kill {
+        words.push_str(", sessions closed");
+    }
+    words
 }
 
 fn read(call: &SetState) -> Result<Ask, ErrorReply> {

@@ -1,12 +1,15 @@
 //! `set_weight`: how much of new sessions a server gets, whatever the configuration says.
 
+use lb_proto::call::Call;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::reply;
 use lb_proto::request::{MAX_WEIGHT, SetWeight};
+use lb_proto::status::By;
 
 use super::find_server;
 use super::status::server_status;
 use crate::control::Control;
+use crate::control::audit::Asked;
 use crate::control::session::Peer;
 
 pub(in crate::control) async fn run(
@@ -14,8 +17,26 @@ pub(in crate::control) async fn run(
     control: &Control,
     peer: &Peer,
 ) -> Result<reply::SetWeight, ErrorReply> {
-    let weight = call.weight.map(read).transpose()?;
     let by = peer.by().await;
+    let to = call.weight.map(|weight| weight.to_string());
+    let asked = Asked::new(by.clone(), SetWeight::NAME)
+        .on(&call.server)
+        .to(Some(to.unwrap_or_else(|| "configured".to_owned())))
+        .because(call.reason.as_ref());
+    let answer = change(call, control, by).await;
+    let done = answer.as_ref().ok();
+    let was = done.map(|done| done.was);
+    let not_kept = done.and_then(|done| done.not_kept.as_deref());
+    control.audit.note(asked.from(was).but(not_kept), &answer);
+    answer
+}
+
+async fn change(
+    call: &SetWeight,
+    control: &Control,
+    by: By,
+) -> Result<reply::SetWeight, ErrorReply> {
+    let weight = call.weight.map(read).transpose()?;
     let shared = &control.shared;
     let snapshot = shared.snapshot();
     let (backend, server) = find_server(&snapshot, &call.server)?;
