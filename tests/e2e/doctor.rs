@@ -258,6 +258,20 @@ fn a_socket_that_everybody_may_use_is_a_warning() {
 }
 
 #[test]
+fn where_there_is_nothing_at_all_nothing_is_fine() {
+    let setup = Setup::new("");
+    let mut command = lbctl::command(&setup.socket(), ["doctor", "--json", "--config"]);
+    command.arg(setup.folder().join("none.toml"));
+    let found = Findings::of(&Process::run(command).exits(1));
+    found.problem("configuration", "cannot read");
+    found.problem("socket", "there is no socket");
+    let fine = found.0.iter().filter(|f| f["severity"] == "fine");
+    let fine: Vec<&str> = fine.map(|f| text(&f["check"])).collect();
+    // Of the clock something can be said in any case.
+    assert!(fine.iter().all(|check| *check == "clock"), "{fine:?}");
+}
+
+#[test]
 fn a_socket_elsewhere_is_pointed_to() {
     let origin = Origin::start("web01");
     let lbd = Lbd::start(app(NO_CHECK, [&origin]));

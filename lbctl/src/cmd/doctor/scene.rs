@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use lb_proto::client::Client;
 use lb_proto::config::{self, Certificates, Config, LoadError};
 use lb_proto::error::{ErrorReply, Problem};
+use lb_proto::os_error::in_words;
 use lb_proto::request;
 use lb_proto::status::Status;
 
@@ -106,7 +107,7 @@ impl File {
         };
         let problems = match error {
             LoadError::Unreadable { source, .. } => {
-                return Self::Unreadable(source.kind(), source.to_string());
+                return Self::Unreadable(source.kind(), in_words(&source));
             }
             LoadError::Invalid(problems) => problems,
         };

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::os_error::in_words;
 use lb_proto::sockets::Owner;
 
 use super::accounts;
@@ -119,7 +120,7 @@ fn out_of_reach(
         }
         (Ok(_), _) if is_socket => finding.why("the socket was left behind by one that died"),
         (Ok(_), _) => finding.why("what is there is no socket"),
-        (Err(error), _) => finding.why(error.to_string()),
+        (Err(error), _) => finding.why(in_words(error)),
     };
     finding
         .remedy("start lbd, and read in its log why it ended; --socket names another socket")

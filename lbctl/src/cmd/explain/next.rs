@@ -53,10 +53,13 @@ fn down(told: &Explain) -> Vec<String> {
             (CheckResult::L6RSP | CheckResult::L6TOUT, _) => Some(format!(
                 "openssl s_client -connect {address} </dev/null    # what it shows"
             )),
-            (CheckResult::L4CON | CheckResult::L4TOUT, _) => Some(format!(
-                "nc -zv {}    # whether it takes connections",
-                address.replace(':', " ")
-            )),
+            (CheckResult::L4CON | CheckResult::L4TOUT, _) => {
+                let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+                let host = host.trim_matches(['[', ']']);
+                Some(format!(
+                    "nc -zv {host} {port}    # whether it takes connections"
+                ))
+            }
             _ => None,
         });
     }
@@ -96,6 +99,9 @@ mod tests {
                 .unwrap()
                 .starts_with("sudo lbctl doctor")
         );
+        let mut v6 = refused;
+        v6.server.address = "[2001:db8::1]:80".to_owned();
+        assert!(first(&v6).starts_with("nc -zv 2001:db8::1 80 "));
         let mut maint = told();
         maint.server.state = State::Maint;
         assert!(first(&maint).starts_with("lbctl ready app/web01 --wait"));

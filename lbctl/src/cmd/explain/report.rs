@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use lb_proto::reply::{Because, CheckRules, Explain, Share};
-use lb_proto::state::Health;
+use lb_proto::state::{Health, State};
 use lb_proto::status::{CheckStatus, ServerStatus};
 
 use super::next::steps;
@@ -33,7 +33,7 @@ pub(super) fn text(told: &Explain, clock: &Clock, canvas: &Canvas) -> String {
         &[told.check.as_ref().map_or_else(|| "none".to_owned(), rules)],
     );
     fact(&mut text, "sessions", &[sessions(told)]);
-    fact(&mut text, "share", &[share(&told.share)]);
+    fact(&mut text, "share", &[share(&told.share, server.state)]);
     let changes = told.changes.iter().rev().map(|change| {
         let at = clock.time(&change.at);
         match change.was == change.state {
@@ -157,7 +157,7 @@ fn sessions(told: &Explain) -> String {
 }
 
 /// `50 % of new sessions, by its weight`
-fn share(share: &Share) -> String {
+fn share(share: &Share, state: State) -> String {
     let percent = match share.percent {
         whole if (whole - whole.round()).abs() < 0.05 => format!("{whole:.0}"),
         part => format!("{part:.1}"),
@@ -171,7 +171,7 @@ fn share(share: &Share) -> String {
         Because::AnotherBackup => "it is a backup, and another one comes first".to_owned(),
         Because::Ejected => "it failed too often (outlier)".to_owned(),
         Because::Weightless => "its weight is 0".to_owned(),
-        Because::NotUp => "it is not up".to_owned(),
+        Because::NotUp => format!("its state is {state}"),
     };
     format!("{percent} % of new sessions that no cookie ties to a server: {why}")
 }
@@ -225,7 +225,7 @@ weight    1
 health    down; 1 of 2 successes in a row that bring it up
 checks    GET /healthz every 2s, expects 200 within 500ms; 2 successes in a row bring it up, 3 failures in a row bring it down
 sessions  2 requests in flight, 1 tunnel
-share     0 % of new sessions that no cookie ties to a server: it is not up
+share     0 % of new sessions that no cookie ties to a server: its state is down
 changes   14:02:11  up -> down: 3 of 3 checks failed: L7STS, GET /healthz answered 404, expected 200
           14:00:00  up: check succeeded: L7OK, GET /healthz answered 200
 probes    14:02:11  L7STS 404   1.2ms  GET /healthz answered 404, expected 200
@@ -252,7 +252,7 @@ next      curl -i http://10.0.0.11:8080/healthz    # what it answers
 
     #[test]
     fn a_share_says_why_it_is_what_it_is() {
-        let of = |percent, because| share(&Share { percent, because });
+        let of = |percent, because| share(&Share { percent, because }, State::Up);
         assert!(of(33.333, Because::Weight).starts_with("33.3 % of new sessions"));
         assert!(of(50.0, Because::SlowStart).starts_with("50 % of"));
         assert!(of(0.0, Because::Spare).ends_with("it is a backup, and others are up"));

@@ -248,7 +248,7 @@ fn disputed(backend: &Backend, asked: &Asked<'_>) -> Option<Finding> {
     Some(
         finding
             .remedy(remedy)
-            .command(format!("lbctl status {name}")),
+            .command(format!("lbctl explain {name}")),
     )
 }
 
