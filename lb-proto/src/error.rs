@@ -50,6 +50,8 @@ pub enum ErrorCode {
     NoSuchFrontend,
     NoSuchBackend,
     NoSuchServer,
+    /// Somebody else is at it; nothing was changed.
+    Busy,
     /// The daemon is stopping.
     Stopping,
     // The rest are said by clients, never by the daemon.
@@ -59,6 +61,8 @@ pub enum ErrorCode {
     TimedOut,
     /// Ctrl-C ended a wait.
     Interrupted,
+    /// Rolling maintenance stopped part-way.
+    StoppedPartWay,
 }
 
 impl ErrorCode {
@@ -71,12 +75,14 @@ impl ErrorCode {
             | Self::LineTooLong
             | Self::UnknownCall
             | Self::Failed
+            | Self::Busy
             | Self::Stopping => Exit::Failed,
             Self::Usage => Exit::Usage,
             Self::NoDaemon => Exit::NoDaemon,
             Self::NotAllowed => Exit::NotAllowed,
             Self::TimedOut => Exit::TimedOut,
             Self::Interrupted => Exit::Interrupted,
+            Self::StoppedPartWay => Exit::StoppedPartWay,
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Exit {
     NoSuchName = 6,
     /// The wait timed out.
     TimedOut = 7,
+    /// Rolling maintenance stopped part-way.
+    StoppedPartWay = 8,
     /// Ctrl-C: what a shell gives a command that SIGINT ended.
     Interrupted = 130,
 }

@@ -15,6 +15,7 @@ pub mod os_error;
 pub mod reason;
 pub mod reply;
 pub mod request;
+pub mod rolling;
 pub mod sockets;
 pub mod state;
 pub mod status;

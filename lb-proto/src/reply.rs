@@ -134,3 +134,6 @@ pub struct Events {
 pub struct Watch {
     pub watching: bool,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollingEnd {}

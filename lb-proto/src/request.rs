@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::{ErrorCode, ErrorReply};
-use crate::name::ServerId;
+use crate::name::{BackendName, ServerId, ServerName};
 use crate::reason::Reason;
 use crate::reply;
+use crate::rolling::{Phase, Rolling};
 use crate::state::Admin;
 use crate::status::Status as StatusReply;
 
@@ -110,6 +111,36 @@ pub struct Events {
     pub audit: bool,
 }
 
+/// Takes up the rolling maintenance of a backend, until this connection ends: nobody else may
+/// meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollingBegin {
+    pub backend: BackendName,
+    /// Whose turn comes, in order. With `resume` those of the one that stopped, and these are not
+    /// looked at.
+    #[serde(default)]
+    pub servers: Vec<ServerName>,
+    /// Goes on with the one that stopped part-way.
+    #[serde(default)]
+    pub resume: bool,
+}
+
+/// Notes how far a server is, for whoever resumes. Only on the connection that took it up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollingStep {
+    pub server: ServerId,
+    pub phase: Phase,
+}
+
+/// Every server has had its turn: nothing is left to resume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollingEnd {
+    pub backend: BackendName,
+}
+
 /// Streams [`crate::event::Event`]s under this call's id until the client hangs up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,5 +191,8 @@ calls! {
     Reload = "reload" -> reply::Reload,
     ReloadCerts = "reload_certs" -> reply::ReloadCerts,
     Events = "events" -> reply::Events,
+    RollingBegin = "rolling_begin" -> Rolling,
+    RollingStep = "rolling_step" -> Rolling,
+    RollingEnd = "rolling_end" -> reply::RollingEnd,
     Watch = "watch" -> reply::Watch,
 }

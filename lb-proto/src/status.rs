@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{BackendName, FrontendName, ServerId, ServerName};
+use crate::rolling::Rolling;
 use crate::state::{Admin, Health, State};
 
 /// The schema number of [`Status`]; it changes only when a field is lost or changes its meaning.
@@ -149,6 +150,9 @@ pub struct BackendStatus {
     /// Requests waiting for a server.
     pub queued: u64,
     pub servers: Vec<ServerStatus>,
+    /// Present while a rolling maintenance is on, or stopped part-way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -163,6 +167,9 @@ pub struct ServerStatus {
     /// What it is where nobody has set another.
     #[serde(default)]
     pub weight_configured: u16,
+    /// It takes sessions only while no other server can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
     pub admin: Admin,
     pub health: Health,
     pub state: State,

@@ -1,6 +1,7 @@
 //! The command line. Clap's derive stops here.
 
 pub(crate) mod cert;
+pub(crate) mod rolling;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,7 @@ Exit codes:
   5  not allowed to use the socket
   6  no such frontend, backend or server
   7  the wait timed out
+  8  rolling maintenance stopped part-way; it says where and how to resume
   130  interrupted with Ctrl-C
 
 Maintenance of one server:
@@ -79,6 +81,7 @@ pub(crate) enum Command {
     Ready(Ready),
     Maint(Maint),
     Weight(Weight),
+    RollingMaintenance(rolling::RollingMaintenance),
     /// Read the configuration file again and swap it in
     ///
     /// An invalid file changes nothing: its problems are printed and the running configuration

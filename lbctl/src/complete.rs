@@ -51,15 +51,44 @@ pub(crate) fn registration(shell: Shell) -> std::io::Result<String> {
 
 /// Every `BACKEND/SERVER` that starts with `typed`.
 pub(crate) fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(typed, false)
+    candidates(
+        typed,
+        Offer {
+            backends: false,
+            servers: true,
+        },
+    )
+}
+
+/// Every `BACKEND` that starts with `typed`.
+pub(crate) fn backends(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(
+        typed,
+        Offer {
+            backends: true,
+            servers: false,
+        },
+    )
 }
 
 /// Every `BACKEND` and `BACKEND/SERVER` that starts with `typed`.
 pub(crate) fn backends_and_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(typed, true)
+    candidates(
+        typed,
+        Offer {
+            backends: true,
+            servers: true,
+        },
+    )
 }
 
-fn candidates(typed: &OsStr, backends_too: bool) -> Vec<CompletionCandidate> {
+#[derive(Debug, Clone, Copy)]
+struct Offer {
+    backends: bool,
+    servers: bool,
+}
+
+fn candidates(typed: &OsStr, of: Offer) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     let Some(status) = ask_daemon() else {
         return Vec::new();
@@ -71,11 +100,12 @@ fn candidates(typed: &OsStr, backends_too: bool) -> Vec<CompletionCandidate> {
         }
     };
     for backend in &status.backends {
-        if backends_too {
+        if of.backends {
             let help = format!("backend of {} servers", backend.servers.len());
             offer(backend.name.to_string(), help);
         }
-        for server in &backend.servers {
+        let servers = backend.servers.iter().filter(|_| of.servers);
+        for server in servers {
             let name = format!("{}/{}", backend.name, server.name);
             let help = format!("{}, {} sessions", server.state, server.sessions);
             offer(name, help);

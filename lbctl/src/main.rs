@@ -9,6 +9,7 @@ mod complete;
 mod duration;
 mod error;
 mod interrupt;
+mod rolling;
 mod run;
 mod servers;
 mod ui;

@@ -45,6 +45,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Ready(args) => cmd::ready::run(args, ui, &mut connect()?),
         Command::Maint(args) => cmd::maint::run(args, ui, &mut connect()?),
         Command::Weight(args) => cmd::weight::run(args, ui, &mut connect()?),
+        Command::RollingMaintenance(args) => cmd::rolling_maintenance::run(args, ui, connect),
         Command::Reload => cmd::reload::run(ui, &mut connect()?),
         Command::Cert(args) => cmd::cert::run(args, ui, connect),
         Command::Explain(args) => cmd::explain::run(args, ui, &mut connect()?),

@@ -191,12 +191,13 @@ pub(crate) fn look(daemon: &mut Client, server: &ServerId) -> Result<ServerStatu
         .filter(|backend| backend.name == server.backend)
         .flat_map(|backend| backend.servers)
         .find(|known| known.name == server.server)
-        .ok_or_else(|| {
-            ErrorReply::new(
-                ErrorCode::NoSuchServer,
-                format!("{server} is no longer in the configuration"),
-            )
-        })
+        .ok_or_else(|| removed(&server.to_string()))
+}
+
+/// The error for a name that was there a moment ago.
+pub(crate) fn removed(name: &str) -> ErrorReply {
+    let message = format!("{name} is no longer in the configuration");
+    ErrorReply::new(ErrorCode::NoSuchServer, message)
 }
 
 /// `app/web01, app/web02`

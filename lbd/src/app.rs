@@ -20,7 +20,7 @@ use crate::control::{
 use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
 use crate::signals::{Asked, Signals};
-use crate::state::{BuildError, Shared, Snapshot};
+use crate::state::{BuildError, Remembered, Shared, Snapshot};
 use crate::{data, health, log, service, state};
 
 /// How often the stop looks whether data threads have ended.
@@ -171,9 +171,13 @@ impl Daemon {
         let known = names.prepare(&config, None).await;
         let origin = loaded_from(path, &text, 1);
         let snapshot = Snapshot::build(config, certificates, origin, None, &known, threads)?;
-        let (aside, told) = snapshot.restore(kept, Timestamp::now());
+        let (aside, told) = snapshot.restore(kept.servers, Timestamp::now());
+        let rest = Remembered {
+            servers: aside,
+            ..kept
+        };
         told.iter().for_each(|told| warn!("{told}"));
-        let shared = Shared::new(snapshot, aside, threads, most_connections);
+        let shared = Shared::new(snapshot, rest, threads, most_connections);
         let sink = shared.access_log.open(global.access_log.as_ref())?;
         shared.access_log.switch(sink);
         let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;

@@ -56,6 +56,8 @@ mod queue_log;
 mod reload;
 mod reload_certs;
 mod retries;
+mod rolling_maintenance;
+mod rolling_maintenance_stops;
 mod routes;
 mod scale;
 mod service;

@@ -1,9 +1,10 @@
 //! A terminal for programs that look whether they have one.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -16,7 +17,9 @@ use crate::eventually::eventually;
 #[derive(Debug)]
 pub struct OnTerminal {
     child: Child,
-    screen: Option<JoinHandle<Vec<u8>>>,
+    ours: File,
+    screen: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl OnTerminal {
@@ -33,16 +36,47 @@ impl OnTerminal {
             .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
         // The command holds the program's side open; only without it does the end show.
         drop(command);
-        let screen = std::thread::spawn(move || {
-            let mut screen = Vec::new();
+        let ours = File::from(ours);
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let mut reads = ours.try_clone().expect("a descriptor can be doubled");
+        let shown = screen.clone();
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
             // It ends in EIO once the program has closed its side (tty_ioctl(4), hangup).
-            let _ = File::from(ours).read_to_end(&mut screen);
-            screen
+            while let Ok(read @ 1..) = reads.read(&mut buffer) {
+                lock(&shown).extend_from_slice(&buffer[..read]);
+            }
         });
         Self {
             child,
-            screen: Some(screen),
+            ours,
+            screen,
+            reader: Some(reader),
         }
+    }
+
+    /// Types at it.
+    #[track_caller]
+    pub fn types(&mut self, text: &str) {
+        self.ours
+            .write_all(text.as_bytes())
+            .expect("the terminal takes what is typed");
+    }
+
+    /// Waits until it has written that.
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        eventually(&format!("{text:?} is shown"), || {
+            let screen = self.text();
+            match screen.contains(text) {
+                true => Ok(()),
+                false => Err(screen),
+            }
+        });
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.screen)).into_owned()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -56,10 +90,13 @@ impl OnTerminal {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),
         });
-        let screen = self.screen.take().and_then(|thread| thread.join().ok());
-        let screen = String::from_utf8_lossy(&screen.unwrap_or_default()).into_owned();
-        (status.code(), screen)
+        let _ = self.reader.take().map(JoinHandle::join);
+        (status.code(), self.text())
     }
+}
+
+fn lock(screen: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for OnTerminal {

@@ -62,7 +62,7 @@ fn wait_for_all(
     interrupt: &Interrupt,
 ) -> Result<(), ErrorReply> {
     let mut most: Vec<u64> = awaited.iter().map(|server| server.now.sessions).collect();
-    let mut progress = Progress::new(ui, awaited.iter().map(|server| &server.id), patience);
+    let mut progress = Progress::new(ui, awaited.iter().map(|server| &server.id));
     let judge = |now: &_, waited| wait::drained(now, waited, patience);
     let waited = wait::until(daemon, awaited, judge, interrupt, |at, server| {
         let left = server.now.sessions;
@@ -76,6 +76,7 @@ fn wait_for_all(
                     text: step(server, most[at]),
                     done: Some((most[at] - left, most[at])),
                     waited: server.waited,
+                    until: patience,
                 },
             ),
             Verdict::Overruled(_) | Verdict::Expired => progress.end(at, None),

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod maint;
 pub(crate) mod ready;
 pub(crate) mod reload;
+pub(crate) mod rolling_maintenance;
 pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod weight;

@@ -47,7 +47,7 @@ fn wait_for_all(
     awaited: &mut [Awaited],
     interrupt: &Interrupt,
 ) -> Result<(), ErrorReply> {
-    let mut progress = Progress::new(ui, awaited.iter().map(|server| &server.id), args.timeout);
+    let mut progress = Progress::new(ui, awaited.iter().map(|server| &server.id));
     let judge = |now: &_, waited| wait::healthy(now, waited, args.timeout);
     wait::until(
         daemon,
@@ -59,9 +59,10 @@ fn wait_for_all(
             Verdict::Waiting => progress.show(
                 at,
                 &Step {
-                    text: format!("health {}", health(server)),
+                    text: format!("health {}", words::health(&server.now)),
                     done: None,
                     waited: server.waited,
+                    until: args.timeout,
                 },
             ),
             Verdict::Overruled(_) | Verdict::Expired => progress.end(at, None),
@@ -93,16 +94,8 @@ fn without_waiting(server: &Awaited) -> String {
         }
         Health::Down => format!(
             "{id} is ready, but health is {}; it takes requests when checks succeed",
-            health(server)
+            words::health(&server.now)
         ),
-    }
-}
-
-/// `down (L4CON: connection refused)`
-fn health(server: &Awaited) -> String {
-    match &server.now.last_check {
-        Some(check) => format!("{} ({})", server.now.health, words::check(check)),
-        None => format!("{} (no check yet)", server.now.health),
     }
 }
 
@@ -151,7 +144,7 @@ fn each_with(awaited: &[Awaited], verdict: Verdict) -> Vec<String> {
             format!(
                 "{} is {} after {}",
                 server.id,
-                health(server),
+                words::health(&server.now),
                 duration::words(server.waited)
             )
         })

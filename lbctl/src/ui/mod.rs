@@ -131,6 +131,11 @@ impl Ui {
         }
     }
 
+    /// Prints on stderr what is to be seen even where it is quiet.
+    pub(crate) fn pass_on(&self, text: &str) {
+        self.talk(text);
+    }
+
     /// What works in a configuration file, but should not stay so.
     pub(crate) fn warn_of_file(&self, warnings: &[Problem]) {
         if !self.quiet && !warnings.is_empty() {

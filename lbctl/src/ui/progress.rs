@@ -19,6 +19,8 @@ pub(crate) struct Step {
     /// How much of how much is done, where that can be told.
     pub(crate) done: Option<(u64, u64)>,
     pub(crate) waited: Duration,
+    /// When the wait is given up.
+    pub(crate) until: Duration,
 }
 
 /// A line for each server waited for.
@@ -27,7 +29,6 @@ pub(crate) struct Progress<'a> {
     ui: &'a Ui,
     bars: MultiProgress,
     lines: Vec<Line>,
-    until: String,
 }
 
 #[derive(Debug)]
@@ -39,11 +40,7 @@ struct Line {
 }
 
 impl<'a> Progress<'a> {
-    pub(crate) fn new<'b>(
-        ui: &'a Ui,
-        servers: impl Iterator<Item = &'b ServerId>,
-        patience: Duration,
-    ) -> Self {
+    pub(crate) fn new<'b>(ui: &'a Ui, servers: impl Iterator<Item = &'b ServerId>) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let names: Vec<String> = servers.map(ServerId::to_string).collect();
         let widest = names.iter().map(String::len).max().unwrap_or(0);
@@ -57,12 +54,7 @@ impl<'a> Progress<'a> {
                 pace: Pace::default(),
             })
             .collect();
-        Self {
-            ui,
-            bars,
-            lines,
-            until: duration::words(patience),
-        }
+        Self { ui, bars, lines }
     }
 
     /// Shows a step of the server at place `at`.
@@ -75,12 +67,15 @@ impl<'a> Progress<'a> {
             "{}, {}, until {}",
             step.text,
             duration::words(waited),
-            self.until
+            duration::words(step.until)
         );
         match &line.bar {
             Some(bar) => {
                 let (done, of) = step.done.unwrap_or((0, 0));
-                bar.set_style(style(step.done.is_some()));
+                bar.set_style(style(match step.done {
+                    Some(_) => Look::Bar,
+                    None => Look::Spinner,
+                }));
                 bar.set_length(of);
                 bar.set_position(done);
                 bar.set_message(message);
@@ -93,13 +88,40 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Shows where the server at place `at` is, where bars are drawn.
+    pub(crate) fn note(&self, at: usize, text: &str) {
+        if let Some(bar) = self.lines.get(at).and_then(|line| line.bar.as_ref()) {
+            bar.set_style(style(Look::Text));
+            bar.set_message(text.to_owned());
+            bar.tick();
+        }
+    }
+
+    /// Takes the bars away and leaves what they said last.
+    pub(crate) fn leave(self) {
+        let bars = self.lines.iter().filter_map(|line| line.bar.as_ref());
+        let said: Vec<String> = bars
+            .map(|bar| format!("{}  {}", bar.prefix(), bar.message()))
+            .collect();
+        let ui = self.ui;
+        drop(self);
+        for line in said {
+            ui.say(&line);
+        }
+    }
+
+    /// Lets something be printed above the bars.
+    pub(crate) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bars.suspend(print)
+    }
+
     /// The wait for the server at place `at` is over, and `line`, if any, tells how it ended.
     pub(crate) fn end(&mut self, at: usize, line: Option<&str>) {
         if let Some(bar) = self.lines.get(at).and_then(|line| line.bar.as_ref()) {
             bar.finish_and_clear();
         }
         if let Some(line) = line {
-            self.bars.suspend(|| self.ui.say(line));
+            self.aside(|| self.ui.say(line));
         }
     }
 }
@@ -116,11 +138,18 @@ fn bar(name: String) -> ProgressBar {
     ProgressBar::hidden().with_prefix(name)
 }
 
-fn style(measured: bool) -> ProgressStyle {
-    let template = if measured {
-        "{prefix}  [{bar:20}] {msg}"
-    } else {
-        "{prefix}  {spinner} {msg}"
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    Bar,
+    Spinner,
+    Text,
+}
+
+fn style(look: Look) -> ProgressStyle {
+    let template = match look {
+        Look::Bar => "{prefix}  [{bar:20}] {msg}",
+        Look::Spinner => "{prefix}  {spinner} {msg}",
+        Look::Text => "{prefix}  {msg}",
     };
     // The templates are constants; one that did not parse would only look plain.
     ProgressStyle::with_template(template)

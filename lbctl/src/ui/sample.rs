@@ -44,6 +44,7 @@ pub(crate) fn status() -> Status {
                 name: "app".parse().unwrap(),
                 balance: "roundrobin".to_owned(),
                 queued: 0,
+                rolling: None,
                 servers: vec![
                     server("web01"),
                     down("web02"),
@@ -60,6 +61,7 @@ pub(crate) fn status() -> Status {
                 name: "api".parse().unwrap(),
                 balance: "roundrobin".to_owned(),
                 queued: 2,
+                rolling: None,
                 servers: vec![ServerStatus {
                     admin: Admin::Drain,
                     state: State::Drain,
@@ -78,6 +80,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
         host: None,
         weight: 1,
         weight_configured: 1,
+        backup: false,
         admin: Admin::Ready,
         health: Health::Up,
         state: State::Up,

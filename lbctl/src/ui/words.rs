@@ -35,6 +35,14 @@ pub(crate) fn check(check: &CheckStatus) -> String {
     }
 }
 
+/// `down (L4CON: connection refused)`
+pub(crate) fn health(server: &ServerStatus) -> String {
+    match &server.last_check {
+        Some(last) => format!("{} ({})", server.health, check(last)),
+        None => format!("{} (no check yet)", server.health),
+    }
+}
+
 /// Three digits and a binary unit: `0`, `812 B`, `1.2 MiB`, `34 GiB`.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

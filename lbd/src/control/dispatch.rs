@@ -10,8 +10,10 @@ use tokio::sync::broadcast::Receiver;
 use super::Control;
 use super::session::{Peer, error_line, line};
 use super::verbs::{
-    events, explain, hello, reload, reload_certs, set_state, set_weight, status, watch,
+    events, explain, hello, reload, reload_certs, rolling_begin, rolling_end, rolling_step,
+    set_state, set_weight, status, watch,
 };
+use crate::state::Claim;
 
 /// The answer to a call.
 pub(super) struct Answered {
@@ -25,6 +27,7 @@ pub(super) async fn dispatch(
     request: Request,
     control: &Control,
     peer: &Peer,
+    claims: &mut Vec<Claim>,
 ) -> Answered {
     let mut events = None;
     let line = match &request {
@@ -36,6 +39,22 @@ pub(super) async fn dispatch(
         Request::Reload(call) => answer(id, call, reload::run(control, peer).await),
         Request::ReloadCerts(call) => answer(id, call, reload_certs::run(control, peer).await),
         Request::Events(call) => answer(id, call, events::run(call, control).await),
+        Request::RollingBegin(call) => {
+            let begun = rolling_begin::run(call, control, peer).await;
+            let reply = begun.map(|(claim, rolling)| {
+                claims.push(claim);
+                rolling
+            });
+            answer(id, call, reply)
+        }
+        Request::RollingStep(call) => {
+            answer(id, call, rolling_step::run(call, control, claims).await)
+        }
+        Request::RollingEnd(call) => answer(
+            id,
+            call,
+            rolling_end::run(call, control, claims, peer).await,
+        ),
         Request::Watch(call) => {
             let (reply, stream) = watch::run(&control.shared);
             events = Some(stream);

@@ -68,6 +68,12 @@ impl Control {
         persist::run(&self.shared, &self.keeper).await;
     }
 
+    /// Has it on the disk how far rolling maintenances are. Where it cannot be written, the keeper tells
+    /// of that.
+    async fn keep_rolling(&self) {
+        let _ = self.keeper.keep(&self.shared.kept()).await;
+    }
+
     /// Serves clients of the socket until it is dropped.
     pub(crate) async fn serve(self: Arc<Self>, socket: ControlSocket) {
         session::accept(self, socket).await;

@@ -25,6 +25,7 @@ use tracing::{debug, warn};
 use super::dispatch::{Answered, dispatch};
 use super::users;
 use super::{Control, ControlSocket};
+use crate::state::Claim;
 
 pub(super) use interprocess::local_socket::tokio::Stream;
 
@@ -146,6 +147,8 @@ struct Session {
     peer: Peer,
     lines: Lines,
     watching: Option<Watching>,
+    /// Rolling maintenances that are this client's.
+    claims: Vec<Claim>,
 }
 
 /// Events go out under the id of the `watch` that asked for them.
@@ -162,6 +165,7 @@ impl Session {
             control,
             lines: Lines::default(),
             watching: None,
+            claims: Vec::new(),
         }
     }
 
@@ -207,7 +211,8 @@ impl Session {
             let error = ErrorReply::new(ErrorCode::BadRequest, "this connection watches already");
             return error_line(Some(id), error);
         }
-        let Answered { line, events } = dispatch(id, request, &self.control, &self.peer).await;
+        let Answered { line, events } =
+            dispatch(id, request, &self.control, &self.peer, &mut self.claims).await;
         if let Some(events) = events {
             self.watching = Some(Watching { id, events });
         }

@@ -30,6 +30,7 @@ mod recent;
 mod restore;
 mod returning;
 mod ring;
+mod rolling;
 mod rotation;
 mod server;
 mod session_cookie;
@@ -62,10 +63,11 @@ pub(crate) use listener::{BindError, Listener, bind};
 pub(crate) use load::{Load, STEPS};
 pub(crate) use location::Addresses;
 pub(crate) use operator::Ask;
-pub(crate) use overrides::Kept;
+pub(crate) use overrides::{Kept, Remembered};
 pub(crate) use queue::{Ahead, Granted, Told, Wants};
 pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
+pub(crate) use rolling::Claim;
 pub(crate) use server::{Server, Taken, Who};
 pub(crate) use snapshot::{Backend, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, OneMore, PerThread, ThreadId, add};
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     overridden: Notify,
     /// What is kept for servers that the configuration does not have. Control plane only.
     aside: Mutex<Vec<Kept>>,
+    pub(crate) rolling: Arc<rolling::Book>,
     /// How often servers' sessions were to be closed.
     kills: AtomicU64,
     /// Client connections at once, all frontends.
@@ -108,10 +111,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `aside` is what is kept for servers that the snapshot does not have.
+    /// `rest` is what is remembered beside the servers that the snapshot has.
     pub(crate) fn new(
         snapshot: Snapshot,
-        aside: Vec<Kept>,
+        rest: Remembered,
         threads: usize,
         max_connections: usize,
     ) -> Arc<Self> {
@@ -125,7 +128,8 @@ impl Shared {
             suspects: Notify::new(),
             overridden: Notify::new(),
             kills: AtomicU64::new(0),
-            aside: Mutex::new(aside),
+            aside: Mutex::new(rest.servers),
+            rolling: Arc::new(rolling::Book::new(rest.rolling)),
             connections: Limit::new(max_connections),
             access_log: AccessLog::new(),
             threads,

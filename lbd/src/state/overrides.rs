@@ -1,11 +1,13 @@
 //! What operators set on a server against the configuration: what, who, when, why and until when.
 //! Pure but for the lock; what follows from it is [`super::operator`]'s.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lb_proto::name::ServerId;
+use lb_proto::name::{BackendName, ServerId};
+use lb_proto::rolling::Rolling;
 use lb_proto::state::Admin;
 use lb_proto::status::{self, By};
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,15 @@ pub(crate) struct Kept {
     /// Since when no configuration has had the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) missing_since: Option<Timestamp>,
+}
+
+/// Everything that outlives the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub(crate) servers: Vec<Kept>,
+    /// Rolling maintenances that are on, or stopped part-way.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) rolling: BTreeMap<BackendName, Rolling>,
 }
 
 impl Term {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lb_proto::name::ServerId;
 use tracing::info;
 
-use super::overrides::{AdminOverride, Kept, WeightOverride};
+use super::overrides::{AdminOverride, Kept, Remembered, WeightOverride};
 use super::{Backend, Server, Shared, Snapshot};
 
 /// How long something is kept for a server that no configuration has: longer than anybody needs to
@@ -95,11 +95,14 @@ impl Shared {
     }
 
     /// Everything that is to outlive the process.
-    pub(crate) fn kept(&self) -> Vec<Kept> {
+    pub(crate) fn kept(&self) -> Remembered {
         let snapshot = self.snapshot();
         let servers = snapshot.backends.iter().flat_map(|b| &b.servers);
         let set = servers.filter_map(|server| server.overrides.kept(&server.id));
-        set.chain(self.aside().iter().cloned()).collect()
+        Remembered {
+            servers: set.chain(self.aside().iter().cloned()).collect(),
+            rolling: self.rolling.all(),
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use lb_proto::config::{self, Certificates};
 use lb_proto::name::ServerId;
 
-use super::{Addresses, Loaded, Server, Shared, Snapshot};
+use super::{Addresses, Loaded, Remembered, Server, Shared, Snapshot};
 
 impl Shared {
     /// Runs `text`, as at process start.
     pub(crate) fn of(text: &str) -> Arc<Self> {
         let snapshot = snapshot(text, None);
-        Self::new(snapshot, Vec::new(), 1, 100)
+        Self::new(snapshot, Remembered::default(), 1, 100)
     }
 
     /// Swaps `text` in, as a reload does.

@@ -7,7 +7,7 @@ use lb_proto::request::MAX_WEIGHT;
 use lb_proto::state::Admin;
 use serde::{Deserialize, Serialize};
 
-use crate::state::Kept;
+use crate::state::{Kept, Remembered};
 
 const VERSION: u32 = 1;
 
@@ -22,15 +22,16 @@ pub(super) enum NotKept {
     Impossible(String),
 }
 
-pub(super) fn write(servers: &[Kept]) -> String {
+pub(super) fn write(remembered: &Remembered) -> String {
     #[derive(Serialize)]
     struct File<'a> {
         version: u32,
-        servers: &'a [Kept],
+        #[serde(flatten)]
+        remembered: &'a Remembered,
     }
     let file = File {
         version: VERSION,
-        servers,
+        remembered,
     };
     // No value of it can fail to serialise: its keys are strings.
     let mut text = serde_json::to_string_pretty(&file).unwrap_or_default();
@@ -38,23 +39,19 @@ pub(super) fn write(servers: &[Kept]) -> String {
     text
 }
 
-pub(super) fn read(text: &[u8]) -> Result<Vec<Kept>, NotKept> {
+pub(super) fn read(text: &[u8]) -> Result<Remembered, NotKept> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
-    }
-    #[derive(Deserialize)]
-    struct File {
-        servers: Vec<Kept>,
     }
     let Version { version } = serde_json::from_slice(text).map_err(NotKept::Damaged)?;
     if version > VERSION {
         return Err(NotKept::Newer(version));
     }
-    let File { servers } = serde_json::from_slice(text).map_err(NotKept::Damaged)?;
-    match servers.iter().find(|kept| !is_possible(kept)) {
+    let remembered: Remembered = serde_json::from_slice(text).map_err(NotKept::Damaged)?;
+    match remembered.servers.iter().find(|kept| !is_possible(kept)) {
         Some(kept) => Err(NotKept::Impossible(kept.server.to_string())),
-        None => Ok(servers),
+        None => Ok(remembered),
     }
 }
 
@@ -101,7 +98,22 @@ mod tests {
       },
       "missing_since": "2026-11-27T19:00:00Z"
     }
-  ]
+  ],
+  "rolling": {
+    "app": {
+      "since": "2026-11-27T18:00:00Z",
+      "by": {
+        "uid": 0
+      },
+      "running": true,
+      "turns": [
+        {
+          "server": "web01",
+          "phase": "maint"
+        }
+      ]
+    }
+  }
 }
 "#;
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use crate::state::{Kept, Shared};
+use crate::state::{Remembered, Shared};
 
 pub(crate) use folder::{Folder, FolderError};
 
@@ -57,15 +57,15 @@ struct Written {
 impl Keeper {
     /// Reads what is kept in the folder, and begins to write there. A file that cannot be read is set
     /// aside, and nothing is kept then.
-    pub(crate) fn open(folder: Folder) -> io::Result<(Self, Vec<Kept>)> {
+    pub(crate) fn open(folder: Folder) -> io::Result<(Self, Remembered)> {
         let path = folder.file().display().to_string();
         let (found, kept) = match folder.read() {
-            Ok(None) => (Found::Nothing, Vec::new()),
+            Ok(None) => (Found::Nothing, Remembered::default()),
             Ok(Some(bytes)) => match file::read(&bytes) {
                 Ok(kept) => (Found::Text(bytes), kept),
-                Err(why) => (Found::Bad(why.to_string()), Vec::new()),
+                Err(why) => (Found::Bad(why.to_string()), Remembered::default()),
             },
-            Err(why) => (Found::Bad(os_error::in_words(&why)), Vec::new()),
+            Err(why) => (Found::Bad(os_error::in_words(&why)), Remembered::default()),
         };
         let mut in_the_way = false;
         let mut set_aside = None;
@@ -87,7 +87,7 @@ impl Keeper {
             seq: 0,
             text: match found {
                 Found::Text(bytes) => String::from_utf8(bytes).unwrap_or_default(),
-                Found::Nothing => file::write(&[]),
+                Found::Nothing => file::write(&Remembered::default()),
                 Found::Bad(_) => String::new(),
             },
         }));
@@ -116,7 +116,7 @@ impl Keeper {
     ///
     /// # Errors
     /// Why it is not, in one sentence.
-    pub(super) async fn keep(&self, all: &[Kept]) -> Result<(), String> {
+    pub(super) async fn keep(&self, all: &Remembered) -> Result<(), String> {
         let seq = self.put(all);
         let mut written = self.written.clone();
         let on_disk = written.wait_for(|written| written.seq >= seq);
@@ -131,7 +131,7 @@ impl Keeper {
     }
 
     /// Has all of this written, unless it is what was written last. Returns its number.
-    fn put(&self, all: &[Kept]) -> u64 {
+    fn put(&self, all: &Remembered) -> u64 {
         let text = file::write(all);
         let failed = self.written.borrow().error.is_some();
         let mut next = lock(&self.next);

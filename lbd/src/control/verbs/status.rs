@@ -21,7 +21,7 @@ use crate::state::{Backend, Frontend, Server, Snapshot, seconds_left, unix_now};
 
 pub(in crate::control) fn run(call: &StatusCall, control: &Control) -> Result<Status, ErrorReply> {
     let snapshot = control.shared.snapshot();
-    let (frontends, backends, certificates) = match call.of.as_deref() {
+    let (frontends, mut backends, certificates) = match call.of.as_deref() {
         None => (
             snapshot.frontends.iter().map(frontend_status).collect(),
             snapshot.backends.iter().map(backend_status).collect(),
@@ -29,6 +29,9 @@ pub(in crate::control) fn run(call: &StatusCall, control: &Control) -> Result<St
         ),
         Some(name) => (Vec::new(), vec![one_of(&snapshot, name)?], Vec::new()),
     };
+    for backend in &mut backends {
+        backend.rolling = control.shared.rolling.of(&backend.name);
+    }
     Ok(Status {
         schema: SCHEMA,
         daemon: daemon_status(control, &snapshot),
@@ -121,6 +124,7 @@ fn backend_frame(backend: &Backend) -> BackendStatus {
         balance: backend.config.balance.to_string(),
         queued: backend.pool.queue.len() as u64,
         servers: Vec::new(),
+        rolling: None,
     }
 }
 
@@ -153,6 +157,7 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         host: config.and_then(|config| host(server, config)),
         weight: server.overrides.weight_over(weight_configured),
         weight_configured,
+        backup: config.is_some_and(|c| c.backup),
         admin,
         health,
         state: State::of(admin, health),

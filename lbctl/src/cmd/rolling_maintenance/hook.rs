@@ -1,0 +1,196 @@
+//! CMD: run by a shell, listened to line by line, never waited for longer than it runs.
+
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_proto::name::ServerId;
+
+/// How often somebody looks after other things while it runs.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// What it wrote last may still be on its way when it has ended. A daemon that it started may hold the
+/// pipe for ever: nobody waits for that.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// The longest line passed on in one piece, in bytes.
+const MOST_LINE: usize = 64 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Out,
+    Err,
+}
+
+#[derive(Debug)]
+pub(super) struct Hook<'a> {
+    command: &'a str,
+}
+
+impl<'a> Hook<'a> {
+    pub(super) fn new(command: &'a str) -> Self {
+        Self { command }
+    }
+
+    /// Runs it for a server until it ends. `line` hears what it writes, `look` is called again and
+    /// again meanwhile.
+    ///
+    /// # Errors
+    /// In a sentence: it cannot be started, or failed.
+    pub(super) fn run(
+        &self,
+        server: &ServerId,
+        address: &str,
+        mut line: impl FnMut(From, &str),
+        mut look: impl FnMut(),
+    ) -> Result<(), String> {
+        let mut child = self
+            .start(server, address)
+            .map_err(|error| format!("CMD cannot be started: {error}"))?;
+        let lines = listen(&mut child);
+        let ended = loop {
+            match lines.recv_timeout(BETWEEN_LOOKS) {
+                Ok((from, text)) => line(from, &text),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(BETWEEN_LOOKS),
+            }
+            match child.try_wait() {
+                Ok(None) => look(),
+                Ok(Some(status)) => break status,
+                Err(error) => return Err(format!("CMD cannot be waited for: {error}")),
+            }
+        };
+        let deadline = Instant::now() + LAST_LINES;
+        while let Some(left) = deadline.checked_duration_since(Instant::now())
+            && let Ok((from, text)) = lines.recv_timeout(left)
+        {
+            line(from, &text);
+        }
+        judge(ended)
+    }
+
+    fn start(&self, server: &ServerId, address: &str) -> io::Result<Child> {
+        Command::new("sh")
+            .args(["-c", self.command])
+            .env("LB_BACKEND", server.backend.as_str())
+            .env("LB_SERVER", server.server.as_str())
+            .env("LB_ADDRESS", address)
+            // Or ssh and its like would take what is typed for the question that comes later.
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    }
+}
+
+fn judge(ended: ExitStatus) -> Result<(), String> {
+    match (ended.code(), ended.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(code), _) => Err(format!("CMD exited with {code}")),
+        (None, signal) => Err(format!("CMD was ended by signal {}", signal.unwrap_or(0))),
+    }
+}
+
+fn listen(child: &mut Child) -> Receiver<(From, String)> {
+    let (lines, heard) = mpsc::channel();
+    if let Some(out) = child.stdout.take() {
+        let lines = lines.clone();
+        thread::spawn(move || read_lines(out, From::Out, &lines));
+    }
+    if let Some(err) = child.stderr.take() {
+        thread::spawn(move || read_lines(err, From::Err, &lines));
+    }
+    heard
+}
+
+/// Until it ends or nobody listens.
+fn read_lines(mut pipe: impl Read, from: From, lines: &Sender<(From, String)>) {
+    let mut line = Vec::new();
+    let mut buffer = [0; 8 * 1024];
+    let send = |line: &mut Vec<u8>| {
+        let text = shown(line);
+        line.clear();
+        lines.send((from, text)).is_ok()
+    };
+    while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+        for byte in &buffer[..read] {
+            match byte {
+                b'\n' => {
+                    if !send(&mut line) {
+                        return;
+                    }
+                }
+                byte => line.push(*byte),
+            }
+            if line.len() >= MOST_LINE && !send(&mut line) {
+                return;
+            }
+        }
+    }
+    if !line.is_empty() {
+        send(&mut line);
+    }
+}
+
+/// A line as a terminal would leave it: of what was written over, the last.
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_end_matches('\r');
+    text.rsplit('\r').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(command: &str) -> (Result<(), String>, Vec<(From, String)>) {
+        let mut heard = Vec::new();
+        let server = "app/web01".parse().unwrap();
+        let line = |from, text: &str| heard.push((from, text.to_owned()));
+        let ended = Hook::new(command).run(&server, "10.0.0.11:8080", line, || {});
+        (ended, heard)
+    }
+
+    #[test]
+    fn it_knows_its_server_and_every_line_of_it_is_heard() {
+        let (ended, heard) =
+            run("echo $LB_BACKEND $LB_SERVER $LB_ADDRESS; printf 'a\\rb\\r\\nno end'");
+        assert_eq!(ended, Ok(()));
+        let expected = ["app web01 10.0.0.11:8080", "b", "no end"];
+        assert_eq!(heard, expected.map(|text| (From::Out, text.to_owned())));
+        let (_, heard) = run("echo oh >&2");
+        assert_eq!(heard, [(From::Err, "oh".to_owned())]);
+    }
+
+    #[test]
+    fn it_says_how_it_failed() {
+        assert_eq!(run("exit 3").0, Err("CMD exited with 3".to_owned()));
+        assert_eq!(
+            run("kill -9 $$").0,
+            Err("CMD was ended by signal 9".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_it_leaves_behind_is_not_waited_for() {
+        let started = Instant::now();
+        let (ended, heard) = run("echo begun; sleep 600 & echo $!");
+        assert_eq!(ended, Ok(()));
+        assert_eq!(heard[0].1, "begun");
+        let pid: i32 = heard[1].1.parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        assert!(started.elapsed() < Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_line_without_end_comes_in_pieces() {
+        let (_, heard) = run("head -c 200000 /dev/zero | tr '\\0' x");
+        assert!(heard.iter().all(|(_, text)| text.len() <= MOST_LINE));
+        let whole: usize = heard.iter().map(|(_, text)| text.len()).sum();
+        assert_eq!(whole, 200_000);
+    }
+}

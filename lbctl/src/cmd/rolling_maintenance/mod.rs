@@ -1,0 +1,152 @@
+//! `rolling-maintenance`: the servers of a backend, one after the other, none of them missed.
+
+mod hook;
+mod tell;
+mod turn;
+
+use std::io::{self, IsTerminal};
+use std::time::Instant;
+
+use lb_proto::client::Client;
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::name::{ServerId, ServerName};
+use lb_proto::reason::Reason;
+use lb_proto::request::{RollingBegin, RollingEnd, Status};
+use lb_proto::status::{BackendStatus, Status as StatusReply};
+
+use self::hook::Hook;
+use self::tell::Teller;
+use self::turn::{Stop, Turns};
+use crate::args::rolling::RollingMaintenance;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::rolling::{Plan, Stopped, resume_command};
+use crate::servers;
+use crate::ui::Ui;
+
+pub(crate) fn run(
+    args: &RollingMaintenance,
+    ui: &Ui,
+    connect: impl Fn() -> Result<Client, ErrorReply>,
+) -> Result<(), Error> {
+    if args.exec.is_none() && !args.dry_run && (ui.wants_json() || !asks()) {
+        return Err(nobody_to_ask().into());
+    }
+    let mut daemon = connect()?;
+    let status = daemon.call(&Status::default())?;
+    let backend = find(&status, args)?;
+    let chosen = chosen(&status, backend, args)?;
+    let plan = match &backend.rolling {
+        Some(stopped) if args.resume => Plan::resumed(backend, stopped),
+        _ => Plan::new(backend, &chosen),
+    };
+    if args.dry_run {
+        return tell::plan(ui, args, backend, &plan);
+    }
+
+    let interrupt = Interrupt::catch()?;
+    let begun = daemon.call(&RollingBegin {
+        backend: args.backend.clone(),
+        servers: plan.todo.clone(),
+        resume: args.resume,
+    })?;
+    // Between the look and the claim somebody else may have gone on with it.
+    let plan = match args.resume {
+        true => Plan::resumed(backend, &begun),
+        false => plan,
+    };
+    let started = Instant::now();
+    let teller = Teller::new(ui, &args.backend, &plan);
+    teller.begin(&plan)?;
+    let mut turns = Turns {
+        args,
+        daemon,
+        interrupt: &interrupt,
+        reason: reason(args.why.reason.as_ref()),
+        teller,
+        hook: args.exec.as_deref().map(Hook::new),
+    };
+    for (at, server) in plan.todo.iter().enumerate() {
+        if let Err(stop) = turns.take(server, at) {
+            let error = stopped(args, server, &stop);
+            return Err(turns.teller.stopped(error, &plan, at, stop.phase));
+        }
+    }
+    let Turns {
+        teller, mut daemon, ..
+    } = turns;
+    daemon.call(&RollingEnd {
+        backend: args.backend.clone(),
+    })?;
+    teller.finished(&plan, started.elapsed())
+}
+
+/// Why its servers are out, for whoever looks at them.
+fn reason(given: Option<&Reason>) -> Option<Reason> {
+    const WHAT: &str = "rolling maintenance";
+    let Some(given) = given else {
+        return WHAT.parse().ok();
+    };
+    // What is too long together says enough by itself.
+    let both = format!("{WHAT}: {given}").parse();
+    both.ok().or_else(|| Some(given.clone()))
+}
+
+fn stopped(args: &RollingMaintenance, server: &ServerName, stop: &Stop) -> ErrorReply {
+    let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    Stopped {
+        backend: &args.backend,
+        server,
+        why: &stop.why,
+        left: stop.left,
+        resume: &resume_command(typed),
+    }
+    .error()
+}
+
+/// Whether somebody is there who can be asked to press Enter.
+fn asks() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn nobody_to_ask() -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::Usage,
+        "nobody can be asked to maintain the servers: this is no terminal, or --json",
+    )
+    .hint("give --exec CMD, or --dry-run to see what would be done")
+}
+
+fn find<'a>(
+    status: &'a StatusReply,
+    args: &RollingMaintenance,
+) -> Result<&'a BackendStatus, ErrorReply> {
+    let name = &args.backend;
+    let mut backends = status.backends.iter();
+    let found = backends.find(|backend| backend.name == *name);
+    found.ok_or_else(|| servers::unknown(status, name.as_str()))
+}
+
+/// The servers that `--server` names, with or without their backend; all where it names none.
+fn chosen(
+    status: &StatusReply,
+    backend: &BackendStatus,
+    args: &RollingMaintenance,
+) -> Result<Vec<ServerName>, ErrorReply> {
+    if args.servers.is_empty() {
+        return Ok(backend.servers.iter().map(|s| s.name.clone()).collect());
+    }
+    let whole = |name: &String| match name.contains('/') {
+        true => name.clone(),
+        false => format!("{}/{name}", backend.name),
+    };
+    let names: Vec<String> = args.servers.iter().map(whole).collect();
+    let found = servers::find(status, &names)?;
+    let stray = |id: &&ServerId| id.backend != backend.name;
+    if let Some(stray) = found.iter().find(stray) {
+        let message = format!("{stray} is not a server of {}", backend.name);
+        return Err(ErrorReply::new(ErrorCode::Usage, message)
+            .hint("a rolling maintenance is of one backend"));
+    }
+    Ok(found.into_iter().map(|id| id.server).collect())
+}

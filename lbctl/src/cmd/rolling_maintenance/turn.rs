@@ -1,0 +1,333 @@
+//! One server's turn: drain, maint, its maintenance, ready, healthy.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_proto::client::Client;
+use lb_proto::error::ErrorReply;
+use lb_proto::name::{ServerId, ServerName};
+use lb_proto::reason::Reason;
+use lb_proto::request::{RollingStep, SetState, Status};
+use lb_proto::rolling::Phase;
+use lb_proto::state::Admin;
+use lb_proto::status::{BackendStatus, ServerStatus};
+
+use super::hook::Hook;
+use super::tell::Teller;
+use crate::args::rolling::{OnTimeout, RollingMaintenance};
+use crate::interrupt::Interrupt;
+use crate::rolling::{Others, Why};
+use crate::servers;
+use crate::ui::progress::Step;
+use crate::ui::words;
+use crate::wait::{self, Verdict};
+
+/// As long as the looks of any other wait.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// What every turn is taken with.
+pub(super) struct Turns<'a> {
+    pub(super) args: &'a RollingMaintenance,
+    pub(super) daemon: Client,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) reason: Option<Reason>,
+    pub(super) teller: Teller<'a>,
+    /// What maintains a server; otherwise somebody at the terminal does.
+    pub(super) hook: Option<Hook<'a>>,
+}
+
+/// It stopped at a server.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) why: Why,
+    pub(super) phase: Phase,
+    /// What the server is left in, as far as that is known.
+    pub(super) left: Option<Admin>,
+}
+
+/// The server whose turn it is.
+struct Turn {
+    id: ServerId,
+    at: usize,
+    phase: Phase,
+    others: Others,
+}
+
+impl Turns<'_> {
+    /// The turn of a server, at place `at`.
+    ///
+    /// # Errors
+    /// Why it stopped. The server is in maint then, unless its turn had not begun, or somebody else
+    /// has it, or the daemon is gone.
+    pub(super) fn take(&mut self, server: &ServerName, at: usize) -> Result<(), Stop> {
+        let mut turn = Turn {
+            id: ServerId::new(&self.args.backend, server),
+            at,
+            phase: Phase::ToDo,
+            others: Others {
+                up: Vec::new(),
+                of: 0,
+                percent: 0,
+            },
+        };
+        self.go(&mut turn).map_err(|why| self.leave(&turn, why))
+    }
+
+    fn go(&mut self, turn: &mut Turn) -> Result<(), Why> {
+        if turn.at > 0 {
+            self.pause(turn)?;
+        }
+        let backend = self.look()?;
+        turn.others = Others::than(&turn.id.server, &backend);
+        if turn.others.up.len() < self.args.min_up {
+            return Err(Why::TooFewOthers {
+                others: turn.others.clone(),
+                wanted: self.args.min_up,
+            });
+        }
+        let started = Instant::now();
+        let server = find(&backend, turn)?;
+        if server.admin != Admin::Maint {
+            self.enter(turn, Phase::Drain)?;
+            self.set(turn, Admin::Drain)?;
+            self.no_sessions(turn)?;
+        }
+        self.enter(turn, Phase::Maint)?;
+        self.set(turn, Admin::Maint)?;
+        self.no_sessions(turn)?;
+        self.maintain(turn, &server.address)?;
+        self.enter(turn, Phase::Return)?;
+        self.set(turn, Admin::Ready)?;
+        self.healthy(turn)?;
+        self.enter(turn, Phase::Done)?;
+        self.teller.done(turn.at, &turn.id, started.elapsed());
+        Ok(())
+    }
+
+    /// What a stop leaves: a server whose maintenance may have half happened takes nobody.
+    fn leave(&mut self, turn: &Turn, why: Why) -> Stop {
+        let is_ours = !matches!(why, Why::Overruled(_) | Why::Refused(_));
+        let begun = turn.phase != Phase::ToDo;
+        if is_ours && begun {
+            // It fails where the daemon is gone; then what is found below is nothing.
+            let _ = self.set(turn, Admin::Maint);
+        }
+        let now = self
+            .look()
+            .ok()
+            .and_then(|backend| find(&backend, turn).ok());
+        Stop {
+            why,
+            phase: turn.phase,
+            left: now.map(|server| server.admin),
+        }
+    }
+
+    fn enter(&mut self, turn: &mut Turn, phase: Phase) -> Result<(), Why> {
+        self.daemon
+            .call(&RollingStep {
+                server: turn.id.clone(),
+                phase,
+            })
+            .map_err(Why::Refused)?;
+        turn.phase = phase;
+        self.teller.phase(turn.at, &turn.id, phase, &turn.others);
+        Ok(())
+    }
+
+    fn set(&mut self, turn: &Turn, admin: Admin) -> Result<(), Why> {
+        let set = self.daemon.call(&SetState {
+            server: turn.id.clone(),
+            admin,
+            move_sticky: None,
+            reason: self.reason.clone(),
+            for_s: None,
+            kill: false,
+        });
+        set.map(drop).map_err(Why::Refused)
+    }
+
+    /// Until the server has no sessions. With `--on-timeout maint` those that it still has do not hold
+    /// up anything once their time is over.
+    fn no_sessions(&mut self, turn: &Turn) -> Result<(), Why> {
+        let patience = self.args.drain_timeout;
+        let wanted = match turn.phase {
+            Phase::Drain => Admin::Drain,
+            _ => Admin::Maint,
+        };
+        let mut most = 0;
+        let judge = |now: &ServerStatus, waited| match now.admin {
+            admin if admin == wanted || admin == Admin::Maint => {
+                wait::drained(now, waited, patience)
+            }
+            admin => Verdict::Overruled(admin),
+        };
+        let (now, waited, verdict) = self.until(turn, judge, |teller, now, waited| {
+            most = most.max(now.sessions);
+            teller.sessions(turn.at, now, most, step(waited, patience));
+        })?;
+        match verdict {
+            Verdict::Expired if self.args.on_timeout == OnTimeout::Abort => {
+                Err(Why::SessionsLeft {
+                    sessions: now.sessions,
+                    waited,
+                })
+            }
+            Verdict::Expired => {
+                if turn.phase == Phase::Maint {
+                    self.teller.cuts(&turn.id, now.sessions);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn maintain(&mut self, turn: &Turn, address: &str) -> Result<(), Why> {
+        let mut missing = None;
+        match &self.hook {
+            Some(hook) => {
+                self.teller.maintains(turn.at, &turn.id);
+                let (daemon, teller, args) = (&mut self.daemon, &self.teller, self.args);
+                let mut warned = false;
+                let ended = hook.run(
+                    &turn.id,
+                    address,
+                    |from, line| teller.output(&turn.id, from, line),
+                    || {
+                        if self.interrupt.pressed() && !std::mem::replace(&mut warned, true) {
+                            teller.waits_for_hook();
+                        }
+                        missing = missing.take().or_else(|| gone(daemon, args, turn));
+                    },
+                );
+                ended.map_err(Why::Hook)?;
+            }
+            None => {
+                let answers = self.teller.ask(turn.at, &turn.id);
+                loop {
+                    match answers.came() {
+                        _ if self.interrupt.pressed() => return Err(Why::Interrupted),
+                        None => return Err(Why::Interrupted),
+                        Some(true) => break,
+                        Some(false) => {}
+                    }
+                    if let Some(why) = gone(&mut self.daemon, self.args, turn) {
+                        return Err(why);
+                    }
+                    thread::sleep(BETWEEN_LOOKS);
+                }
+                self.teller.answered();
+            }
+        }
+        self.not_interrupted()?;
+        missing.map_or(Ok(()), Err)
+    }
+
+    fn healthy(&mut self, turn: &Turn) -> Result<(), Why> {
+        let patience = self.args.health_timeout;
+        let judge = |now: &ServerStatus, waited| wait::healthy(now, waited, patience);
+        let (now, waited, verdict) = self.until(turn, judge, |teller, now, waited| {
+            teller.health(turn.at, now, step(waited, patience));
+        })?;
+        match verdict {
+            Verdict::Expired => Err(Why::NotBack {
+                why: format!("its health is {}", words::health(&now)),
+                waited,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Between two servers; who was up before is up still when it ends.
+    fn pause(&mut self, turn: &Turn) -> Result<(), Why> {
+        let until = Instant::now() + self.args.pause;
+        self.teller.pauses(turn.at, self.args.pause);
+        loop {
+            self.not_interrupted()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(BETWEEN_LOOKS));
+        }
+    }
+
+    /// Looks again and again until `judge` says other than waiting.
+    fn until(
+        &mut self,
+        turn: &Turn,
+        judge: impl Fn(&ServerStatus, Duration) -> Verdict,
+        mut seen: impl FnMut(&mut Teller<'_>, &ServerStatus, Duration),
+    ) -> Result<(ServerStatus, Duration, Verdict), Why> {
+        let started = Instant::now();
+        loop {
+            self.not_interrupted()?;
+            let backend = self.look()?;
+            let now = find(&backend, turn)?;
+            let waited = started.elapsed();
+            let verdict = judge(&now, waited);
+            seen(&mut self.teller, &now, waited);
+            match verdict {
+                // A server that comes back makes good for another that is gone: it is not stopped.
+                Verdict::Waiting if turn.phase == Phase::Return => {}
+                Verdict::Waiting => down(&backend, turn).map_or(Ok(()), Err)?,
+                Verdict::Overruled(admin) => return Err(Why::Overruled(admin)),
+                Verdict::Done | Verdict::Expired => return Ok((now, waited, verdict)),
+            }
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    fn not_interrupted(&self) -> Result<(), Why> {
+        match self.interrupt.pressed() {
+            true => Err(Why::Interrupted),
+            false => Ok(()),
+        }
+    }
+
+    fn look(&mut self) -> Result<BackendStatus, Why> {
+        look(&mut self.daemon, self.args).map_err(Why::Refused)
+    }
+}
+
+/// A look at a wait, its text yet to come.
+fn step(waited: Duration, until: Duration) -> Step {
+    Step {
+        text: String::new(),
+        done: None,
+        waited,
+        until,
+    }
+}
+
+fn look(daemon: &mut Client, args: &RollingMaintenance) -> Result<BackendStatus, ErrorReply> {
+    let name = &args.backend;
+    let status = daemon.call(&Status {
+        of: Some(name.to_string()),
+    })?;
+    let mut backends = status.backends.into_iter();
+    let found = backends.find(|backend| backend.name == *name);
+    found.ok_or_else(|| servers::removed(name.as_str()))
+}
+
+fn find(backend: &BackendStatus, turn: &Turn) -> Result<ServerStatus, Why> {
+    let mut servers = backend.servers.iter();
+    let found = servers.find(|server| server.name == turn.id.server);
+    let found = found.cloned();
+    found.ok_or_else(|| Why::Refused(servers::removed(&turn.id.to_string())))
+}
+
+/// Whether another server went down since the turn began. A daemon that does not answer is found
+/// out later.
+fn gone(daemon: &mut Client, args: &RollingMaintenance, turn: &Turn) -> Option<Why> {
+    down(&look(daemon, args).ok()?, turn)
+}
+
+fn down(backend: &BackendStatus, turn: &Turn) -> Option<Why> {
+    let server = turn.others.missing(backend)?;
+    Some(Why::OtherDown {
+        server: server.name.clone(),
+        why: words::why(server),
+    })
+}
