@@ -105,7 +105,7 @@ fn where_all_is_well_every_check_says_what_it_looked_at() {
     let said = lbd.lbctl(["doctor"]).exits(0);
     assert!(
         said.stdout
-            .contains("fine: 2 servers of app were asked and are well"),
+            .contains("fine: backend app: 2 servers answered as expected"),
         "{said:#?}"
     );
     assert!(said.stdout.contains("no problem found"), "{said:#?}");

@@ -4,7 +4,7 @@ use lb_proto::state::State;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::wire::request;
-use lb_tests::{Authority, Lbd, Origin, RawOrigin, Setup, TlsFront, Wire, eventually};
+use lb_tests::{Authority, Http2Origin, Lbd, Origin, RawOrigin, Setup, TlsFront, Wire, eventually};
 
 use crate::doctor::{Findings, doctor, text, why, without_daemon};
 use crate::tls_to_servers::{self, CA, check, knowing};
@@ -105,6 +105,25 @@ fn servers_with_tls_are_asked_as_lbd_asks_them() {
     doctor(&lbd, 1).problem(
         "servers",
         "no TLS: its certificate is signed by another issuer",
+    );
+}
+
+#[test]
+fn of_servers_of_http2_lbds_word_is_taken() {
+    let origin = Http2Origin::named("a");
+    let check = check("type = \"http\", path = \"/healthz\", expect = \"204\"");
+    let lines = format!("protocol = \"h2\"\n{check}");
+    let lbd = Lbd::start(app_at(&lines, [("a", origin.addr())]));
+    lbd.wait_for_state("app/a", State::Down);
+    let found = doctor(&lbd, 1);
+    let what = "app/a is down: GET /healthz answered 200, expected 204";
+    found.problem("servers", what);
+    assert_eq!(found.with("fine", "servers").len(), 0, "{:#?}", found.0);
+    assert_eq!(
+        found.with("not_looked_at", "servers").len(),
+        1,
+        "{:#?}",
+        found.0
     );
 }
 

@@ -82,14 +82,54 @@ pub(super) fn diagnose(
         findings.push(ill(backend, &group, answered == 0, elsewhere));
     }
     findings.extend(asked.iter().filter_map(|asked| disputed(backend, asked)));
-    if failed.is_empty() && answered > 0 {
-        let what = match answered {
-            1 => format!("the server of {name} that was asked is well"),
-            many => format!("{many} servers of {name} were asked and are well"),
-        };
-        findings.push(Finding::fine(CHECK, what));
+    let down = asked.iter().filter_map(|asked| believed(backend, asked));
+    let down: Vec<Finding> = down.collect();
+    if failed.is_empty() && down.is_empty() && answered > 0 {
+        findings.push(Finding::fine(CHECK, well(name, asked)));
     }
+    findings.extend(down);
     findings
+}
+
+/// What is known of servers that did not fail: some were only connected to.
+fn well(name: &BackendName, asked: &[&Asked<'_>]) -> String {
+    let seen = asked.iter().filter(|asked| asked.seen.is_some());
+    let of = |kind: fn(&CheckKind) -> bool| seen.clone().filter(|a| kind(&a.kind)).count();
+    let answered = of(|kind| matches!(kind, CheckKind::Http { .. }));
+    let connected = of(|kind| *kind == CheckKind::Tcp);
+    let many = |n: usize| match n {
+        1 => "1 server".to_owned(),
+        n => format!("{n} servers"),
+    };
+    let parts = [
+        (answered, "answered as expected"),
+        (connected, "took a connection"),
+    ];
+    let parts = parts.into_iter().filter(|(n, _)| *n > 0);
+    let parts: Vec<String> = parts.map(|(n, did)| format!("{} {did}", many(n))).collect();
+    format!("backend {name}: {}", parts.join(", "))
+}
+
+/// A server of HTTP/2 that lbd has down: what it answered is known from lbd alone.
+fn believed(backend: &Backend, asked: &Asked<'_>) -> Option<Finding> {
+    let state = asked.state?;
+    let last = state
+        .last_check
+        .as_ref()
+        .filter(|last| !last.result.is_ok())?;
+    let asks_more = backend.protocol == Protocol::Http2 && asked.failed().is_none();
+    if !asks_more || state.health != Health::Down {
+        return None;
+    }
+    let name = format!("{}/{}", asked.backend, asked.server);
+    let (remedy, command) = advice(backend, asked, Some((last.result, last.status)), None);
+    Some(
+        Finding::problem(CHECK, format!("{name} is down: {}", last.detail))
+            .place(asked.address.to_string())
+            .why(format!("lbd's last check: {}", words::check(last)))
+            .remedy(remedy)
+            .command(command.replace("curl ", "curl --http2-prior-knowledge ")),
+    )
 }
 
 /// Those that failed in the same way, together.
@@ -149,7 +189,8 @@ fn ill(
     for line in seen.into_iter().flat_map(|seen| &seen.came_back) {
         finding = finding.why(format!("came back: {line}"));
     }
-    let (remedy, command) = advice(first, elsewhere);
+    let found = seen.map(|seen| (seen.result, seen.status));
+    let (remedy, command) = advice(backend, first, found, elsewhere);
     finding.remedy(remedy).command(command)
 }
 
@@ -159,18 +200,22 @@ fn checked(backend: &Backend, asked: &Asked<'_>) -> bool {
 }
 
 /// What to do, in words and to paste.
-fn advice(asked: &Asked<'_>, elsewhere: Option<&Elsewhere>) -> (String, String) {
+fn advice(
+    backend: &Backend,
+    asked: &Asked<'_>,
+    found: Option<(CheckResult, Option<u16>)>,
+    elsewhere: Option<&Elsewhere>,
+) -> (String, String) {
     let address = asked.address;
-    let seen = asked.failed();
-    let path = match &asked.kind {
-        CheckKind::Http { path, .. } => path,
-        CheckKind::Tcp => "/",
+    let path = match backend.health.as_ref().map(|check| &check.kind) {
+        Some(CheckKind::Http { path, .. }) => path,
+        _ => "/",
     };
     let curl = match asked.tls {
         true => format!("curl -ik https://{address}{path}"),
         false => format!("curl -i http://{address}{path}"),
     };
-    let remedy = match seen.map(|seen| (seen.result, seen.status)) {
+    let remedy = match found {
         Some((CheckResult::L7STS, Some(404))) => match elsewhere {
             Some(Elsewhere { path: other, status }) => format!(
                 "{other} answers {status} there: set path = \"{other}\" in `health` of [backend.{}] and reload, \
@@ -212,7 +257,7 @@ fn advice(asked: &Asked<'_>, elsewhere: Option<&Elsewhere>) -> (String, String) 
         }
         _ => "the application accepts and does not answer: look at its log, or give `timeout` in `health` more time".to_owned(),
     };
-    let command = match seen.map(|seen| seen.result) {
+    let command = match found.map(|(result, _)| result) {
         Some(CheckResult::L4CON) if address.ip().is_loopback() => {
             format!("sudo ss -ltnp 'sport = :{}'", address.port())
         }

@@ -97,15 +97,23 @@ fn one_ill_server_is_named_and_the_others_are_not_called_down() {
         ]
     );
     assert_eq!(found[0].command.as_deref(), Some("nc -zvw3 10.0.0.12 8080"));
-    let found = diagnose(backend, &[&well], None);
+    let connected = asked(backend, 2, CheckResult::L4OK, None, None);
+    let found = diagnose(backend, &[&well, &connected], None);
     assert_eq!(found[0].severity, Severity::Fine);
+    assert_eq!(
+        found[0].what,
+        "backend app: 1 server answered as expected, 1 server took a connection"
+    );
 }
 
 #[test]
 fn every_way_to_fail_has_its_own_advice() {
     let config = config();
     let backend = &config.backends[0];
-    let advised = |result, status| advice(&asked(backend, 0, result, status, None), None).0;
+    let advised = |result, status| {
+        let asked = asked(backend, 0, result, status, None);
+        advice(backend, &asked, Some((result, status)), None).0
+    };
     for (result, status, what) in [
         (
             CheckResult::L7STS,
