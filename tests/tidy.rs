@@ -241,6 +241,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lb-proto/src/name.rs",
         "lb-proto/src/reason.rs",
         "lb-proto/src/config/check.rs",
+        "lb-proto/src/config/diff/",
     ];
     const IMPURE: [&str; 12] = [
         "tokio",

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod frame;
 pub mod name;
 pub mod os_error;
+pub mod plan;
 pub mod reason;
 pub mod reply;
 pub mod request;

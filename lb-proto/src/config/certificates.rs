@@ -24,12 +24,12 @@ pub const URGENT_DAYS: i64 = 7;
 /// What they hold, by the path that the configuration has: a file, or a folder of them.
 #[derive(Debug, Clone, Default)]
 pub struct Certificates {
-    files: HashMap<PathBuf, Vec<Arc<File>>>,
+    pub(super) files: HashMap<PathBuf, Vec<Arc<File>>>,
     /// What servers are shown.
-    own: HashMap<PathBuf, Arc<File>>,
-    authorities: HashMap<PathBuf, Vec<CertificateDer<'static>>>,
+    pub(super) own: HashMap<PathBuf, Arc<File>>,
+    pub(super) authorities: HashMap<PathBuf, Vec<CertificateDer<'static>>>,
     /// Whom the system trusts, where that is asked.
-    system: Vec<CertificateDer<'static>>,
+    pub(super) system: Vec<CertificateDer<'static>>,
 }
 
 impl Certificates {

@@ -76,9 +76,17 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let file = path.to_string_lossy();
     let text = String::from_utf8(bytes)
         .map_err(|error| LoadError::Invalid(not_text(&file, error.as_bytes())))?;
-    let config = read(&file, &text).map_err(LoadError::Invalid)?;
-    let (certificates, warnings) =
-        certificates::read(&config, &file, &text, now()).map_err(LoadError::Invalid)?;
+    judge(&file, text).map_err(LoadError::Invalid)
+}
+
+/// A configuration from its text, and the certificates that it names; `file` is the name that problems
+/// carry.
+///
+/// # Errors
+/// Every problem of the text, or else of the files.
+pub fn judge(file: &str, text: String) -> Result<Loaded, Vec<Problem>> {
+    let config = read(file, &text)?;
+    let (certificates, warnings) = certificates::read(&config, file, &text, now())?;
     Ok(Loaded {
         config,
         text,

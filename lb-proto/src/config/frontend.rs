@@ -79,14 +79,14 @@ pub struct Route {
 }
 
 /// Lower-case, without port and trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     Exact(String),
     /// `*.example.com`, kept as `.example.com`: any name that ends so, at any depth.
     Under(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
     Prefix(String),
     Exact(String),

@@ -2,14 +2,15 @@
 //!
 //! [`read`] is the only way to one: what it returns holds no dangling name and no value out of
 //! bounds. The keys are those of the README's reference; `file` turns TOML into this, `address`,
-//! `cookie`, `http` and [`units`] judge single values, `check` holds the rules that span several keys, and
-//! [`render`] shows what is wrong.
+//! `cookie`, `http` and [`units`] judge single values, `check` holds the rules that span several keys,
+//! [`render`] shows what is wrong, and [`diff`] what two of them differ in.
 
 mod address;
 mod backend;
 mod certificates;
 mod check;
 mod cookie;
+mod diff;
 mod file;
 mod frontend;
 mod http;
@@ -28,8 +29,9 @@ pub use self::backend::{
 };
 pub use self::certificates::{Again, Certificates, URGENT_DAYS, Unusable, expiry};
 pub use self::check::summary;
+pub use self::diff::{diff, diff_certificates};
 pub(crate) use self::file::count;
-pub use self::file::{LoadError, Loaded, load, read, sha256};
+pub use self::file::{LoadError, Loaded, judge, load, read, sha256};
 pub use self::frontend::{
     Action, Bind, ClientTimeouts, Frontend, HostPattern, PathPattern, Piece, RateLimit, Route,
 };

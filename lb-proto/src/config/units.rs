@@ -75,6 +75,22 @@ pub fn max_age(text: &str) -> Result<Duration, Fault> {
     Ok(duration)
 }
 
+/// The shortest way to write it: what [`duration`] reads back, to the millisecond.
+pub fn words(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 4] = [
+        (24 * 60 * 60 * 1_000, "d"),
+        (60 * 60 * 1_000, "h"),
+        (60 * 1_000, "m"),
+        (1_000, "s"),
+    ];
+    let milliseconds = duration.as_millis();
+    let whole = |(unit, _): &&(u128, &str)| milliseconds > 0 && milliseconds.is_multiple_of(*unit);
+    match UNITS.iter().find(whole) {
+        Some((unit, name)) => format!("{}{name}", milliseconds / unit),
+        None => format!("{milliseconds}ms"),
+    }
+}
+
 fn too_long() -> Fault {
     Fault::new(
         "the duration is longer than 24 days",
@@ -94,6 +110,14 @@ mod tests {
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3_600)));
         assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_may_be_read() {
+        for text in ["0ms", "1ms", "1500ms", "2s", "90s", "10m", "36h", "1d"] {
+            assert_eq!(words(duration(text).unwrap()), text);
+        }
+        assert_eq!(words(Duration::from_secs(60)), "1m");
     }
 
     #[test]
