@@ -38,8 +38,14 @@ pub enum Event {
     },
     /// Somebody asked for a change.
     Audit(Audit),
-    /// A configuration was loaded.
-    Config { at: String, generation: u64 },
+    /// A configuration was loaded, confirmed or taken back.
+    Config {
+        at: String,
+        generation: u64,
+        /// Who or what did that, and why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
     /// The client read too slowly: this many events were dropped.
     Missed { events: u64 },
 }

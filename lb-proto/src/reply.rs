@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::error::ErrorReply;
 use crate::event::Event;
 use crate::name::FrontendName;
+use crate::plan;
 use crate::state::Admin;
-use crate::status::ServerStatus;
+use crate::status::{ServerStatus, TrialStatus};
 
 pub use self::explain::{Because, Change, CheckRules, Explain, SessionKinds, Share};
 
@@ -79,6 +80,54 @@ pub struct Reload {
     pub changed: bool,
     /// What the operator should know though it does not stop the reload.
     pub warnings: Vec<String>,
+    /// What is another now. Empty with `changed`: the text of the file alone.
+    #[serde(default)]
+    pub changes: Vec<plan::Change>,
+    /// Present where it is kept only under a condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What was judged: a path, or what the client called its text.
+    pub file: String,
+    /// Of its bytes, hexadecimal.
+    pub sha256: String,
+    /// The generation that runs, and goes on running.
+    pub generation: u64,
+    /// False where it says what runs already.
+    pub changed: bool,
+    /// Empty with `changed`: the text of the file differs and nothing that it configures.
+    pub changes: Vec<plan::Change>,
+    /// What the operator should know though it would not stop a reload.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The generation that stays.
+    pub generation: u64,
+    /// What is wrong though it stays.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// The generation that runs now: a number of its own.
+    pub generation: u64,
+    /// The one that ran before.
+    pub from: u64,
+    /// When what runs now was loaded the first time. RFC 3339, UTC.
+    pub of: String,
+    pub changes: Vec<plan::Change>,
+    pub warnings: Vec<String>,
+    /// The daemon's file, which is not touched.
+    pub path: String,
+    /// It says something else than what runs. Absent: it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_differs: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

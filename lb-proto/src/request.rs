@@ -88,10 +88,42 @@ pub struct SetWeight {
     pub reason: Option<Reason>,
 }
 
+/// Asks what a reload would change, and which sessions that would touch. Nothing is changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The text of another configuration; absent: the daemon's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What problems of `text` call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// The longest [`Reload::confirm_within_s`]: a day.
+pub const MAX_CONFIRM_WITHIN_S: u64 = 24 * 60 * 60;
+
 /// Reads the configuration file again and swaps it in, or leaves everything as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reload {}
+pub struct Reload {
+    /// The former configuration comes back after so many seconds, unless [`Confirm`] comes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within_s: Option<u64>,
+    /// The former configuration comes back where a backend is left without a server by its checks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rollback_if_down: bool,
+}
+
+/// Keeps the configuration that waits to be confirmed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {}
+
+/// Goes back to the configuration before this one. The file is not touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {}
 
 /// Reads the certificate files again and shows what they hold now in new handshakes. The rest of the
 /// configuration, its file edited or not, and all connections stay as they are.
@@ -188,7 +220,10 @@ calls! {
     Explain = "explain" -> reply::Explain,
     SetState = "set_state" -> reply::SetState,
     SetWeight = "set_weight" -> reply::SetWeight,
+    Plan = "plan" -> reply::Plan,
     Reload = "reload" -> reply::Reload,
+    Confirm = "confirm" -> reply::Confirm,
+    Rollback = "rollback" -> reply::Rollback,
     ReloadCerts = "reload_certs" -> reply::ReloadCerts,
     Events = "events" -> reply::Events,
     RollingBegin = "rolling_begin" -> Rolling,

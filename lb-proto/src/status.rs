@@ -82,8 +82,52 @@ pub struct ConfigStatus {
     pub generation: u64,
     /// RFC 3339, UTC.
     pub loaded_at: String,
-    /// Of the file's bytes, hexadecimal.
+    /// Of the bytes of what runs, hexadecimal.
     pub sha256: String,
+    /// The file says something else by now. Absent: it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_differs: Option<bool>,
+    /// False while `lbctl confirm` is waited for.
+    #[serde(default = "yes")]
+    pub confirmed: bool,
+    /// Present while the former configuration may come back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialStatus>,
+    /// What came of the last reload; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reload: Option<LastReload>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What brings the former configuration back. Times are RFC 3339, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// Who asked for it.
+    pub by: String,
+    /// Unless it is confirmed until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_until: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_left_s: Option<u64>,
+    /// Where a backend is left without a server until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_until: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_left_s: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReload {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Whether what it loaded runs, or did until somebody changed it.
+    pub ok: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

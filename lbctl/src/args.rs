@@ -1,6 +1,7 @@
 //! The command line. Clap's derive stops here.
 
 pub(crate) mod cert;
+pub(crate) mod reload;
 pub(crate) mod rolling;
 
 use std::path::PathBuf;
@@ -82,14 +83,10 @@ pub(crate) enum Command {
     Maint(Maint),
     Weight(Weight),
     RollingMaintenance(rolling::RollingMaintenance),
-    /// Read the configuration file again and swap it in
-    ///
-    /// An invalid file changes nothing: its problems are printed and the running configuration
-    /// stays (exit 3). Running sessions are not touched either way.
-    #[command(after_help = "\
-Examples:
-  lbctl validate && lbctl reload")]
-    Reload,
+    Plan(reload::Plan),
+    Reload(reload::Reload),
+    Confirm(reload::Confirm),
+    Rollback(reload::Rollback),
     Cert(cert::Cert),
     Explain(Explain),
     Doctor(Doctor),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lb_proto::config::units;
+use lb_proto::request::MAX_CONFIRM_WITHIN_S;
 
 /// Reads `"500ms"`, `"90s"`, `"5m"`, `"2h"`, in the very words of the configuration file.
 ///
@@ -10,6 +11,19 @@ use lb_proto::config::units;
 /// What is wrong and how to write it, in one sentence.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|fault| format!("{}; {}", fault.message, fault.remedy))
+}
+
+/// How long somebody may take to confirm: whole seconds, up to a day.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn confirm_within(text: &str) -> Result<Duration, String> {
+    let within = parse(text)?;
+    let whole = within.subsec_nanos() == 0;
+    match whole && (1..=MAX_CONFIRM_WITHIN_S).contains(&within.as_secs()) {
+        true => Ok(within),
+        false => Err("write whole seconds from \"1s\" to \"1d\", as in \"2m\"".to_owned()),
+    }
 }
 
 /// `3.2s` below ten seconds, then `14s`, `5m`, `3m12s`, `2h05m`, `3d04h`: two units are enough.

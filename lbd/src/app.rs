@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
     Auditor, Control, ControlSocket, Folder, FolderError, Keeper, Reloader, SocketError,
-    SocketFile, explain_bind, in_words, loaded as loaded_from, warn_daily,
+    SocketFile, Start, choose, explain_bind, in_words, loaded as loaded_from, warn_daily,
 };
 use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
@@ -125,12 +125,15 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
     runtime.block_on(async {
         // First of all: a SIGHUP that came earlier would end the process.
         let signals = Signals::install().map_err(starting("take over signals"))?;
-        let loaded = config::load(&path)?;
-        log::init(loaded.config.global.log);
-        for warning in &loaded.warnings {
+        let start = choose(&path)?;
+        log::init(start.loaded.config.global.log);
+        for warning in &start.warnings {
+            error!("{warning}");
+        }
+        for warning in &start.loaded.warnings {
             warn!("{}", in_words(warning));
         }
-        let daemon = Daemon::start(&path, loaded).await?;
+        let daemon = Daemon::start(&path, start).await?;
         ready(&daemon.control.shared);
         daemon.run(signals).await
     })
@@ -144,13 +147,13 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(path: &Path, loaded: config::Loaded) -> Result<Self, AppError> {
+    async fn start(path: &Path, start: Start) -> Result<Self, AppError> {
         let config::Loaded {
             config,
             text,
             certificates,
             ..
-        } = loaded;
+        } = start.loaded;
         let files = OpenFiles::raise();
         let global = config.global.clone();
         // First of all: whoever finds another daemon at its socket must not disturb it.
@@ -184,6 +187,7 @@ impl Daemon {
         let audit = Auditor::start(shared.clone(), &global.state_dir)
             .map_err(starting("start the thread that writes audit records"))?;
         let reloader = Reloader::new(shared.clone(), path.to_owned(), files, names.clone());
+        reloader.begin(text, start.origin).await;
         let control = Arc::new(Control {
             shared: shared.clone(),
             reloader,
@@ -196,6 +200,7 @@ impl Daemon {
         tokio::spawn(warn_daily(shared.clone()));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().keep());
+        tokio::spawn(control.clone().watch_trials());
         tokio::spawn(control.clone().serve(socket));
         Ok(Self {
             control,

@@ -166,6 +166,61 @@ fn reload() {
 }
 
 #[test]
+fn plan() {
+    let (origins, mut lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    said.lbctl("plan");
+    let good = app(QUICK_CHECK, &origins);
+    lbd.rewrite(
+        app(
+            "retries = 2\nbalance = \"leastconn\"\nhealth = false",
+            &origins[1..],
+        )
+        .replace(
+            "\n\n[backend",
+            "\nroutes = [{ path = \"/old\", respond = { status = 410 } }]\n\n[backend",
+        ),
+    );
+    let held = in_flight(&lbd, &origins);
+    said.lbctl("plan");
+    said.lbctl("plan --quiet");
+    said.lbctl("plan --json");
+    said.lbctl("plan FILE");
+    lbd.rewrite(format!("# by hand\n{good}"));
+    said.lbctl("plan");
+    lbd.rewrite(good.replace("\"app\"", "\"ap\""));
+    said.lbctl("plan");
+    said.lbctl("plan /nowhere/lbd.toml");
+    drop(held);
+    said.matches("plan");
+}
+
+#[test]
+fn confirm_and_rollback() {
+    let (origins, mut lbd) = two_servers();
+    let mut said = Transcript::of(&lbd, &origins);
+    let good = app(QUICK_CHECK, &origins);
+    let with = |retries: u32| good.replace("health = ", &format!("retries = {retries}\nhealth = "));
+    said.lbctl("confirm");
+    said.lbctl("rollback");
+    lbd.rewrite(with(1));
+    said.lbctl("reload --confirm-within 30s");
+    said.lbctl("status");
+    said.lbctl("reload");
+    said.lbctl("confirm");
+    lbd.rewrite(with(2));
+    said.lbctl("reload --confirm-within 30s --quiet");
+    said.lbctl("confirm --json");
+    lbd.rewrite(with(4));
+    said.lbctl("reload --rollback-if-down");
+    said.lbctl("rollback");
+    said.lbctl("status");
+    said.lbctl("rollback --json");
+    said.lbctl("reload --confirm-within 1500ms");
+    said.matches("confirm_and_rollback");
+}
+
+#[test]
 fn validate() {
     let (origins, mut lbd) = two_servers();
     let mut said = Transcript::of(&lbd, &origins);
@@ -317,7 +372,10 @@ fn help() {
         "maint --help",
         "weight --help",
         "events --help",
+        "plan --help",
         "reload --help",
+        "confirm --help",
+        "rollback --help",
         "validate --help",
         "cert --help",
         "cert assemble --help",

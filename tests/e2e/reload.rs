@@ -133,8 +133,14 @@ fn a_bad_file_exits_3_says_why_and_changes_nothing() {
     assert!(output.stdout.is_empty(), "talk on stdout: {output:#?}");
     load.go_on_for(50);
     load.stop().assert_clean();
-    let after = lbd.status();
-    assert_eq!(after.daemon.config, before.daemon.config);
+    let (after, before) = (lbd.status().daemon.config, before.daemon.config);
+    assert_eq!(
+        (after.generation, after.loaded_at, after.sha256),
+        (before.generation, before.loaded_at, before.sha256)
+    );
+    assert_eq!(after.file_differs, Some(true));
+    let last = after.last_reload.expect("there was one");
+    assert!(!last.ok && last.error.is_some_and(|error| error.contains("`ap`")));
 
     std::fs::remove_file(lbd.config_file()).expect("it is ours");
     let output = lbd.reload();

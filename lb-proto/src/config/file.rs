@@ -96,7 +96,7 @@ pub fn judge(file: &str, text: String) -> Result<Loaded, Vec<Problem>> {
 }
 
 /// The SHA-256 of a file's text, hexadecimal: tells whether it is the one that was loaded.
-pub fn sha256(text: &str) -> String {
+pub fn sha256(text: impl AsRef<[u8]>) -> String {
     let digest = Sha256::digest(text);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

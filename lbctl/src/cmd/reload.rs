@@ -1,31 +1,69 @@
 //! `reload`: the daemon reads its file again, or keeps everything as it was and says why.
 
+use std::time::Duration;
+
 use lb_proto::client::Client;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::request::{Reload, Status};
+use lb_proto::status::TrialStatus;
 
+use crate::args::reload as args;
+use crate::duration;
 use crate::error::Error;
-use crate::ui::Ui;
+use crate::ui::{Ui, changes, words};
 
-pub(crate) fn run(ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
-    let reload = match daemon.call(&Reload {}) {
+pub(crate) fn run(args: &args::Reload, ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
+    let question = Reload {
+        confirm_within_s: args.confirm_within.map(|within| within.as_secs()),
+        rollback_if_down: args.rollback_if_down,
+    };
+    let reload = match daemon.call(&question) {
         Ok(reload) => reload,
         Err(error) => return Err(untouched(error, daemon).into()),
     };
     for warning in &reload.warnings {
         ui.warn(warning);
     }
+    if !ui.wants_json() {
+        ui.data(&changes::render(&reload.changes, &ui.canvas()))?;
+    }
     let generation = reload.generation;
     let file = config_path(daemon);
-    ui.say(&match reload.changed {
-        true => format!("generation {generation} is running ({file})"),
-        false => format!("nothing changed: generation {generation} keeps running ({file})"),
+    ui.say(&match (reload.changed, reload.changes.is_empty()) {
+        (false, _) => format!("nothing changed: generation {generation} keeps running ({file})"),
+        (true, true) => {
+            format!("generation {generation} is running, only the text is another ({file})")
+        }
+        (true, false) => format!("generation {generation} is running ({file})"),
     });
+    if let Some(trial) = &reload.trial {
+        conditions(ui, trial);
+    }
     ui.json_if_asked(|| &reload)
 }
 
+/// What it runs under.
+fn conditions(ui: &Ui, trial: &TrialStatus) {
+    let left =
+        |seconds: Option<u64>| duration::words(Duration::from_secs(seconds.unwrap_or_default()));
+    if let Some(until) = &trial.confirm_until {
+        ui.say(&format!(
+            "the former configuration comes back at {}, in {}, unless `lbctl confirm` comes before",
+            words::time(until),
+            left(trial.confirm_left_s)
+        ));
+    }
+    if trial.watched_until.is_some() {
+        ui.say(&format!(
+            "the former configuration comes back if checks leave a backend without a server in \
+             the next {}",
+            left(trial.watched_left_s)
+        ));
+    }
+}
+
 /// The first question after a failed reload is what runs now.
-fn untouched(error: ErrorReply, daemon: &mut Client) -> ErrorReply {
+pub(super) fn untouched(error: ErrorReply, daemon: &mut Client) -> ErrorReply {
     if !matches!(error.code, ErrorCode::InvalidConfig | ErrorCode::Failed) {
         return error;
     }

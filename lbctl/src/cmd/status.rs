@@ -126,6 +126,10 @@ fn differs(before: &StatusReply, now: &StatusReply) -> bool {
 
 fn timeless(mut status: StatusReply) -> StatusReply {
     status.daemon.uptime_s = 0;
+    if let Some(trial) = &mut status.daemon.config.trial {
+        trial.confirm_left_s = None;
+        trial.watched_left_s = None;
+    }
     for server in status.backends.iter_mut().flat_map(|b| &mut b.servers) {
         server.changed_s = 0;
         if let Some(host) = &mut server.host {

@@ -55,9 +55,16 @@ pub(crate) fn line(event: &Event, canvas: &Canvas) -> Option<String> {
                 reason.clone(),
             )
         }
-        Event::Config { at, generation } => {
+        Event::Config {
+            at,
+            generation,
+            reason,
+        } => {
             let change = format!("generation {generation}");
-            let why = "a configuration was loaded".to_owned();
+            let why = match reason.is_empty() {
+                true => "a configuration was loaded".to_owned(),
+                false => reason.clone(),
+            };
             (at, "configuration".to_owned(), change, AnsiColor::Blue, why)
         }
         Event::Audit(record) => {

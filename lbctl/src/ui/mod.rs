@@ -7,6 +7,7 @@
     reason = "this is the one module that talks to people"
 )]
 
+pub(crate) mod changes;
 pub(crate) mod events;
 pub(crate) mod expiry;
 pub(crate) mod grid;

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use lb_proto::status::{BackendStatus, Daemon, FrontendStatus, ServerStatus, Status};
+use lb_proto::status::{
+    BackendStatus, ConfigStatus, Daemon, FrontendStatus, LastReload, ServerStatus, Status,
+};
 
 use super::grid::{self, Column, Field, Layout, Worth};
 use super::{Canvas, expiry, words};
@@ -107,7 +109,7 @@ fn daemon(daemon: &Daemon) -> String {
     };
     format!(
         "lbd {}, pid {}, up {}, {} of {} connections\n\
-         {}, generation {}, loaded {}\n{lost}{crowd}",
+         {}, generation {}, loaded {}\n{}{lost}{crowd}",
         daemon.version,
         daemon.pid,
         seconds(daemon.uptime_s),
@@ -116,7 +118,43 @@ fn daemon(daemon: &Daemon) -> String {
         daemon.config.path,
         daemon.config.generation,
         words::time(&daemon.config.loaded_at),
+        unsettled(&daemon.config),
     )
+}
+
+/// What an operator is still to do about the configuration, a line each.
+fn unsettled(config: &ConfigStatus) -> String {
+    let mut text = String::new();
+    if let Some(trial) = &config.trial {
+        let left = |left: Option<u64>| seconds(left.unwrap_or_default());
+        if trial.confirm_until.is_some() {
+            let left = left(trial.confirm_left_s);
+            let _ = writeln!(
+                text,
+                "not confirmed: goes back in {left} unless `lbctl confirm`"
+            );
+        }
+        if trial.watched_until.is_some() {
+            let left = left(trial.watched_left_s);
+            let _ = writeln!(
+                text,
+                "goes back if a backend is left without a server, for {left}"
+            );
+        }
+    }
+    if config.file_differs == Some(true) {
+        text.push_str("the file says something else by now: `lbctl plan`\n");
+    }
+    if let Some(LastReload {
+        at,
+        ok: false,
+        error,
+    }) = &config.last_reload
+    {
+        let error = error.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "the last reload failed, {}: {error}", words::time(at));
+    }
+    text
 }
 
 fn frontends(frontends: &[FrontendStatus], canvas: &Canvas) -> String {

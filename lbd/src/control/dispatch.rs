@@ -10,8 +10,8 @@ use tokio::sync::broadcast::Receiver;
 use super::Control;
 use super::session::{Peer, error_line, line};
 use super::verbs::{
-    events, explain, hello, reload, reload_certs, rolling_begin, rolling_end, rolling_step,
-    set_state, set_weight, status, watch,
+    confirm, events, explain, hello, plan, reload, reload_certs, rollback, rolling_begin,
+    rolling_end, rolling_step, set_state, set_weight, status, watch,
 };
 use crate::state::Claim;
 
@@ -32,11 +32,14 @@ pub(super) async fn dispatch(
     let mut events = None;
     let line = match &request {
         Request::Hello(call) => answer(id, call, Ok(hello::run(call, peer))),
-        Request::Status(call) => answer(id, call, status::run(call, control)),
+        Request::Status(call) => answer(id, call, status::run(call, control).await),
         Request::Explain(call) => answer(id, call, explain::run(call, control)),
         Request::SetState(call) => answer(id, call, set_state::run(call, control, peer).await),
         Request::SetWeight(call) => answer(id, call, set_weight::run(call, control, peer).await),
-        Request::Reload(call) => answer(id, call, reload::run(control, peer).await),
+        Request::Plan(call) => answer(id, call, plan::run(call, control).await),
+        Request::Reload(call) => answer(id, call, reload::run(call, control, peer).await),
+        Request::Confirm(call) => answer(id, call, confirm::run(control, peer).await),
+        Request::Rollback(call) => answer(id, call, rollback::run(control, peer).await),
         Request::ReloadCerts(call) => answer(id, call, reload_certs::run(control, peer).await),
         Request::Events(call) => answer(id, call, events::run(call, control).await),
         Request::RollingBegin(call) => {

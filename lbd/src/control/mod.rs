@@ -5,21 +5,24 @@
 mod audit;
 mod dispatch;
 mod expiry;
+mod history;
 mod persist;
+mod plan;
 mod port_owner;
 mod reload;
 mod session;
 mod socket;
+mod start;
 mod users;
 mod verbs;
 
 use std::sync::Arc;
 
 use lb_proto::error::ErrorReply;
-use lb_proto::reply::Reload;
 use lb_proto::status::By;
 
 use self::audit::Asked;
+use self::reload::Ask;
 use crate::state::Shared;
 
 pub(crate) use audit::Auditor;
@@ -28,6 +31,7 @@ pub(crate) use persist::{Folder, FolderError, Keeper};
 pub(crate) use port_owner::explain as explain_bind;
 pub(crate) use reload::{Reloader, in_words, loaded};
 pub(crate) use socket::{ControlSocket, SocketError, SocketFile};
+pub(crate) use start::{Start, choose};
 
 /// What every session and every signal acts through.
 #[derive(Debug)]
@@ -41,9 +45,9 @@ pub(crate) struct Control {
 impl Control {
     /// Reads the configuration file again because of a signal; it says in the log what came of it.
     pub(crate) async fn reload_by(&self, signal: &str) {
-        let asked = self.asks_reload(By::default(), signal);
-        let done = self.reloader.reload(&format!("by {signal}")).await;
-        self.note_reload(asked, &done);
+        let asked = self.asks_config(By::default(), signal);
+        let done = self.reloader.reload(&Ask::plain(signal)).await;
+        self.note_config(asked, &done, |done| done.generation);
     }
 
     /// Takes note of a signal that asks for something else.
@@ -51,15 +55,21 @@ impl Control {
         self.audit.note(Asked::new(By::default(), what), &Ok(()));
     }
 
-    fn asks_reload(&self, by: By, what: &str) -> Asked {
+    fn asks_config(&self, by: By, what: &str) -> Asked {
         let loaded = &self.shared.snapshot().loaded;
         let from = format!("generation {}", loaded.generation);
         Asked::new(by, what).on(&loaded.path).from(Some(from))
     }
 
-    fn note_reload(&self, asked: Asked, answer: &Result<Reload, ErrorReply>) {
+    /// `generation` is the one that runs after it.
+    fn note_config<R>(
+        &self,
+        asked: Asked,
+        answer: &Result<R, ErrorReply>,
+        generation: impl Fn(&R) -> u64,
+    ) {
         let to = answer.as_ref().ok();
-        let to = to.map(|done| format!("generation {}", done.generation));
+        let to = to.map(|done| format!("generation {}", generation(done)));
         self.audit.note(asked.to(to), answer);
     }
 
@@ -72,6 +82,19 @@ impl Control {
     /// of that.
     async fn keep_rolling(&self) {
         let _ = self.keeper.keep(&self.shared.kept()).await;
+    }
+
+    /// Keeps what operators set as it is after another configuration: what that has ended is not to
+    /// come back with a crash. Tells whoever asked for it where that fails.
+    async fn keep_set(&self) -> Option<String> {
+        let kept = self.keeper.keep(&self.shared.kept()).await;
+        let why = kept.err()?;
+        Some(format!("a restart of lbd would forget what was set: {why}"))
+    }
+
+    /// Brings former configurations back when those on trial fail, until it is dropped.
+    pub(crate) async fn watch_trials(self: Arc<Self>) {
+        self.reloader.watch_trials().await;
     }
 
     /// Serves clients of the socket until it is dropped.

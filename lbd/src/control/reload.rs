@@ -1,20 +1,39 @@
-//! The one way to a new configuration while the daemon runs: the whole of it, or nothing.
+//! The one way to another configuration while the daemon runs: the whole of it, or nothing.
+//!
+//! What comes of it on trial, and the way back, is `trial`'s.
+
+mod back;
+mod certs;
+mod read;
+mod refusal;
+mod trial;
+mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
-use lb_proto::config::{self, Again, Fault, Global, LoadError, Unusable};
-use lb_proto::error::{ErrorCode, ErrorReply, Problem};
+use lb_proto::config::{self, Global};
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::plan::Change;
 use lb_proto::reply;
-use tokio::sync::Mutex;
+use lb_proto::status::LastReload;
+use tokio::sync::{Mutex, watch as channel};
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::explain_bind;
-use crate::access_log::{OpenError, Sink};
+use self::read::Ready;
+use self::trial::Trial;
+use super::history::{About, History};
+use super::start::Origin;
 use crate::dns::Names;
 use crate::limits::OpenFiles;
-use crate::state::{BuildError, Loaded, Shared, Snapshot, now, unix_now};
+use crate::state::{Loaded, Shared, Snapshot, now};
 use crate::{log, service};
+
+pub(super) use self::certs::advice;
+pub(crate) use self::read::in_words;
+pub(super) use self::refusal::in_full;
 
 #[derive(Debug)]
 pub(crate) struct Reloader {
@@ -24,8 +43,52 @@ pub(crate) struct Reloader {
     names: Arc<Names>,
     /// What a running process cannot change is as it was at the start.
     at_start: Global,
-    /// One reload at a time.
-    turn: Mutex<()>,
+    history: History,
+    /// One change of the configuration at a time.
+    turn: Mutex<Running>,
+    trial: channel::Sender<Option<Arc<Trial>>>,
+    last: std::sync::Mutex<Option<LastReload>>,
+    /// Held while somebody looks whether the file differs.
+    looking: Arc<Mutex<()>>,
+}
+
+/// What runs, as far as a way back to it needs it.
+#[derive(Debug)]
+struct Running {
+    text: Arc<str>,
+    /// Its number among those that are kept, if it is.
+    number: Option<u64>,
+}
+
+/// Who wants a reload, and whether it is on trial.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// As in "uid 0, pid 4711".
+    pub(crate) by: String,
+    pub(crate) confirm_within: Option<Duration>,
+    pub(crate) rollback_if_down: bool,
+}
+
+impl Ask {
+    /// For good.
+    pub(crate) fn plain(by: &str) -> Self {
+        Self {
+            by: by.to_owned(),
+            confirm_within: None,
+            rollback_if_down: false,
+        }
+    }
+
+    fn is_trial(&self) -> bool {
+        self.confirm_within.is_some() || self.rollback_if_down
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+struct Swapped {
+    changes: Vec<Change>,
+    warnings: Vec<String>,
 }
 
 impl Reloader {
@@ -36,32 +99,58 @@ impl Reloader {
         files: OpenFiles,
         names: Arc<Names>,
     ) -> Self {
+        let at_start = shared.snapshot().global.clone();
         Self {
-            at_start: shared.snapshot().global.clone(),
+            history: History::below(&at_start.state_dir),
+            at_start,
             shared,
             path,
             files,
             names,
-            turn: Mutex::new(()),
+            turn: Mutex::new(Running {
+                text: Arc::default(),
+                number: None,
+            }),
+            trial: channel::Sender::new(None),
+            last: std::sync::Mutex::new(None),
+            looking: Arc::default(),
         }
     }
 
-    /// Reads the file and swaps it in. `asked_by` is for the log, as in "by uid 0, pid 4711".
+    /// Keeps what the daemon was started from.
+    pub(crate) async fn begin(&self, text: String, origin: Origin) {
+        let mut running = self.turn.lock().await;
+        running.text = text.into();
+        let (history, text) = (self.history.clone(), running.text.clone());
+        let path = self.path.display().to_string();
+        let kept = spawn_blocking(move || origin.keep(&text, &history, path)).await;
+        match kept {
+            Ok(Ok(number)) => running.number = Some(number),
+            Ok(Err(error)) => warn!("{}: there is no way back to it", in_full(&error)),
+            Err(_) => {}
+        }
+    }
+
+    /// Reads the file and swaps it in.
     ///
     /// # Errors
-    /// `invalid_config` with every problem of the file, `failed` where it cannot be read or an
-    /// address not bound, `stopping`. Nothing was changed then.
-    pub(crate) async fn reload(&self, asked_by: &str) -> Result<reply::Reload, ErrorReply> {
-        let _turn = self.turn.lock().await;
-        if self.shared.is_stopping() {
-            return Err(ErrorReply::new(ErrorCode::Stopping, "lbd is stopping"));
-        }
-        info!(path = %self.path.display(), "reload asked {asked_by}");
+    /// `invalid_config` with every problem of the file, `failed` where it cannot be read, an
+    /// address not bound, or another one waits to be confirmed, `stopping`. Nothing was changed then.
+    pub(crate) async fn reload(&self, ask: &Ask) -> Result<reply::Reload, ErrorReply> {
+        let mut running = self.turn.lock().await;
+        self.not_stopping()?;
+        info!(path = %self.path.display(), "reload asked by {}", ask.by);
+        self.not_waiting(ask)
+            .inspect_err(|error| warn!("reload refused: {error}"))?;
         service::reloading();
-        let outcome = self.load_and_swap().await;
+        let outcome = self.load_and_swap(&mut running, ask).await;
         match &outcome {
-            Ok(reply) => self.report(reply),
+            Ok(reply) => {
+                self.remember(None);
+                self.report(&reply.warnings, reply.changed, "reloaded");
+            }
             Err(error) => {
+                self.remember(Some(&error.message));
                 let hint = error.hint.as_deref().unwrap_or_default();
                 warn!(
                     error = error.message,
@@ -73,128 +162,135 @@ impl Reloader {
         outcome
     }
 
-    fn report(&self, reply: &reply::Reload) {
-        for warning in &reply.warnings {
+    /// What came of the last one.
+    pub(super) fn last_reload(&self) -> Option<LastReload> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    fn remember(&self, error: Option<&str>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(LastReload {
+            at: now(),
+            ok: error.is_none(),
+            error: error.map(str::to_owned),
+        });
+    }
+
+    fn not_stopping(&self) -> Result<(), ErrorReply> {
+        match self.shared.is_stopping() {
+            true => Err(ErrorReply::new(ErrorCode::Stopping, "lbd is stopping")),
+            false => Ok(()),
+        }
+    }
+
+    fn report(&self, warnings: &[String], changed: bool, done: &str) {
+        for warning in warnings {
             warn!("{warning}");
         }
         let snapshot = self.shared.snapshot();
-        let (generation, summary) = (reply.generation, service::in_one_line(&snapshot));
-        info!(generation, changed = reply.changed, "reloaded: {summary}");
+        let summary = service::in_one_line(&snapshot);
+        let generation = snapshot.loaded.generation;
+        info!(generation, changed, "{done}: {summary}");
         service::ready(&summary);
     }
 
-    async fn load_and_swap(&self) -> Result<reply::Reload, ErrorReply> {
-        let config::Loaded {
-            config,
-            text,
-            certificates,
-            warnings: of_files,
-        } = self.load().await?;
-        let known = self
-            .names
-            .prepare(&config, Some(&self.shared.snapshot()))
-            .await;
-        let sink = self
-            .open_access_log(config.global.access_log.clone())
-            .await?;
-        // From here to the end nothing waits: no probe and no call comes between.
+    async fn load_and_swap(
+        &self,
+        running: &mut Running,
+        ask: &Ask,
+    ) -> Result<reply::Reload, ErrorReply> {
+        let ready = self.load().await?;
         let before = self.shared.snapshot();
-        let (most, too_many) = self.files.connections(&config.global);
-        let mut warnings = self.needs_restart(&config.global);
-        warnings.extend(too_many);
-        warnings.extend(of_files.iter().map(in_words));
-        let loaded = loaded(&self.path, &text, before.loaded.generation + 1);
-        if loaded.sha256 == before.loaded.sha256 && certificates.are_as(&before.certificates) {
+        if read::is_same(&ready, &before) {
+            let (_, warnings) = self.warnings(&ready);
             return Ok(reply::Reload {
                 generation: before.loaded.generation,
                 changed: false,
                 warnings,
+                changes: Vec::new(),
+                trial: self.once_more(ask),
             });
         }
-        let generation = loaded.generation;
-        let logging = config.global.log;
+        let former = self.fallback(running, &before);
+        let text = ready.text.clone();
+        let set = self.shared.kept().servers;
+        let earlier = match ask.is_trial() {
+            true => Some(self.prepare_trial(&ready, &former, ask).await?),
+            false => None,
+        };
+        let swapped = match self.swap(ready, &format!("loaded by {}", ask.by)).await {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                if let Some(earlier) = earlier {
+                    self.unprepare_trial(earlier).await;
+                }
+                return Err(error);
+            }
+        };
+        let Swapped {
+            changes,
+            mut warnings,
+        } = swapped;
+        *running = Running { text, number: None };
+        if ask.is_trial() {
+            warnings.extend(self.start_trial(former, &before, set, ask));
+        } else {
+            if let Some(trial) = self.trial.send_replace(None) {
+                self.shared.forget_aside(&trial.gone);
+            }
+            warnings.extend(self.keep(running, former.number, &ask.by).await);
+        }
+        Ok(reply::Reload {
+            generation: self.shared.snapshot().loaded.generation,
+            changed: true,
+            warnings,
+            changes,
+            trial: self.trial_status(),
+        })
+    }
+
+    /// Has it run. Nothing is changed where it cannot.
+    async fn swap(&self, ready: Ready, reason: &str) -> Result<Swapped, ErrorReply> {
+        let before = self.shared.snapshot();
+        let known = self.names.prepare(&ready.config, Some(&before)).await;
+        let sink = self
+            .open_access_log(ready.config.global.access_log.clone())
+            .await?;
+        let (ready, changes) = self.compare(ready).await?;
+        // From here to the end nothing waits: no probe and no call comes between.
+        let before = self.shared.snapshot();
+        let (most, mut warnings) = self.warnings(&ready);
+        let generation = before.loaded.generation + 1;
+        let loaded = loaded(&self.path, &ready.text, generation);
+        let logging = ready.config.global.log;
         let threads = self.shared.threads;
+        let Ready {
+            config,
+            certificates,
+            ..
+        } = ready;
         let snapshot =
             Snapshot::build(config, certificates, loaded, Some(&before), &known, threads)
-                .map_err(|error| build_error(&error))?;
+                .map_err(|error| refusal::of_build(&error))?;
         warnings.extend(self.shared.settle(&snapshot, &before));
         self.shared.connections.resize(most);
         let most = snapshot.global.max_handshakes;
         self.shared.handshakes.resize(most, threads);
         self.shared.access_log.switch(sink);
-        self.shared.publish(snapshot);
+        self.shared.publish(snapshot, reason);
         log::apply(logging);
-        Ok(reply::Reload {
-            generation,
-            changed: true,
-            warnings,
-        })
+        Ok(Swapped { changes, warnings })
     }
 
-    /// Reads the file beside the control thread: a large one takes longer than a probe may wait.
-    async fn load(&self) -> Result<config::Loaded, ErrorReply> {
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        match read {
-            Ok(loaded) => loaded.map_err(load_error),
-            Err(_) => Err(ErrorReply::new(
-                ErrorCode::Failed,
-                "reading the configuration failed unexpectedly; see the log",
-            )),
-        }
-    }
-
-    /// Opens what requests are to be logged to, beside the control thread as well.
-    async fn open_access_log(
-        &self,
-        wanted: Option<config::AccessLog>,
-    ) -> Result<Option<Arc<Sink>>, ErrorReply> {
-        let shared = self.shared.clone();
-        let open = move || shared.access_log.open(wanted.as_ref());
-        match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened.map_err(|error| open_error(&error)),
-            Err(_) => Err(ErrorReply::new(
-                ErrorCode::Failed,
-                "opening the access log failed unexpectedly; see the log",
-            )),
-        }
-    }
-
-    /// Reads the certificate files again, and shows what they hold now in new handshakes. True: it is
-    /// not what was shown before. Nothing else is touched: neither what the configuration file says
-    /// by now, nor a connection, nor what sessions are resumed with.
-    ///
-    /// # Errors
-    /// `stopping`. Nothing was changed then.
-    pub(crate) async fn reload_certs(&self, asked_by: &str) -> Result<(bool, Again), ErrorReply> {
-        let _turn = self.turn.lock().await;
-        if self.shared.is_stopping() {
-            return Err(ErrorReply::new(ErrorCode::Stopping, "lbd is stopping"));
-        }
-        let before = self.shared.snapshot();
-        let held = before.certificates.clone();
-        // Beside the control thread: a thousand of them take longer than a probe may wait.
-        let read = tokio::task::spawn_blocking(move || held.read_again(unix_now())).await;
-        let again = read.map_err(|_| {
-            let message = "reading the certificates failed unexpectedly; see the log";
-            ErrorReply::new(ErrorCode::Failed, message)
-        })?;
-        for Unusable { fault, kept, .. } in &again.unusable {
-            warn!(kept, "{}", advice(fault));
-        }
-        for warning in &again.warnings {
-            warn!("{}", advice(warning));
-        }
-        let changed = !again.certificates.are_as(&before.certificates);
-        if changed {
-            self.shared.show(before.showing(again.certificates.clone()));
-        }
-        let certificates = again.certificates.all().len();
-        info!(
-            certificates,
-            changed, "certificates read again, asked {asked_by}"
-        );
-        Ok((changed, again))
+    /// Client connections at once, and what an operator should know.
+    fn warnings(&self, ready: &Ready) -> (usize, Vec<String>) {
+        let global = &ready.config.global;
+        let (most, too_many) = self.files.connections(global);
+        let mut warnings = self.needs_restart(global);
+        warnings.extend(too_many);
+        warnings.extend(ready.warnings.iter().cloned());
+        (most, warnings)
     }
 
     /// What the file says and the process will do only after a restart.
@@ -213,6 +309,33 @@ impl Reloader {
             .map(|(key, _)| format!("{key} takes effect when lbd is restarted"))
             .collect()
     }
+
+    /// Keeps what runs for good, and tells what is wrong with that: there is no way back to it then,
+    /// or a restart begins with another one.
+    async fn keep(&self, running: &mut Running, before: Option<u64>, by: &str) -> Option<String> {
+        let (history, text) = (self.history.clone(), running.text.clone());
+        let about = About {
+            before,
+            at: self.shared.snapshot().loaded.at.clone(),
+            by: by.to_owned(),
+            path: self.path.display().to_string(),
+        };
+        let kept = spawn_blocking(move || {
+            let number = history.keep(about, &text)?;
+            history.set_unconfirmed(None).map(|()| number)
+        });
+        match kept.await {
+            Ok(Ok(number)) => {
+                running.number = Some(number);
+                None
+            }
+            Ok(Err(error)) => Some(format!(
+                "the configuration is not kept: {}",
+                in_full(&error)
+            )),
+            Err(_) => Some("the configuration is not kept; see the log".to_owned()),
+        }
+    }
 }
 
 /// Where a configuration came from, now.
@@ -223,79 +346,4 @@ pub(crate) fn loaded(path: &Path, text: &str, generation: u64) -> Loaded {
         at: now(),
         sha256: config::sha256(text),
     }
-}
-
-/// A warning about the file, in a line.
-pub(crate) fn in_words(warning: &Problem) -> String {
-    let Problem {
-        message, remedy, ..
-    } = warning;
-    format!("{message}: {remedy}")
-}
-
-/// What is wrong and what to do, in a line.
-pub(super) fn advice(fault: &Fault) -> String {
-    format!("{}: {}", fault.message, fault.remedy)
-}
-
-fn load_error(error: LoadError) -> ErrorReply {
-    match error {
-        LoadError::Unreadable { path, source } => ErrorReply::new(
-            ErrorCode::Failed,
-            format!("cannot read {}: {source}", path.display()),
-        ),
-        LoadError::Invalid(problems) => ErrorReply {
-            problems: problems.clone(),
-            ..ErrorReply::new(ErrorCode::InvalidConfig, in_short(&problems))
-        },
-    }
-}
-
-/// The first problem, and how many more there are.
-fn in_short(problems: &[Problem]) -> String {
-    let Some(first) = problems.first() else {
-        return "the configuration is invalid".to_owned();
-    };
-    let Problem {
-        file,
-        line,
-        column,
-        message,
-        ..
-    } = first;
-    let first = format!("{file}:{line}:{column}: {message}");
-    match problems.len() - 1 {
-        0 => first,
-        more => format!("{first} (and {})", service::count(more, "more problem")),
-    }
-}
-
-fn open_error(error: &OpenError) -> ErrorReply {
-    let why = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    ErrorReply {
-        hint: Some(error.hint().to_owned()),
-        ..ErrorReply::new(ErrorCode::Failed, format!("{error}{why}"))
-    }
-}
-
-fn build_error(error: &BuildError) -> ErrorReply {
-    match error {
-        BuildError::Bind(error) => {
-            let (message, hint) = explain_bind(error);
-            ErrorReply {
-                hint,
-                ..ErrorReply::new(ErrorCode::Failed, message)
-            }
-        }
-        BuildError::Tls { source, .. } | BuildError::ServerTls { source, .. } => {
-            ErrorReply::new(ErrorCode::Failed, format!("{error}: {}", in_full(source)))
-        }
-    }
-}
-
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let all: Vec<String> = causes.map(ToString::to_string).collect();
-    all.join(": ")
 }

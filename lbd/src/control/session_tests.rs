@@ -28,6 +28,7 @@ servers = [
 
 struct Daemon {
     shared: Arc<Shared>,
+    text: String,
     config: PathBuf,
     socket: PathBuf,
     _file: SocketFile,
@@ -37,8 +38,10 @@ struct Daemon {
 fn daemon() -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let (config, socket) = (folder.path().join("lbd.toml"), folder.path().join("sock"));
-    std::fs::write(&config, CONFIG).unwrap();
-    let shared = Shared::of(CONFIG);
+    let state = format!("\n[global]\nstate_dir = {:?}\n", folder.path());
+    let text = CONFIG.to_owned() + &state;
+    std::fs::write(&config, &text).unwrap();
+    let shared = Shared::of(&text);
     let (listener, file) = ControlSocket::open(&socket, 0o600, None).unwrap();
     let state = Folder::open(&folder.path().join("state")).unwrap();
     let (keeper, _) = Keeper::open(state).unwrap();
@@ -58,6 +61,7 @@ fn daemon() -> Daemon {
     tokio::spawn(control.serve(listener));
     Daemon {
         shared,
+        text,
         config,
         socket,
         _file: file,
@@ -258,26 +262,29 @@ async fn a_reload_swaps_all_or_nothing() {
     let drain = r#"{"id":1,"call":"set_state","args":{"server":"app/web01","admin":"drain"}}"#;
     client.ask(drain).await;
 
-    std::fs::write(&daemon.config, CONFIG.replace("web02", "web03")).unwrap();
+    std::fs::write(&daemon.config, daemon.text.replace("web02", "web03")).unwrap();
     let done = client.ask(reload).await;
+    let ok = &done["ok"];
     assert_eq!(
-        done["ok"],
-        json!({"generation": 2, "changed": true, "warnings": []})
+        (&ok["generation"], &ok["changed"]),
+        (&json!(2), &json!(true))
     );
+    assert_eq!(ok["warnings"], json!([]));
+    assert_eq!(ok["changes"].as_array().map(Vec::len), Some(2));
     assert_eq!(daemon.shared.server("app/web01").admin(), Admin::Drain);
     daemon.shared.server("app/web03");
     let again = client.ask(reload).await;
     assert_eq!(again["ok"]["changed"], false);
     assert_eq!(again["ok"]["generation"], 2);
 
-    std::fs::write(&daemon.config, CONFIG.replace("\"app\"", "\"nobody\"")).unwrap();
+    std::fs::write(&daemon.config, daemon.text.replace("\"app\"", "\"nobody\"")).unwrap();
     let bad = client.ask(reload).await;
     assert_eq!(bad["error"]["code"], "invalid_config");
     assert_eq!(bad["error"]["problems"][0]["line"], 4);
 
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap().to_string();
-    std::fs::write(&daemon.config, CONFIG.replace("127.0.0.1:0", &address)).unwrap();
+    std::fs::write(&daemon.config, daemon.text.replace("127.0.0.1:0", &address)).unwrap();
     let taken = client.ask(reload).await;
     let message = taken["error"]["message"].as_str().unwrap();
     let wanted = format!("cannot listen on {address}: address already in use; held by");

@@ -147,13 +147,19 @@ impl Shared {
         &self.snapshot
     }
 
-    /// Swaps the snapshot in and wakes the data threads. Control plane only.
-    pub(crate) fn publish(&self, snapshot: Snapshot) {
-        let generation = snapshot.loaded.generation;
+    /// Swaps the snapshot in and wakes the data threads; `reason` says who or what brought it.
+    /// Control plane only.
+    pub(crate) fn publish(&self, snapshot: Snapshot, reason: &str) {
         self.show(snapshot);
+        self.tell_of_config(reason);
+    }
+
+    /// Streams that something became of the configuration that runs.
+    pub(crate) fn tell_of_config(&self, reason: &str) {
         self.emit(Event::Config {
             at: now(),
-            generation,
+            generation: self.snapshot().loaded.generation,
+            reason: reason.to_owned(),
         });
     }
 

@@ -43,7 +43,11 @@ mod tests {
             let at = Timestamp::from_second(generation as i64)
                 .unwrap()
                 .to_string();
-            recent.add(Event::Config { at, generation });
+            recent.add(Event::Config {
+                at,
+                generation,
+                reason: String::new(),
+            });
         }
         let all = recent.since(None);
         assert_eq!(all.len(), MOST);

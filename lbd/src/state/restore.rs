@@ -94,6 +94,36 @@ impl Shared {
         told
     }
 
+    /// Of what was set (`before`), keeps what is of servers that the configuration has no longer: they
+    /// may come back. Returns which they are.
+    pub(crate) fn put_aside(&self, before: Vec<Kept>) -> Vec<ServerId> {
+        let snapshot = self.snapshot();
+        let mut aside = self.aside();
+        let gone = before.into_iter().filter(|kept| {
+            let backend = snapshot.backend(&kept.server.backend);
+            let is_there = backend.is_some_and(|b| b.server(&kept.server.server).is_some());
+            !is_there && !aside.iter().any(|other| other.server == kept.server)
+        });
+        let missing_since = Some(Timestamp::now());
+        let gone: Vec<Kept> = gone
+            .map(|kept| Kept {
+                missing_since,
+                ..kept
+            })
+            .collect();
+        let ids = gone.iter().map(|kept| kept.server.clone()).collect();
+        aside.extend(gone);
+        drop(aside);
+        self.overrides_changed();
+        ids
+    }
+
+    /// Forgets what is kept for servers that do not come back.
+    pub(crate) fn forget_aside(&self, servers: &[ServerId]) {
+        self.aside().retain(|kept| !servers.contains(&kept.server));
+        self.overrides_changed();
+    }
+
     /// Everything that is to outlive the process.
     pub(crate) fn kept(&self) -> Remembered {
         let snapshot = self.snapshot();

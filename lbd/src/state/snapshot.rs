@@ -81,6 +81,15 @@ pub(crate) struct Backend {
 }
 
 impl Snapshot {
+    /// What it was built from.
+    pub(crate) fn config(&self) -> config::Config {
+        config::Config {
+            global: self.global.clone(),
+            frontends: self.frontends.iter().map(|f| f.config.clone()).collect(),
+            backends: self.backends.iter().map(|b| b.config.clone()).collect(),
+        }
+    }
+
     pub(crate) fn backend(&self, name: &BackendName) -> Option<&Backend> {
         self.backend_position(name).map(|i| &self.backends[i])
     }

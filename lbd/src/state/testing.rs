@@ -19,7 +19,7 @@ impl Shared {
         let before = self.snapshot();
         let next = snapshot(text, Some(&before));
         self.settle(&next, &before);
-        self.publish(next);
+        self.publish(next, "by a test");
     }
 
     pub(crate) fn server(&self, id: &str) -> Arc<Server> {

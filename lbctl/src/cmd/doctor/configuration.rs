@@ -125,6 +125,10 @@ mod tests {
             generation: 3,
             loaded_at: "2026-11-23T20:31:11Z".to_owned(),
             sha256: config::sha256(text),
+            file_differs: None,
+            confirmed: true,
+            trial: None,
+            last_reload: None,
         }
     }
 

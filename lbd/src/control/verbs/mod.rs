@@ -1,10 +1,13 @@
 //! What each call does; one file for each, named as the call.
 
+pub(super) mod confirm;
 pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod hello;
+pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod reload_certs;
+pub(super) mod rollback;
 pub(super) mod rolling_begin;
 pub(super) mod rolling_end;
 pub(super) mod rolling_step;

@@ -1,27 +1,45 @@
 //! `reload`: the configuration file again. How is [`crate::control::reload`]'s.
 
-use lb_proto::call::Call;
-use lb_proto::error::ErrorReply;
-use lb_proto::{reply, request};
+use std::time::Duration;
 
-use crate::control::Control;
+use lb_proto::call::Call;
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::reply;
+use lb_proto::request::{MAX_CONFIRM_WITHIN_S, Reload};
+
 use crate::control::session::Peer;
+use crate::control::{Ask, Control};
 
 pub(in crate::control) async fn run(
+    call: &Reload,
     control: &Control,
     peer: &Peer,
 ) -> Result<reply::Reload, ErrorReply> {
     let by = peer.by().await;
-    let asked_by = format!("by {by}");
-    let asked = control.asks_reload(by, request::Reload::NAME);
-    let mut answer = control.reloader.reload(&asked_by).await;
-    if let Ok(done) = &mut answer
-        // What it has ended of what was set is not to come back with a crash.
-        && let Err(why) = control.keeper.keep(&control.shared.kept()).await
-    {
-        done.warnings
-            .push(format!("a restart of lbd would forget what was set: {why}"));
+    let ask = ask(call, by.to_string());
+    let asked = control.asks_config(by, Reload::NAME);
+    let mut answer = match ask {
+        Ok(ask) => control.reloader.reload(&ask).await,
+        Err(refused) => Err(refused),
+    };
+    if let Ok(done) = &mut answer {
+        done.warnings.extend(control.keep_set().await);
     }
-    control.note_reload(asked, &answer);
+    control.note_config(asked, &answer, |done| done.generation);
     answer
+}
+
+fn ask(call: &Reload, by: String) -> Result<Ask, ErrorReply> {
+    let within = call.confirm_within_s;
+    if within.is_some_and(|seconds| !(1..=MAX_CONFIRM_WITHIN_S).contains(&seconds)) {
+        return Err(ErrorReply::new(
+            ErrorCode::BadRequest,
+            format!("confirm_within_s is from 1 to {MAX_CONFIRM_WITHIN_S}"),
+        ));
+    }
+    Ok(Ask {
+        by,
+        confirm_within: within.map(Duration::from_secs),
+        rollback_if_down: call.rollback_if_down,
+    })
 }

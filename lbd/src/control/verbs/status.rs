@@ -16,10 +16,14 @@ use lb_proto::status::{
 };
 
 use super::{find_server, unknown};
-use crate::control::Control;
-use crate::state::{Backend, Frontend, Server, Snapshot, seconds_left, unix_now};
+use crate::control::{Control, Reloader};
+use crate::state::{Backend, Frontend, Loaded, Server, Snapshot, seconds_left, unix_now};
 
-pub(in crate::control) fn run(call: &StatusCall, control: &Control) -> Result<Status, ErrorReply> {
+pub(in crate::control) async fn run(
+    call: &StatusCall,
+    control: &Control,
+) -> Result<Status, ErrorReply> {
+    let file_differs = control.reloader.file_differs().await;
     let snapshot = control.shared.snapshot();
     let (frontends, mut backends, certificates) = match call.of.as_deref() {
         None => (
@@ -34,7 +38,7 @@ pub(in crate::control) fn run(call: &StatusCall, control: &Control) -> Result<St
     }
     Ok(Status {
         schema: SCHEMA,
-        daemon: daemon_status(control, &snapshot),
+        daemon: daemon_status(control, &snapshot, file_differs),
         frontends,
         backends,
         certificates,
@@ -60,9 +64,8 @@ fn one_of(snapshot: &Snapshot, name: &str) -> Result<BackendStatus, ErrorReply> 
     })
 }
 
-fn daemon_status(control: &Control, snapshot: &Snapshot) -> Daemon {
+fn daemon_status(control: &Control, snapshot: &Snapshot, file_differs: Option<bool>) -> Daemon {
     let shared = &control.shared;
-    let loaded = &snapshot.loaded;
     let log = &shared.access_log;
     let access_log = log.current().map(|sink| AccessLogStatus {
         path: sink.config.path.to_string(),
@@ -74,12 +77,7 @@ fn daemon_status(control: &Control, snapshot: &Snapshot) -> Daemon {
         pid: std::process::id(),
         uptime_s: shared.started.elapsed().as_secs(),
         started_at: Some(shared.started_at.clone()),
-        config: ConfigStatus {
-            path: loaded.path.clone(),
-            generation: loaded.generation,
-            loaded_at: loaded.at.clone(),
-            sha256: loaded.sha256.clone(),
-        },
+        config: config_status(&snapshot.loaded, &control.reloader, file_differs),
         connections: connections.sum(),
         connections_limit: shared.connections.most() as u64,
         handshakes: shared.handshakes.count() as u64,
@@ -87,6 +85,22 @@ fn daemon_status(control: &Control, snapshot: &Snapshot) -> Daemon {
         handshakes_limit: shared.handshakes.most() as u64,
         access_log,
         kept: control.keeper.status(shared),
+    }
+}
+
+fn config_status(loaded: &Loaded, reloader: &Reloader, file_differs: Option<bool>) -> ConfigStatus {
+    let trial = reloader.trial_status();
+    ConfigStatus {
+        path: loaded.path.clone(),
+        generation: loaded.generation,
+        loaded_at: loaded.at.clone(),
+        sha256: loaded.sha256.clone(),
+        file_differs,
+        confirmed: trial
+            .as_ref()
+            .is_none_or(|trial| trial.confirm_until.is_none()),
+        trial,
+        last_reload: reloader.last_reload(),
     }
 }
 

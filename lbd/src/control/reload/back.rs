@@ -1,0 +1,170 @@
+//! The way back: `rollback`, and what comes back by itself. The file is never touched.
+
+use std::sync::Arc;
+
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::reply;
+use tokio::task::spawn_blocking;
+use tracing::{error, warn};
+
+use super::read::{Ready, judge};
+use super::trial::{Former, Trial};
+use super::{Reloader, Running, Swapped, advice, in_full, refusal};
+use crate::control::history::Unconfirmed;
+use crate::state::unix_now;
+
+/// Where a way back leads.
+struct Goal {
+    ready: Ready,
+    number: Option<u64>,
+    /// When it was loaded the first time.
+    of: String,
+}
+
+impl Reloader {
+    /// Goes back to the configuration before this one; at once where that is on trial.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot run any more. Nothing was changed then.
+    pub(in crate::control) async fn rollback(
+        &self,
+        by: &str,
+    ) -> Result<reply::Rollback, ErrorReply> {
+        let mut running = self.turn.lock().await;
+        self.not_stopping()?;
+        let trial = self.trial.borrow().clone();
+        let goal = match trial {
+            Some(trial) => again(trial.former.clone()).await?,
+            None => self.one_before(&running).await?,
+        };
+        let (from, of) = (self.shared.snapshot().loaded.generation, goal.of.clone());
+        let swapped = self
+            .go_back(&mut running, goal, &format!("rolled back by {by}"))
+            .await
+            .inspect_err(|error| {
+                warn!(error = error.message, "rollback failed, nothing changed")
+            })?;
+        Ok(reply::Rollback {
+            generation: self.shared.snapshot().loaded.generation,
+            from,
+            of,
+            changes: swapped.changes,
+            warnings: swapped.warnings,
+            path: self.path.display().to_string(),
+            file_differs: self.file_differs().await,
+        })
+    }
+
+    /// What ran before what runs, as it was kept.
+    async fn one_before(&self, running: &Running) -> Result<Goal, ErrorReply> {
+        let nothing = || {
+            ErrorReply::new(
+                ErrorCode::Failed,
+                "no configuration is kept from before the one that runs",
+            )
+            .hint("write the file as it should be, `lbctl plan` it and `lbctl reload`")
+        };
+        let number = running.number.ok_or_else(nothing)?;
+        let history = self.history.clone();
+        let read = spawn_blocking(move || {
+            let before = history.read(number)?.about.before;
+            before.map(|before| history.read(before)).transpose()
+        });
+        let entry = match read.await {
+            Ok(Ok(entry)) => entry.ok_or_else(nothing)?,
+            Ok(Err(error)) => return Err(nothing().hint(in_full(&error))),
+            Err(_) => return Err(refusal::unexpected("reading what was kept")),
+        };
+        Ok(Goal {
+            ready: judge(entry.about.path, entry.text).await?,
+            number: Some(entry.number),
+            of: entry.about.at,
+        })
+    }
+
+    async fn go_back(
+        &self,
+        running: &mut Running,
+        goal: Goal,
+        reason: &str,
+    ) -> Result<Swapped, ErrorReply> {
+        let Goal { ready, number, .. } = goal;
+        let left = self.shared.snapshot().loaded.sha256.clone();
+        let text = ready.text.clone();
+        let mut swapped = self.swap(ready, reason).await?;
+        *running = Running { text, number };
+        self.trial.send_replace(None);
+        swapped.warnings.extend(self.refuse(left, number).await);
+        self.report(&swapped.warnings, true, reason);
+        Ok(swapped)
+    }
+
+    /// What was left is still in the file, and is not to come back with a restart; nor is what was left
+    /// before that. Tells what is wrong with it.
+    async fn refuse(&self, left: String, fallback: Option<u64>) -> Option<String> {
+        let history = self.history.clone();
+        let fallback = fallback?;
+        let write = move || {
+            let earlier = history.unconfirmed()?.filter(|earlier| !earlier.waiting);
+            let mut sha256 = earlier.map_or_else(Vec::new, |earlier| earlier.sha256);
+            sha256.push(left);
+            history.set_unconfirmed(Some(&Unconfirmed {
+                sha256,
+                fallback,
+                waiting: false,
+            }))
+        };
+        let why = match spawn_blocking(write).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => in_full(&error),
+            Err(_) => "see the log".to_owned(),
+        };
+        Some(format!("a restart may begin with what was left: {why}"))
+    }
+
+    /// False: it could not be done, and is to be tried again.
+    pub(super) async fn take_back(&self, trial: &Arc<Trial>, why: &str) -> bool {
+        let mut running = self.turn.lock().await;
+        if !self.is_on_trial(trial) || self.shared.is_stopping() {
+            return true;
+        }
+        let generation = trial.generation;
+        warn!(
+            generation,
+            "{why}: going back to the configuration of {}", trial.former.at
+        );
+        let reason = format!("generation {generation} rolled back: {why}");
+        self.remember(Some(&reason));
+        let gone_back = match again(trial.former.clone()).await {
+            Ok(goal) => self.go_back(&mut running, goal, &reason).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        let Err(error) = gone_back else {
+            return true;
+        };
+        let hint = error.hint.as_deref().unwrap_or_default();
+        error!(error = error.message, hint, "cannot go back, trying again");
+        self.remember(Some(&format!("{reason}, which fails: {}", error.message)));
+        false
+    }
+}
+
+/// The former configuration with its certificates read again, as far as they can be.
+async fn again(former: Arc<Former>) -> Result<Goal, ErrorReply> {
+    let read = spawn_blocking(move || {
+        let again = former.certificates.read_again(unix_now());
+        let unusable = again.unusable.iter().map(|unusable| &unusable.fault);
+        Goal {
+            ready: Ready {
+                config: former.config.clone(),
+                warnings: unusable.chain(&again.warnings).map(advice).collect(),
+                certificates: again.certificates,
+                text: former.text.clone(),
+            },
+            number: former.number,
+            of: former.at.clone(),
+        }
+    });
+    read.await
+        .map_err(|_| refusal::unexpected("reading the certificates"))
+}

@@ -1,0 +1,296 @@
+//! A configuration on trial: how it begins, and `confirm`. What watches it is `watch`'s, the way back
+//! `back`'s.
+//!
+//! Whoever asked may be gone, cut off by the very change: the clock is the daemon's. What is on
+//! trial is known on disk before it runs, so that a daemon that dies meanwhile starts from what was
+//! confirmed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lb_proto::config::{Certificates, Config, sha256};
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::name::ServerId;
+use lb_proto::reply;
+use lb_proto::status::TrialStatus;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::read::Ready;
+use super::watch::Watched;
+use super::{Ask, Reloader, Running, in_full, refusal};
+use crate::control::history::Unconfirmed;
+use crate::service;
+use crate::state::{Kept, Snapshot};
+
+/// What runs under a condition, and what comes back otherwise.
+#[derive(Debug, Clone)]
+pub(super) struct Trial {
+    pub(super) generation: u64,
+    pub(super) by: String,
+    pub(super) former: Arc<Former>,
+    pub(super) confirm: Option<Deadline>,
+    pub(super) watched: Option<Watched>,
+    /// The servers that it has not and that something was set on: that comes back with them.
+    pub(super) gone: Vec<ServerId>,
+}
+
+/// The configuration that was good.
+#[derive(Debug)]
+pub(super) struct Former {
+    pub(super) config: Config,
+    pub(super) certificates: Certificates,
+    pub(super) text: Arc<str>,
+    /// When it was loaded.
+    pub(super) at: String,
+    pub(super) number: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Deadline {
+    pub(super) within: Duration,
+    pub(super) at: Instant,
+    /// The same, RFC 3339.
+    pub(super) shown: String,
+}
+
+impl Deadline {
+    pub(super) fn after(within: Duration) -> Self {
+        let shown = SignedDuration::try_from(within)
+            .ok()
+            .and_then(|within| Timestamp::now().checked_add(within).ok())
+            .unwrap_or(Timestamp::MAX);
+        Self {
+            within,
+            at: Instant::now() + within,
+            shown: format!("{shown:.3}"),
+        }
+    }
+
+    pub(super) fn left_s(&self) -> u64 {
+        let left = self.at.saturating_duration_since(Instant::now());
+        u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+    }
+}
+
+impl Reloader {
+    /// What is on trial now.
+    pub(in crate::control) fn trial_status(&self) -> Option<TrialStatus> {
+        let trial = self.trial.borrow().clone()?;
+        let watched = trial.watched.as_ref().map(|watched| &watched.until);
+        let shown = |deadline: Option<&Deadline>| deadline.map(|d| d.shown.clone());
+        let left = |deadline: Option<&Deadline>| deadline.map(Deadline::left_s);
+        Some(TrialStatus {
+            by: trial.by.clone(),
+            confirm_until: shown(trial.confirm.as_ref()),
+            confirm_left_s: left(trial.confirm.as_ref()),
+            watched_until: shown(watched),
+            watched_left_s: left(watched),
+        })
+    }
+
+    /// While one waits to be confirmed, only one that is to be confirmed as well takes its place.
+    pub(super) fn not_waiting(&self, ask: &Ask) -> Result<(), ErrorReply> {
+        let trial = self.trial.borrow().clone();
+        let Some(deadline) = trial.as_ref().and_then(|trial| trial.confirm.as_ref()) else {
+            return Ok(());
+        };
+        if ask.confirm_within.is_some() {
+            return Ok(());
+        }
+        let generation = trial.as_ref().map_or(0, |trial| trial.generation);
+        let message = format!(
+            "generation {generation} waits to be confirmed until {}",
+            deadline.shown
+        );
+        Err(ErrorReply::new(ErrorCode::Failed, message).hint(
+            "`lbctl confirm` keeps it, `lbctl rollback` takes it back, and `lbctl reload \
+             --confirm-within` puts another one in its place",
+        ))
+    }
+
+    /// What comes back if what is loaded now is no good: of several on trial, what was before the first.
+    pub(super) fn fallback(&self, running: &Running, before: &Snapshot) -> Arc<Former> {
+        if let Some(trial) = &*self.trial.borrow() {
+            return trial.former.clone();
+        }
+        Arc::new(Former {
+            config: before.config(),
+            certificates: before.certificates.clone(),
+            text: running.text.clone(),
+            at: before.loaded.at.clone(),
+            number: running.number,
+        })
+    }
+
+    /// Writes down that it is on trial, before it runs. Gives what was written there before.
+    pub(super) async fn prepare_trial(
+        &self,
+        ready: &Ready,
+        former: &Former,
+        ask: &Ask,
+    ) -> Result<Option<Unconfirmed>, ErrorReply> {
+        if ready.config.global.state_dir != self.at_start.state_dir {
+            return Err(ErrorReply::new(
+                ErrorCode::Failed,
+                "state_dir cannot be changed on trial: after a restart nobody would find what was confirmed",
+            )
+            .hint("change state_dir by itself, with a plain `lbctl reload` and a restart"));
+        }
+        let Some(fallback) = former.number else {
+            return Err(ErrorReply::new(
+                ErrorCode::Failed,
+                "the configuration that runs is not kept on disk: a restart could not go back to it",
+            )
+            .hint("the log says why; `lbctl reload` without conditions keeps no way back"));
+        };
+        let history = self.history.clone();
+        let unconfirmed = Unconfirmed {
+            sha256: vec![sha256(&*ready.text)],
+            fallback,
+            waiting: true,
+        };
+        info!(by = ask.by, fallback, "on trial");
+        let written = spawn_blocking(move || {
+            let earlier = history.unconfirmed()?;
+            history
+                .set_unconfirmed(Some(&unconfirmed))
+                .map(|()| earlier)
+        });
+        match written.await {
+            Ok(Ok(earlier)) => Ok(earlier),
+            Ok(Err(error)) => Err(ErrorReply::new(
+                ErrorCode::Failed,
+                format!("a trial cannot be written down: {}", in_full(&error)),
+            )
+            .hint("make room or repair state_dir; nothing was changed")),
+            Err(_) => Err(refusal::unexpected("writing the trial down")),
+        }
+    }
+
+    /// What was written there before is true again: nothing came of the trial.
+    pub(super) async fn unprepare_trial(&self, earlier: Option<Unconfirmed>) {
+        let history = self.history.clone();
+        let written = spawn_blocking(move || history.set_unconfirmed(earlier.as_ref())).await;
+        if let Ok(Err(error)) = written {
+            warn!(
+                "a restart may begin with another configuration: {}",
+                in_full(&error)
+            );
+        }
+    }
+
+    /// From now on it runs under its conditions. Tells what is wrong with them.
+    pub(super) fn start_trial(
+        &self,
+        former: Arc<Former>,
+        before: &Snapshot,
+        set: Vec<Kept>,
+        ask: &Ask,
+    ) -> Vec<String> {
+        let snapshot = self.shared.snapshot();
+        let watched = match ask.rollback_if_down {
+            true => Watched::of(&snapshot, before),
+            false => None,
+        };
+        let confirm = ask.confirm_within.map(Deadline::after);
+        let generation = snapshot.loaded.generation;
+        if let Some(deadline) = &confirm {
+            warn!(generation, until = deadline.shown, "waits to be confirmed");
+        }
+        if let Some(Watched { until, .. }) = &watched {
+            let until = &until.shown;
+            info!(
+                generation,
+                until, "goes if a backend is left without a server"
+            );
+        }
+        let mut warnings = Vec::new();
+        if ask.rollback_if_down && watched.is_none() {
+            warnings.push(
+                "no backend has health checks and a server that is up: there is nothing to watch"
+                    .to_owned(),
+            );
+        }
+        let mut gone = self.shared.put_aside(set);
+        if !gone.is_empty() {
+            let ids: Vec<String> = gone.iter().map(ToString::to_string).collect();
+            let ids = ids.join(", ");
+            warnings.push(format!(
+                "what was set on {ids} is kept until this is confirmed"
+            ));
+        }
+        if let Some(replaced) = &*self.trial.borrow() {
+            gone.extend(replaced.gone.iter().cloned());
+        }
+        self.trial.send_replace(Some(Arc::new(Trial {
+            generation,
+            by: ask.by.clone(),
+            former,
+            confirm,
+            watched,
+            gone,
+        })));
+        warnings
+    }
+
+    /// The file was asked for again as it is: the time to confirm begins anew, if that was asked for.
+    pub(super) fn once_more(&self, ask: &Ask) -> Option<TrialStatus> {
+        if let Some(within) = ask.confirm_within {
+            self.trial.send_if_modified(|trial| {
+                let Some(trial) = trial else {
+                    return false;
+                };
+                Arc::make_mut(trial).confirm = Some(Deadline::after(within));
+                true
+            });
+        }
+        self.trial_status()
+    }
+
+    /// Keeps what waits to be confirmed.
+    ///
+    /// # Errors
+    /// Where nothing does.
+    pub(in crate::control) async fn confirm(&self, by: &str) -> Result<reply::Confirm, ErrorReply> {
+        let mut running = self.turn.lock().await;
+        let trial = self.trial.borrow().clone();
+        let generation = self.shared.snapshot().loaded.generation;
+        let Some(trial) = trial else {
+            let message = format!("nothing waits to be confirmed: generation {generation} stays");
+            return Err(ErrorReply::new(ErrorCode::Failed, message)
+                .hint("where it should have been confirmed in time, `lbctl status` says what became of it"));
+        };
+        let why = format!("confirmed by {by}");
+        let warning = self.end_trial(&mut running, &trial, &why).await;
+        Ok(reply::Confirm {
+            generation,
+            warnings: warning.into_iter().collect(),
+        })
+    }
+
+    /// It stays.
+    pub(super) async fn end_trial(
+        &self,
+        running: &mut Running,
+        trial: &Trial,
+        why: &str,
+    ) -> Option<String> {
+        let warning = self.keep(running, trial.former.number, &trial.by).await;
+        self.trial.send_replace(None);
+        self.shared.forget_aside(&trial.gone);
+        info!(generation = trial.generation, "configuration {why}");
+        self.shared.tell_of_config(why);
+        service::ready(&service::in_one_line(&self.shared.snapshot()));
+        warning.inspect(|warning| warn!("{warning}"))
+    }
+
+    pub(super) fn is_on_trial(&self, trial: &Arc<Trial>) -> bool {
+        self.trial
+            .borrow()
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, trial))
+    }
+}

@@ -1,0 +1,205 @@
+//! `lbctl rollback` and `lbctl reload --rollback-if-down`: the way back, by hand and by itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use lb_proto::state::Admin;
+use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
+use lb_tests::origin::Health;
+use lb_tests::port::Port;
+use lb_tests::{Authority, Lbd, Load, Origin, eventually, is, wire};
+
+use crate::confirm::servers;
+use crate::tls;
+
+#[test]
+fn it_goes_back_step_by_step_under_load() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins[..1]));
+    let load = Load::on(lbd.addr()).start();
+    for many in [2, 3] {
+        lbd.rewrite(app(NO_CHECK, &origins[..many]));
+        lbd.reload().exits(0);
+        load.go_on_for(20);
+    }
+    let file = fs::read(lbd.config_file()).expect("it is ours");
+    lbd.lbctl(["rollback"])
+        .exits(0)
+        .says("- server c")
+        .says("generation 4 is running")
+        .says("is not touched and says something else");
+    assert_eq!(servers(&lbd), ["a", "b"]);
+    load.go_on_for(20);
+    lbd.lbctl(["rollback"]).exits(0);
+    assert_eq!(servers(&lbd), ["a"]);
+    load.go_on_for(20);
+    lbd.lbctl(["rollback"])
+        .exits(1)
+        .says("no configuration is kept from before")
+        .says("generation 5) is untouched");
+    load.stop().assert_clean();
+    assert_eq!(fs::read(lbd.config_file()).expect("it is ours"), file);
+    lbd.lbctl(["events", "--audit", "--no-follow"])
+        .exits(0)
+        .says("rollback generation 3 → generation 4");
+
+    // What runs is what a restart begins with, though the file says something else.
+    lbd.kill9();
+    lbd.start_again();
+    assert_eq!(servers(&lbd), ["a"]);
+    // The next one comes after it.
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    lbd.reload().exits(0);
+    lbd.lbctl(["rollback", "--json"]).exits(0);
+    assert_eq!(servers(&lbd), ["a"]);
+}
+
+#[test]
+fn what_is_on_trial_goes_at_once() {
+    let origins = Origin::start_all(["a", "b"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
+    lbd.lbctl(["rollback"]).exits(0).says("+ server a");
+    assert_eq!(servers(&lbd), ["a", "b"]);
+    assert_eq!(lbd.status().daemon.config.trial, None);
+    lbd.lbctl(["confirm"]).exits(1);
+}
+
+#[test]
+fn a_server_that_comes_back_is_as_it_was_set() {
+    let origins = Origin::start_all(["a", "b"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    lbd.lbctl(["maint", "app/a"]).exits(0);
+    lbd.lbctl(["weight", "app/b", "7"]).exits(0);
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    let trial = ["reload", "--confirm-within", "1h"];
+    lbd.lbctl(trial)
+        .exits(0)
+        .says("what was set on app/a is kept");
+    lbd.lbctl(["rollback"]).exits(0);
+    assert_eq!(lbd.server("app/a").admin, Admin::Maint);
+    assert_eq!(lbd.server("app/b").weight, 7);
+    // Nor does a crash forget it.
+    lbd.lbctl(trial).exits(0);
+    lbd.kill9();
+    lbd.start_again();
+    assert_eq!(lbd.server("app/a").admin, Admin::Maint);
+    // Once it is confirmed that the server is gone, it is forgotten.
+    lbd.lbctl(trial).exits(0);
+    lbd.lbctl(["confirm"]).exits(0);
+    lbd.lbctl(["rollback"]).exits(0);
+    assert_eq!(lbd.server("app/a").admin, Admin::Ready);
+}
+
+#[test]
+fn a_backend_left_without_a_server_brings_the_former_one_back() {
+    let origins = Origin::start_all(["a", "b"]);
+    let mut lbd = Lbd::start(app(QUICK_CHECK, &origins));
+    lbd.wait_until_healthy("app/a");
+    let nobody = Port::new();
+    lbd.rewrite(app_at(QUICK_CHECK, [("c", nobody.addr())]));
+    lbd.lbctl(["reload", "--rollback-if-down"])
+        .exits(0)
+        .says("leave a backend without a server");
+    eventually("the former configuration is back", || {
+        is(servers(&lbd), vec!["a".to_owned(), "b".to_owned()])
+    });
+    lbd.wait_for_log("backend app was left without a server: going back");
+    eventually("it serves", || is(wire::get(lbd.addr(), "/").status, 200));
+    let last = lbd.status().daemon.config.last_reload;
+    assert!(last.is_some_and(|last| !last.ok));
+}
+
+#[test]
+fn one_that_holds_is_kept() {
+    let origins = Origin::start_all(["a", "b"]);
+    let quick = QUICK_CHECK.replace("5s", "50ms");
+    let mut lbd = Lbd::start(app(&quick, &origins));
+    lbd.rewrite(app(&quick, &origins[1..]));
+    lbd.lbctl(["reload", "--rollback-if-down"]).exits(0);
+    lbd.wait_for_log("kept: no backend was left without a server");
+    let config = lbd.status().daemon.config;
+    assert_eq!((config.generation, config.trial), (2, None));
+    lbd.kill9();
+    lbd.start_again();
+    assert_eq!(servers(&lbd), ["b"]);
+}
+
+#[test]
+fn a_backend_that_was_down_before_is_no_reason_and_both_conditions_count() {
+    let origins = Origin::start_all(["a", "b"]);
+    origins
+        .iter()
+        .for_each(|o| o.set_health(Health::Status(500)));
+    let quick = QUICK_CHECK.replace("5s", "50ms");
+    let mut lbd = Lbd::start(app(&quick, &origins));
+    for server in ["app/a", "app/b"] {
+        lbd.wait_for_state(server, lb_proto::state::State::Down);
+    }
+    lbd.rewrite(app(&quick, &origins[1..]));
+    lbd.lbctl(["reload", "--rollback-if-down"])
+        .exits(0)
+        .says("there is nothing to watch");
+    lbd.wait_for_log("kept: no backend was left without a server");
+    assert_eq!(servers(&lbd), ["b"]);
+
+    origins[1].set_health(Health::Status(200));
+    lbd.wait_until_healthy("app/b");
+    lbd.rewrite(app(&format!("retries = 1\n{quick}"), &origins[1..]));
+    lbd.lbctl(["reload", "--rollback-if-down", "--confirm-within", "1h"])
+        .exits(0);
+    eventually("the watch is over", || {
+        let trial = lbd.status().daemon.config.trial;
+        is(trial.map(|trial| trial.watched_until), Some(None))
+    });
+    assert!(!lbd.status().daemon.config.confirmed);
+    lbd.lbctl(["confirm"]).exits(0);
+}
+
+#[test]
+fn the_way_back_does_not_need_the_certificate_files_of_before() {
+    let authority = Authority::new();
+    let origin = Origin::start("a");
+    let issued = authority.issue(&["a.test"]);
+    let mut lbd = tls::start(&tls::config("", origin.addr()), &[("a.pem", &issued)]);
+    let addr = lbd.addr();
+    let plain = app(NO_CHECK, [&origin]).replace("127.0.0.1:0", &addr.to_string());
+    lbd.rewrite(plain);
+    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
+    fs::remove_file(lbd.folder().join("certs/a.pem")).expect("it is ours");
+    lbd.wait_for_log("going back");
+    eventually("TLS is spoken again", || {
+        let client = lb_tests::tls::Client::new(&authority, "a.test");
+        client
+            .shake(lbd.addr())
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn what_is_kept_is_nobody_elses_and_damage_to_it_is_not_fatal() {
+    let origins = Origin::start_all(["a", "b"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    lbd.reload().exits(0);
+    let configs = lbd.folder().join("state/configs");
+    let first = configs.join("000001.toml");
+    let mode = fs::metadata(&first)
+        .expect("it is kept")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    fs::write(&first, "# kept by lbd: {\"number\":1").expect("it is ours");
+    lbd.lbctl(["rollback"]).exits(1).says("000001.toml");
+    assert_eq!(servers(&lbd), ["b"]);
+    assert!(configs.join("000001.unusable").exists());
+    for damaged in ["000002.toml", "unconfirmed.json"] {
+        fs::write(configs.join(damaged), "\0").expect("it is ours");
+    }
+    lbd.kill9();
+    lbd.start_again();
+    assert_eq!(servers(&lbd), ["b"]);
+    lbd.wait_for_log("unconfirmed.json");
+}
