@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use interprocess::local_socket::{
     ConnectOptions, GenericFilePath, Stream, ToFsName, traits::Stream as _,
@@ -19,6 +19,9 @@ use crate::request::{RequestLine, Watch};
 /// How long the daemon may take to answer. It answers from memory; a reload of a large file is
 /// the slowest call.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a line may take. A status of thousands of servers takes well below a second.
+const LINE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest answer read, in bytes. The bound of [`crate::frame::MAX_LINE`] guards the daemon
 /// from its clients; the status of a few thousand servers is longer than that.
@@ -62,7 +65,7 @@ impl Client {
             },
             last_id: 0,
         };
-        let line = client.read_line()?;
+        let line = client.read_line().map_err(|e| silent(socket, e))?;
         client.greeting = serde_json::from_slice(&line).map_err(|e| {
             ErrorReply::new(
                 ErrorCode::Failed,
@@ -147,7 +150,12 @@ impl Client {
 
     fn read_line(&mut self) -> Result<Vec<u8>, ErrorReply> {
         let mut buffer = [0; 16 * 1024];
+        // Each read has its own deadline; who sends a byte now and then gets past that.
+        let begun = Instant::now();
         loop {
+            if begun.elapsed() > LINE_TIMEOUT {
+                return Err(broken(&io::ErrorKind::TimedOut.into()));
+            }
             match self.lines.next_line() {
                 Some(Line::Whole(line)) => return Ok(line),
                 Some(Line::TooLong) => {
@@ -195,6 +203,19 @@ impl Events {
             Err(e) => Err(e),
         }
     }
+}
+
+/// Somebody listens there and hung up without a word: that is not nobody.
+fn silent(socket: &Path, error: ErrorReply) -> ErrorReply {
+    if error.code != ErrorCode::NoDaemon {
+        return error;
+    }
+    let message = format!(
+        "what listens at {} hung up without a word",
+        socket.display()
+    );
+    ErrorReply::new(ErrorCode::Failed, message)
+        .hint("lbd may be stopping, or have too many clients at once: try again")
 }
 
 fn connect_error(socket: &Path, error: &io::Error) -> ErrorReply {

@@ -1,5 +1,7 @@
 //! Every call a client may make.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -129,7 +131,11 @@ pub struct Rollback {}
 /// configuration, its file edited or not, and all connections stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReloadCerts {}
+pub struct ReloadCerts {
+    /// Only this file, by a whole path; what the others hold now is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
 
 /// Asks what happened lately.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

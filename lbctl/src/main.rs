@@ -6,6 +6,7 @@
 mod args;
 mod cmd;
 mod complete;
+mod connect;
 mod duration;
 mod error;
 mod interrupt;

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use lb_proto::client::Client;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 
 use crate::args::cert::RENEWED_LINEAGE;
-use crate::args::{Cli, Command, Globals};
+use crate::args::{Cli, Command};
 use crate::cmd;
+use crate::connect;
 use crate::error::Error;
 use crate::ui::Ui;
 
@@ -37,7 +37,7 @@ fn command_line() -> Vec<OsString> {
 }
 
 fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
-    let connect = || connect(&cli.globals);
+    let connect = || connect::at(&cli.globals.socket);
     match &cli.command {
         Command::Validate(args) => cmd::validate::run(args, ui),
         Command::Status(args) => cmd::status::run(args, ui, connect),
@@ -56,10 +56,6 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Events(args) => cmd::events::run(args, ui, connect),
         Command::Completions(args) => cmd::completions::run(args, ui),
     }
-}
-
-fn connect(globals: &Globals) -> Result<Client, ErrorReply> {
-    Client::connect(&globals.socket)
 }
 
 /// Help and version are answers; everything else clap objects to is wrong usage, as JSON where the

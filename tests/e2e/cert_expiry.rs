@@ -45,7 +45,10 @@ fn what_is_about_to_expire_is_told_at_the_start_and_whenever_it_is_read() {
     assert!(!lbd.log().contains("week.test") && !lbd.log().contains("long.test"));
 
     left(&authority, "week.test", 1).write(&folder, "week.pem");
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     let week = "week.pem (week.test) expires in 1 day";
     assert!(
         read.warnings.iter().any(|warning| warning.contains(week)),

@@ -10,6 +10,8 @@ use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::{Authority, Lbd, Origin, Process, lbctl};
 use tempfile::TempDir;
 
+use crate::cert_live::Live;
+
 /// A machine with a lineage for example.com and an empty folder of certificates.
 struct Machine {
     folder: TempDir,
@@ -192,6 +194,37 @@ fn a_daemon_that_says_nothing_useful_stops_it_before_anything_is_written() {
     Process::run(command).exits(1);
     odd.join().expect("it ends").expect("it says its line");
     assert!(machine.is_bare());
+}
+
+/// It may have too many clients, or be stopping: it is not nobody.
+#[test]
+fn a_daemon_that_hangs_up_stops_it_before_anything_is_written() {
+    let machine = Machine::new();
+    let socket = machine.join("busy.sock");
+    let listener = UnixListener::bind(&socket).expect("it is free");
+    let busy = std::thread::spawn(move || listener.accept().map(drop));
+    let mut command = machine.by_config(&[&machine.certs()]);
+    command.env("LBCTL_SOCKET", &socket);
+    let said = Process::run(command).exits(1);
+    said.says("hung up without a word");
+    busy.join().expect("it ends").expect("it came");
+    assert!(machine.is_bare());
+}
+
+/// Certbot's timer knows of no LBCTL_SOCKET.
+#[test]
+fn the_daemon_is_found_by_the_configuration_that_is_named() {
+    let live = Live::simple(&["example.com"]);
+    let new = live.renew("example.com", &["example.com"]);
+    let mut command = live.command("example.com", &["--config"]);
+    command
+        .arg(live.lbd.config_file())
+        .env("LBCTL_SOCKET", live.lbd.folder().join("nobody.sock"));
+    Process::run(command).exits(0).says("shows it, read back");
+    assert_eq!(
+        live.known(&live.file("example.com")),
+        Some(new.fingerprint())
+    );
 }
 
 /// Nobody is shown an old certificate by a daemon that speaks no TLS.

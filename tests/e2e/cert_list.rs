@@ -39,7 +39,9 @@ fn where_each_is_served_is_told() {
         .exits(0)
         .says("no, an older one")
         .says("a.pem held before: lbctl reload has it read again");
-    lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    lbd.client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert_eq!(listed(&lbd)[0]["served"], json!([lbd.addr().to_string()]));
 
     fs::remove_file(folder.join("a.pem")).expect("it is there");

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use lb_proto::request::ReloadCerts;
 use lb_tests::{Authority, Process, Setup, eventually, lbctl, programs};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -34,6 +35,8 @@ fn what_another_file_hides_is_put_back() {
     live.authority
         .issue(&["example.com"])
         .write(&live.certs(), "a.pem");
+    let all = ReloadCerts::default();
+    live.lbd.client().call(&all).expect("it reads them");
     live.renew("example.com", &["example.com"]);
     let said = live.install("example.com", &[]).exits(1);
     said.says("a.pem comes first for example.com")
@@ -43,6 +46,30 @@ fn what_another_file_hides_is_put_back() {
         before
     );
     assert_eq!(live.files(), ["a.pem", "example.com.pem"]);
+}
+
+/// It is nobody's business of this, and could not be taken back.
+#[test]
+fn another_file_that_is_new_in_the_folder_is_not_shown_by_the_way() {
+    let live = Live::simple(&["example.com"]);
+    live.authority
+        .issue(&["example.com"])
+        .write(&live.certs(), "0-old.pem");
+    let new = live.renew("example.com", &["example.com"]);
+    let said = live.install("example.com", &[]).exits(0);
+    said.says("0-old.pem is for example.com too");
+    let files: Vec<String> = live
+        .lbd
+        .status()
+        .certificates
+        .into_iter()
+        .map(|c| c.file)
+        .collect();
+    assert_eq!(files, [live.file("example.com").display().to_string()]);
+    assert_eq!(
+        live.known(&live.file("example.com")),
+        Some(new.fingerprint())
+    );
 }
 
 /// A listener of its own at 127.0.0.1, where the bind is every address: clients that come that way

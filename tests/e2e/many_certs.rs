@@ -27,7 +27,10 @@ fn of_a_thousand_each_is_shown_for_its_name() {
     }
     let new = authority.issue(&[&name(700)]);
     new.write(&lbd.folder().join("certs"), "0700.pem");
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert_eq!(read.shown.len(), MANY);
     assert_eq!(shown(&authority, &lbd, &name(700)), new.fingerprint());
     assert_eq!(
@@ -102,7 +105,7 @@ fn two_hundred_renewals_under_load_fail_no_handshake_and_touch_no_connection() {
                 Process::run(hook).exits(0).says("read back for 1 name");
             } else {
                 issued[n % 2].write_anew(&certs, "a.test.pem");
-                let read = lbd.client().call(&ReloadCerts {});
+                let read = lbd.client().call(&ReloadCerts::default());
                 assert!(read.expect("it reads them").changed);
             }
             assert_eq!(

@@ -36,12 +36,17 @@ fn a_response_is_stapled_and_read_again_with_the_certificate() {
     assert_eq!(stapled(), response(&old, "good"));
     write(&response(&old, "still good"));
     assert_eq!(stapled(), response(&old, "good"));
-    lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    lbd.client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert_eq!(stapled(), response(&old, "still good"));
 
     // Browsers take a response about another certificate for an attack.
     new.write(&folder, "a.pem");
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert!(
         read.warnings[0].contains("a.pem is for another certificate"),
         "{read:#?}"

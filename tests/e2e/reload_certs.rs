@@ -37,12 +37,18 @@ fn new_handshakes_show_what_the_files_hold_now_and_nothing_else_changes() {
     let mut open = Wire::connect(resuming.before(lbd.addr()));
     assert_eq!(open.send(request("GET", "/")).response().status, 200);
 
-    let same = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let same = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert!(!same.changed);
     // The file is being edited: that is nothing to it.
     lbd.rewrite("half a configuration");
     renew(&lbd, "a.pem", &new);
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert!(read.changed && read.unusable.is_empty() && read.warnings.is_empty());
     let told = &read.shown[0];
     assert_eq!(told.file, file(&lbd, "a.pem").display().to_string());
@@ -78,11 +84,16 @@ fn files_that_come_and_go_are_followed() {
     let [a, b] = ["a.test", "b.test"].map(|name| authority.issue(&[name]));
     let lbd = start(&config("", origin.addr()), &[("a.pem", &a)]);
     renew(&lbd, "b.pem", &b);
-    lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    lbd.client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert_eq!(shown(&authority, &lbd, "b.test"), b.fingerprint());
     assert_eq!(shown(&authority, &lbd, "a.test"), a.fingerprint());
     fs::remove_file(file(&lbd, "a.pem")).expect("it is there");
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert!(read.shown[0].default);
     let unnamed = Client::new(&authority, "b.test").without_sni();
     let leaf = unnamed.shake(lbd.addr()).expect("it is shown one").leaf;
@@ -97,7 +108,10 @@ fn a_file_of_no_use_is_told_of_and_keeps_no_other_back() {
     let lbd = start(&config("", origin.addr()), &[("a.pem", &a), ("b.pem", &b)]);
     fs::write(file(&lbd, "a.pem"), &a.fullchain).expect("the folder is ours");
     renew(&lbd, "b.pem", &newer);
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     let [unusable] = &*read.unusable else {
         panic!("{read:#?}");
     };
@@ -108,7 +122,10 @@ fn a_file_of_no_use_is_told_of_and_keeps_no_other_back() {
     lbd.wait_for_log("no private key");
 
     fs::remove_dir_all(lbd.folder().join("certs")).expect("the folder is ours");
-    let read = lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    let read = lbd
+        .client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     assert!(!read.changed && read.unusable[0].kept);
     assert_eq!(shown(&authority, &lbd, "b.test"), newer.fingerprint());
 }
@@ -126,7 +143,9 @@ fn whose_clients_are_let_in_is_for_a_reload_to_change() {
     let lbd = start(&config(&tls, origin.addr()), &[("a.pem", &issued)]);
     fs::write(&ca, others.root()).expect("the folder is ours");
     renew(&lbd, "a.pem", &authority.issue(&["a.test"]));
-    lbd.client().call(&ReloadCerts {}).expect("it reads them");
+    lbd.client()
+        .call(&ReloadCerts::default())
+        .expect("it reads them");
     let anonymous = Client::new(&authority, "a.test");
     let [known, unknown] =
         [&clients, &others].map(|by| anonymous.clone().showing(&by.issue(&["joe"])));

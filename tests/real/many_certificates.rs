@@ -39,7 +39,9 @@ impl Daemon {
         let lbd = setup.config(config).start();
         let start = began.elapsed();
         let began = Instant::now();
-        lbd.client().call(&ReloadCerts {}).expect("it reads them");
+        lbd.client()
+            .call(&ReloadCerts::default())
+            .expect("it reads them");
         Self {
             lbd,
             start,

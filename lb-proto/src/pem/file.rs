@@ -40,7 +40,7 @@ impl FileError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unreadable { source, .. } => match source.kind() {
-                ErrorKind::NotFound => "write the path of a PEM file, or of a folder of them",
+                ErrorKind::NotFound => "write a path that is there",
                 ErrorKind::PermissionDenied => {
                     "let lbd's user read it: chown it to that user, mode 0600"
                 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::SigningKey;
-use rustls_pki_types::pem::{SectionKind, from_buf};
+use rustls_pki_types::pem::{self, SectionKind, from_buf};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use self::file::{File, FileError, Listing, authorities, list};
@@ -167,9 +167,7 @@ impl Sections {
         };
         let text = text::without_marks(text);
         let mut rest = &*text;
-        while let Some((kind, der)) =
-            from_buf(&mut rest).map_err(|e| PemError::Syntax(e.to_string()))?
-        {
+        while let Some((kind, der)) = from_buf(&mut rest).map_err(|e| syntax(e, found.encrypted))? {
             match kind {
                 SectionKind::Certificate => found.certificates.push(der.into()),
                 SectionKind::PrivateKey => found.keys.push(PrivateKeyDer::Pkcs8(der.into())),
@@ -180,6 +178,21 @@ impl Sections {
             }
         }
         Ok(found)
+    }
+}
+
+fn syntax(error: pem::Error, encrypted: bool) -> PemError {
+    let line = |line: &[u8]| String::from_utf8_lossy(line).trim().to_owned();
+    match error {
+        // The headers of an encrypted key (RFC 1421) are no base64.
+        pem::Error::Base64Decode(_) if encrypted => PemError::EncryptedKey,
+        pem::Error::MissingSectionEnd { end_marker } => {
+            PemError::Syntax(format!("-----END {}----- is missing", line(&end_marker)))
+        }
+        pem::Error::IllegalSectionStart { line: start } => {
+            PemError::Syntax(format!("a section begins with {:?}", line(&start)))
+        }
+        other => PemError::Syntax(other.to_string()),
     }
 }
 

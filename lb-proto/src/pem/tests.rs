@@ -93,7 +93,11 @@ fn each_thing_that_can_be_wrong_is_told_apart() {
     let encrypted = section("ENCRYPTED PRIVATE KEY");
     assert_eq!(error(&[&c.leaf, &encrypted]), Some(PemError::EncryptedKey));
     let cut = &c.leaf[..200];
-    assert!(matches!(error(&[cut]), Some(PemError::Syntax(_))));
+    let told = "-----END CERTIFICATE----- is missing".to_owned();
+    assert_eq!(error(&[cut]), Some(PemError::Syntax(told)));
+    let traditional = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+         DEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    assert_eq!(error(&[&c.leaf, traditional]), Some(PemError::EncryptedKey));
     let garbage = section("CERTIFICATE");
     let garbage = error(&[&garbage, &c.key]);
     assert!(matches!(garbage, Some(PemError::BadCertificate(_))));

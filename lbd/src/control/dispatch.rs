@@ -40,7 +40,9 @@ pub(super) async fn dispatch(
         Request::Reload(call) => answer(id, call, reload::run(call, control, peer).await),
         Request::Confirm(call) => answer(id, call, confirm::run(control, peer).await),
         Request::Rollback(call) => answer(id, call, rollback::run(control, peer).await),
-        Request::ReloadCerts(call) => answer(id, call, reload_certs::run(control, peer).await),
+        Request::ReloadCerts(call) => {
+            answer(id, call, reload_certs::run(call, control, peer).await)
+        }
         Request::Events(call) => answer(id, call, events::run(call, control).await),
         Request::RollingBegin(call) => {
             let begun = rolling_begin::run(call, control, peer).await;

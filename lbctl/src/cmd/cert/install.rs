@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::assemble::Assembly;
 use super::source::Source;
-use super::{live, places, running, wrong_usage};
+use super::{live, of_config, places, running, wrong_usage};
 use crate::args::cert::Install;
 use crate::error::Error;
 use crate::ui::Ui;
@@ -19,6 +19,7 @@ pub(super) fn run(
     ui: &Ui,
     connect: impl Fn() -> Result<Client, ErrorReply>,
 ) -> Result<(), Error> {
+    let connect = of_config(args.config.as_deref(), connect);
     let lineage = lineage(args)?;
     let name = file_name(args, lineage)?;
     let daemon = running(&connect)?;
@@ -75,7 +76,8 @@ fn file_name(args: &Install, lineage: &Path) -> Result<PathBuf, ErrorReply> {
         )
     })?;
     let name = name.strip_suffix(".pem").unwrap_or(name);
-    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+    let odd = |c: char| c == '/' || c.is_control();
+    if name.is_empty() || name.starts_with('.') || name.contains(odd) {
         return Err(wrong_usage(
             format!("a file cannot be called {name:?}"),
             "say a plain name that begins with no dot: --name example.com",

@@ -10,7 +10,7 @@ use lb_proto::pem::{self, File, FileError};
 use lb_proto::status::{CertificateStatus, Status};
 use serde_json::{Value, json};
 
-use super::{failed, places, report, running, whole};
+use super::{failed, of_config, places, report, running, whole};
 use crate::args::cert::List;
 use crate::error::Error;
 use crate::ui::grid::{self, Column, Field, Worth};
@@ -36,7 +36,7 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let now = report::now();
     let named = !args.certs.is_empty() || args.config.is_some();
-    let daemon = daemon(named, ui, connect)?;
+    let daemon = daemon(named, ui, of_config(args.config.as_deref(), connect))?;
     let places = match args.certs.is_empty() {
         true => places::of(args.config.as_deref(), daemon.as_ref())?,
         false => args.certs.clone(),

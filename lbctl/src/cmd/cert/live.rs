@@ -92,7 +92,7 @@ pub(super) fn install(
     let after = match kept.put_back() {
         Ok(now) => {
             // The connection may be what broke.
-            let again = connect().and_then(|mut daemon| daemon.call(&ReloadCerts {}));
+            let again = connect().and_then(|mut daemon| daemon.call(&reads(assembly)));
             match again {
                 Ok(_) => format!("{now}, and lbd shows what it did before"),
                 Err(error) => format!("{now}, but lbd could not be told: {error}"),
@@ -106,8 +106,17 @@ pub(super) fn install(
     Err(failed(message, hint))
 }
 
+/// The daemon reads this file alone: another one that is new or changed is none of our business, and
+/// could not be taken back.
+fn reads(assembly: &Assembly) -> ReloadCerts {
+    let file = std::path::absolute(assembly.file());
+    ReloadCerts {
+        file: Some(file.unwrap_or_else(|_| assembly.file().to_owned())),
+    }
+}
+
 fn served(assembly: &Assembly, daemon: &mut Client) -> Result<Served, ErrorReply> {
-    let read = daemon.call(&ReloadCerts {})?;
+    let read = daemon.call(&reads(assembly))?;
     let wanted = shown(assembly.file(), assembly.bundle(), &read)?;
     let binds = read_back::all(assembly.bundle(), &wanted, &read.shown)?;
     let unusable = read
@@ -140,6 +149,11 @@ fn shown<'a>(
         .iter()
         .filter(|shown| ours(&shown.file))
         .collect();
+    let folder = here.parent().unwrap_or(Path::new("/"));
+    let of_folder = |unusable: &&reply::UnusableFile| whole(Path::new(&unusable.file)) == folder;
+    if let Some(unusable) = read.unusable.iter().find(of_folder) {
+        return Err(failed(format!("lbd: {}", unusable.message), &unusable.hint));
+    }
     if all.is_empty() {
         return Err(failed(
             format!("the running lbd does not read {path}"),

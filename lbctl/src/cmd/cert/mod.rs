@@ -21,6 +21,7 @@ use lb_proto::request;
 use lb_proto::status::Status;
 
 use crate::args::cert::{Cert, CertVerb};
+use crate::connect;
 use crate::error::Error;
 use crate::ui::Ui;
 
@@ -34,6 +35,15 @@ pub(crate) fn run(
         CertVerb::Install(args) => install::run(args, ui, connect),
         CertVerb::List(args) => list::run(args, ui, connect),
     }
+}
+
+/// Where nobody listens at the socket, the daemon of the configuration that is named: Certbot's timer
+/// does not know of LBCTL_SOCKET.
+fn of_config(
+    config: Option<&Path>,
+    connect: impl Fn() -> Result<Client, ErrorReply>,
+) -> impl Fn() -> Result<Client, ErrorReply> {
+    move || connect::or_of(connect(), || config)
 }
 
 /// The running daemon. One that we may not talk to is not one that does not run.

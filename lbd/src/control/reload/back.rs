@@ -152,7 +152,7 @@ impl Reloader {
 /// The former configuration with its certificates read again, as far as they can be.
 async fn again(former: Arc<Former>) -> Result<Goal, ErrorReply> {
     let read = spawn_blocking(move || {
-        let again = former.certificates.read_again(unix_now());
+        let again = former.certificates.read_again(None, unix_now());
         let unusable = again.unusable.iter().map(|unusable| &unusable.fault);
         Goal {
             ready: Ready {

@@ -1,5 +1,7 @@
 //! Certificates alone, while the rest of the configuration stays.
 
+use std::path::PathBuf;
+
 use lb_proto::config::{Again, Fault, Unusable};
 use lb_proto::error::ErrorReply;
 use tokio::task::spawn_blocking;
@@ -15,13 +17,18 @@ impl Reloader {
     ///
     /// # Errors
     /// `stopping`. Nothing was changed then.
-    pub(crate) async fn reload_certs(&self, asked_by: &str) -> Result<(bool, Again), ErrorReply> {
+    pub(crate) async fn reload_certs(
+        &self,
+        only: Option<PathBuf>,
+        asked_by: &str,
+    ) -> Result<(bool, Again), ErrorReply> {
         let _turn = self.turn.lock().await;
         self.not_stopping()?;
         let before = self.shared.snapshot();
         let held = before.certificates.clone();
         // Beside the control thread: a thousand of them take longer than a probe may wait.
-        let read = spawn_blocking(move || held.read_again(unix_now())).await;
+        let read = move || held.read_again(only.as_deref(), unix_now());
+        let read = spawn_blocking(read).await;
         let again = read.map_err(|_| refusal::unexpected("reading the certificates"))?;
         for Unusable { fault, kept, .. } in &again.unusable {
             warn!(kept, "{}", advice(fault));

@@ -14,13 +14,17 @@ use crate::control::session::Peer;
 use crate::state::Snapshot;
 
 pub(in crate::control) async fn run(
+    call: &request::ReloadCerts,
     control: &Control,
     peer: &Peer,
 ) -> Result<reply::ReloadCerts, ErrorReply> {
     let by = peer.by().await;
     let asked_by = format!("by {by}");
     let asked = Asked::new(by, request::ReloadCerts::NAME);
-    let read = control.reloader.reload_certs(&asked_by).await;
+    let read = control
+        .reloader
+        .reload_certs(call.file.clone(), &asked_by)
+        .await;
     let (from, to) = match &read {
         Ok((changed, _)) => (None, Some(if *changed { "changed" } else { "unchanged" })),
         Err(_) => (None::<&str>, None),
