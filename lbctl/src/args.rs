@@ -1,19 +1,20 @@
 //! The command line. Clap's derive stops here.
 
 pub(crate) mod cert;
+pub(crate) mod events;
 pub(crate) mod reload;
 pub(crate) mod rolling;
+pub(crate) mod status;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
-use jiff::Timestamp;
 use lb_proto::reason::Reason;
 use lb_proto::request::MAX_WEIGHT;
 
-use crate::complete::{backends_and_servers, servers};
+use crate::complete::servers;
 use crate::duration;
 
 /// Steers lbd, the load balancer.
@@ -77,7 +78,7 @@ pub(crate) enum When {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Validate(Validate),
-    Status(Status),
+    Status(status::Status),
     Drain(Drain),
     Ready(Ready),
     Maint(Maint),
@@ -90,7 +91,7 @@ pub(crate) enum Command {
     Cert(cert::Cert),
     Explain(Explain),
     Doctor(Doctor),
-    Events(Events),
+    Events(events::Events),
     Completions(Completions),
 }
 
@@ -108,27 +109,6 @@ pub(crate) struct Validate {
     #[arg(value_name = "FILE", default_value = lb_proto::DEFAULT_CONFIG)]
     #[arg(value_hint = clap::ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-}
-
-/// Show frontends, backends and servers
-///
-/// Narrow terminals get fewer columns; a single server shows everything, one line each.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  lbctl status
-  lbctl status app --watch
-  lbctl status app/web01
-  lbctl status --json | jq '.backends[].servers[] | select(.state != \"up\")'")]
-pub(crate) struct Status {
-    /// Show only this backend or server
-    #[arg(value_name = "BACKEND[/SERVER]")]
-    #[arg(add = ArgValueCompleter::new(backends_and_servers))]
-    pub(crate) of: Option<String>,
-    /// Keep showing: redrawn on a terminal, elsewhere printed again on every change. With --json,
-    /// one document a line. Ends when the daemon goes away (exit 4)
-    #[arg(long, short)]
-    pub(crate) watch: bool,
 }
 
 /// Send no new sessions to servers, and wait until the running ones have finished
@@ -307,43 +287,6 @@ pub(crate) struct Doctor {
     /// one
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
-}
-
-/// Show what happened lately, and what happens
-///
-/// States and weights that change, configurations that are loaded, with who or what did it and why.
-/// Goes on until Ctrl-C, or until the daemon goes away (exit 4). With --json, a document a line.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  lbctl events
-  lbctl events --since 10m --no-follow
-  lbctl events --audit --since 2026-11-27T18:00:00Z")]
-pub(crate) struct Events {
-    /// Nothing older: a duration before now, or a time as in 2026-11-27T18:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    pub(crate) since: Option<Since>,
-    /// Only what is kept: end instead of waiting for more
-    #[arg(long)]
-    pub(crate) no_follow: bool,
-    /// What somebody asked for, with uid, pid, user, reason and outcome: refused and failed changes
-    /// too. Kept in state_dir/audit.jsonl, restarts included
-    #[arg(long)]
-    pub(crate) audit: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Since {
-    Time(Timestamp),
-    Ago(Duration),
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(Since::Time(time));
-    }
-    let wrong = |why| format!("{why}; or write a time as in 2026-11-27T18:00:00Z");
-    duration::parse(text).map(Since::Ago).map_err(wrong)
 }
 
 /// Print a script that completes commands, flags and live server names

@@ -4,6 +4,7 @@
 //! `servers` hold what several verbs share, and only `ui` prints.
 
 mod args;
+mod arrange;
 mod cmd;
 mod complete;
 mod connect;

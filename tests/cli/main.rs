@@ -1,6 +1,7 @@
 //! What `lbctl` says, word for word, against a real daemon with real origins. Changes are read in
 //! review: `UPDATE=1 cargo test -p lb-tests --test cli` writes what is said now.
 
+mod by_hand;
 mod normal;
 mod transcript;
 
@@ -103,33 +104,6 @@ fn ready_and_maint() {
     said.lbctl("maint app/web02 --kill --reason disk");
     drop(held);
     said.matches("ready_and_maint");
-}
-
-#[test]
-fn weight() {
-    let (origins, lbd) = two_servers();
-    let mut said = Transcript::of(&lbd, &origins);
-    said.lbctl("weight app/web01 3 --reason test");
-    said.lbctl("weight app/web01 4 --json");
-    said.lbctl("weight app/web02 0");
-    said.lbctl("weight app/web02 configured");
-    said.lbctl("weight app/web01 300");
-    said.lbctl("weight app/web1 3");
-    said.matches("weight");
-}
-
-#[test]
-fn events() {
-    let (origins, lbd) = two_servers();
-    let mut said = Transcript::of(&lbd, &origins);
-    said.lbctl("drain app/web01 --reason test");
-    said.lbctl("ready app/web01");
-    said.lbctl("weight app/web02 3");
-    said.lbctl("reload");
-    said.lbctl("events --no-follow --audit");
-    said.lbctl("events --no-follow --since 2099-01-01T00:00:00Z");
-    said.lbctl("events --since tomorrow");
-    said.matches("events");
 }
 
 #[test]

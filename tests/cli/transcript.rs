@@ -28,6 +28,10 @@ impl Transcript {
         transcript.config_file = lbd.config_file().display().to_string();
         transcript.name(&lbd.folder().display().to_string(), "/FOLDER");
         transcript.name(&lbd.addr().to_string(), "WEB");
+        let mut id = Command::new("id");
+        id.arg("-un");
+        let user = Process::run(id).stdout;
+        transcript.name(&format!("by {}", user.trim()), "by USER");
         transcript.name(&format!("pid {}", lbd.pid()), "pid PID");
         transcript.name(&format!("pid {}", std::process::id()), "pid OURS");
         transcript.name(&format!("\"pid\":{}", lbd.pid()), "\"pid\":PID");

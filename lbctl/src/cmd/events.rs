@@ -8,7 +8,7 @@ use lb_proto::error::ErrorReply;
 use lb_proto::event::Event;
 use lb_proto::request::Events as Call;
 
-use crate::args::{Events, Since};
+use crate::args::events::{Events, Since};
 use crate::error::Error;
 use crate::ui::{Ui, events};
 

@@ -8,7 +8,8 @@ use lb_proto::exit::Exit;
 use lb_proto::request::Status;
 use lb_proto::status::{Overrides, Status as StatusReply};
 
-use crate::args;
+use crate::args::status::{self as args, Sort};
+use crate::arrange;
 use crate::error::Error;
 use crate::servers;
 use crate::ui::{Ui, report};
@@ -24,8 +25,15 @@ pub(crate) fn run(
     ui: &Ui,
     connect: impl Fn() -> Result<Client, ErrorReply>,
 ) -> Result<(), Error> {
-    let question = Status {
-        of: args.of.clone(),
+    let question = Question {
+        call: Status {
+            of: args.of.clone(),
+        },
+        args,
+        sort: args.sort.unwrap_or(match ui.wants_json() {
+            true => Sort::Config,
+            false => Sort::Attention,
+        }),
     };
     let mut daemon = connect()?;
     if !args.watch {
@@ -37,7 +45,19 @@ pub(crate) fn run(
     watch(ui, &question, &mut daemon, events)
 }
 
-fn watch(ui: &Ui, question: &Status, daemon: &mut Client, mut events: Events) -> Result<(), Error> {
+/// What is asked, and how the answer is to be shown.
+struct Question<'a> {
+    call: Status,
+    args: &'a args::Status,
+    sort: Sort,
+}
+
+fn watch(
+    ui: &Ui,
+    question: &Question<'_>,
+    daemon: &mut Client,
+    mut events: Events,
+) -> Result<(), Error> {
     let redraws = ui.redraws();
     if redraws {
         ui.make_room()?;
@@ -45,7 +65,9 @@ fn watch(ui: &Ui, question: &Status, daemon: &mut Client, mut events: Events) ->
     let mut shown: Option<StatusReply> = None;
     loop {
         let status = ask(daemon, question)?;
-        let news = shown.as_ref().is_none_or(|before| differs(before, &status));
+        let mut kept = status.clone();
+        arrange::keep(&mut kept, &question.args.state);
+        let news = shown.as_ref().is_none_or(|before| differs(before, &kept));
         if redraws {
             ui.redraw(&text(ui, question, &status))?;
         } else if news {
@@ -53,7 +75,7 @@ fn watch(ui: &Ui, question: &Status, daemon: &mut Client, mut events: Events) ->
             show(ui, question, &status)?;
         }
         if news {
-            shown = Some(status);
+            shown = Some(kept);
         }
         wait_for_news(&mut events)?;
     }
@@ -80,12 +102,15 @@ fn wait_for_news(events: &mut Events) -> Result<(), ErrorReply> {
 }
 
 /// Asks the daemon; a name it does not know is answered with the one that may have been meant.
-fn ask(daemon: &mut Client, question: &Status) -> Result<StatusReply, ErrorReply> {
-    let error = match daemon.call(question) {
-        Ok(status) => return Ok(status),
+fn ask(daemon: &mut Client, question: &Question<'_>) -> Result<StatusReply, ErrorReply> {
+    let error = match daemon.call(&question.call) {
+        Ok(mut status) => {
+            arrange::sort(&mut status, question.sort);
+            return Ok(status);
+        }
         Err(error) => error,
     };
-    let Some(name) = &question.of else {
+    let Some(name) = &question.call.of else {
         return Err(error);
     };
     let wrong_name = error.code.exit() == Exit::NoSuchName || error.code == ErrorCode::BadRequest;
@@ -96,19 +121,27 @@ fn ask(daemon: &mut Client, question: &Status) -> Result<StatusReply, ErrorReply
     Err(servers::unknown(&everything, name))
 }
 
-fn show(ui: &Ui, question: &Status, status: &StatusReply) -> Result<(), Error> {
+fn show(ui: &Ui, question: &Question<'_>, status: &StatusReply) -> Result<(), Error> {
     if ui.wants_json() {
-        return ui.json(status);
+        let mut kept = status.clone();
+        arrange::keep(&mut kept, &question.args.state);
+        return ui.json(&kept);
     }
-    ui.data(&text(ui, question, status))
+    let text = text(ui, question, status);
+    if text.is_empty() {
+        ui.say("no server is in such a state");
+    }
+    ui.data(&text)
 }
 
-fn text(ui: &Ui, question: &Status, status: &StatusReply) -> String {
+fn text(ui: &Ui, question: &Question<'_>, status: &StatusReply) -> String {
     let canvas = ui.canvas();
-    match &question.of {
+    let only = &question.args.state;
+    match &question.call.of {
+        None if !only.is_empty() => report::backends(status, only, &canvas),
         None => report::everything(status, &canvas),
         Some(name) if name.contains('/') => report::server(status, &canvas),
-        Some(_) => report::backends(status, &canvas),
+        Some(_) => report::backends(status, only, &canvas),
     }
 }
 

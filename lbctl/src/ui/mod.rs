@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod changes;
+pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod expiry;
 pub(crate) mod grid;

@@ -1,16 +1,15 @@
 //! A status as people read it.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use lb_proto::status::{
-    BackendStatus, ConfigStatus, Daemon, FrontendStatus, LastReload, ServerStatus, Status,
-};
+use lb_proto::status::{BackendStatus, FrontendStatus, Override, ServerStatus, Status};
 
 use super::grid::{self, Column, Field, Layout, Worth};
-use super::{Canvas, expiry, words};
-use crate::duration;
+use super::words::seconds;
+use super::{Canvas, daemon, expiry, words};
+use crate::args::status::Only;
+use crate::arrange::is_wanted;
 
 /// In the order shown; what goes first on a narrow terminal is what matters least at 3 a.m.
 const FRONTEND: [Column; 8] = [
@@ -28,16 +27,16 @@ const SERVER: [Column; 14] = [
     Column::text("SERVER", Worth::Always),
     Column::text("STATE", Worth::Always),
     Column::text("FOR", Worth::Drop(9)),
-    Column::text("WHY", Worth::Shrink(20)),
+    Column::text("WHY", Worth::Shrink(30)),
     Column::number("CHECK", Worth::Drop(4)),
     Column::number("SESSIONS", Worth::Always),
     Column::number(STICKY, Worth::Drop(8)),
     Column::number("MAX", Worth::Drop(5)),
-    Column::number("TOTAL", Worth::Drop(7)),
+    Column::number("TOTAL", Worth::Drop(6)),
     Column::number("ERRORS", Worth::Drop(8)),
     Column::number("IN", Worth::Drop(2)),
     Column::number("OUT", Worth::Drop(3)),
-    Column::number("WEIGHT", Worth::Drop(6)),
+    Column::number("WEIGHT", Worth::Drop(7)),
     Column::text("ADDRESS", Worth::Drop(1)),
 ];
 
@@ -47,17 +46,17 @@ const STICKY: &str = "STICKY";
 /// Daemon, frontends, certificates where there are any, backends.
 pub(crate) fn everything(status: &Status, canvas: &Canvas) -> String {
     let parts = [
-        daemon(&status.daemon),
+        daemon::lines(&status.daemon),
         frontends(&status.frontends, canvas),
         expiry::table(status, canvas),
-        backends(status, canvas),
+        backends(status, &[], canvas),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
 
-/// A table for each backend, their columns in line.
-pub(crate) fn backends(status: &Status, canvas: &Canvas) -> String {
+/// A table for each backend that has such servers, their columns in line.
+pub(crate) fn backends(status: &Status, only: &[Only], canvas: &Canvas) -> String {
     let is_sticky = |backend: &BackendStatus| {
         let mut servers = backend.servers.iter();
         servers.any(|server| server.sticky_clients.is_some())
@@ -70,13 +69,17 @@ pub(crate) fn backends(status: &Status, canvas: &Canvas) -> String {
     let tables: Vec<Vec<Vec<Field>>> = status
         .backends
         .iter()
-        .map(|backend| backend.servers.iter().map(|s| row(s, sticky)).collect())
+        .map(|backend| {
+            let servers = backend.servers.iter().filter(|s| is_wanted(s, only));
+            servers.map(|s| row(s, sticky)).collect()
+        })
         .collect();
     let layout = Layout::new(&columns, tables.iter().flatten(), canvas);
     let each: Vec<String> = status
         .backends
         .iter()
         .zip(&tables)
+        .filter(|(backend, rows)| !rows.is_empty() || backend.servers.is_empty())
         .map(|(backend, rows)| heading(backend, canvas) + &layout.render(rows))
         .collect();
     each.join("\n")
@@ -89,70 +92,6 @@ pub(crate) fn server(status: &Status, canvas: &Canvas) -> String {
         for server in &backend.servers {
             text.push_str(&details(backend, server, canvas));
         }
-    }
-    text
-}
-
-fn daemon(daemon: &Daemon) -> String {
-    let lost = match &daemon.access_log {
-        Some(log) if log.lost > 0 => {
-            format!("access log {}: {} lines lost\n", log.path, log.lost)
-        }
-        _ => String::new(),
-    };
-    let crowd = match daemon.handshakes_waiting {
-        0 => String::new(),
-        waiting => format!(
-            "{} of {} TLS handshakes, {waiting} more wait\n",
-            daemon.handshakes, daemon.handshakes_limit
-        ),
-    };
-    format!(
-        "lbd {}, pid {}, up {}, {} of {} connections\n\
-         {}, generation {}, loaded {}\n{}{lost}{crowd}",
-        daemon.version,
-        daemon.pid,
-        seconds(daemon.uptime_s),
-        daemon.connections,
-        daemon.connections_limit,
-        daemon.config.path,
-        daemon.config.generation,
-        words::time(&daemon.config.loaded_at),
-        unsettled(&daemon.config),
-    )
-}
-
-/// What an operator is still to do about the configuration, a line each.
-fn unsettled(config: &ConfigStatus) -> String {
-    let mut text = String::new();
-    if let Some(trial) = &config.trial {
-        let left = |left: Option<u64>| seconds(left.unwrap_or_default());
-        if trial.confirm_until.is_some() {
-            let left = left(trial.confirm_left_s);
-            let _ = writeln!(
-                text,
-                "not confirmed: goes back in {left} unless `lbctl confirm`"
-            );
-        }
-        if trial.watched_until.is_some() {
-            let left = left(trial.watched_left_s);
-            let _ = writeln!(
-                text,
-                "goes back if a backend is left without a server, for {left}"
-            );
-        }
-    }
-    if config.file_differs == Some(true) {
-        text.push_str("the file says something else by now: `lbctl plan`\n");
-    }
-    if let Some(LastReload {
-        at,
-        ok: false,
-        error,
-    }) = &config.last_reload
-    {
-        let error = error.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "the last reload failed, {}: {error}", words::time(at));
     }
     text
 }
@@ -214,7 +153,7 @@ fn row(server: &ServerStatus, sticky: bool) -> Vec<Field> {
     let before = [
         server.name.as_str().into(),
         state(server),
-        seconds(server.changed_s).into(),
+        words::since(server).into(),
         words::why(server).into(),
         latency(server).into(),
         server.sessions.into(),
@@ -225,7 +164,7 @@ fn row(server: &ServerStatus, sticky: bool) -> Vec<Field> {
         errors(server),
         words::bytes(server.bytes_in).into(),
         words::bytes(server.bytes_out).into(),
-        server.weight.into(),
+        weight(server),
         words::address(server).into(),
     ];
     let clients = sticky.then(|| clients.into());
@@ -236,6 +175,14 @@ fn state(server: &ServerStatus) -> Field {
     Field {
         text: words::state(server),
         color: Some(words::color(server)),
+    }
+}
+
+fn weight(server: &ServerStatus) -> Field {
+    let set = server.overrides.weight.is_some();
+    Field {
+        text: words::weight(server),
+        color: set.then_some(AnsiColor::Yellow),
     }
 }
 
@@ -276,7 +223,7 @@ fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> S
     }
     fact(
         "state",
-        format!("{style}{state}{style:#} for {}", seconds(server.changed_s)),
+        format!("{style}{state}{style:#} for {}", words::since(server)),
     );
     if let Some(ejected) = &server.ejected {
         fact(
@@ -288,7 +235,10 @@ fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> S
             ),
         );
     }
-    fact("admin", server.admin.to_string());
+    fact(
+        "admin",
+        with(&server.admin, server.overrides.admin.as_ref()),
+    );
     fact("health", health(server));
     if let Some(check) = &server.last_check {
         fact("last check", words::check(check));
@@ -323,11 +273,24 @@ fn details(backend: &BackendStatus, server: &ServerStatus, canvas: &Canvas) -> S
             words::bytes(server.bytes_out)
         ),
     );
-    fact("weight", server.weight.to_string());
+    let weight = with(&server.weight, server.overrides.weight.as_ref());
+    fact(
+        "weight",
+        match server.overrides.weight {
+            Some(_) => format!("{weight}; {} is configured", server.weight_configured),
+            None => weight,
+        },
+    );
     if let Some(clients) = server.sticky_clients {
         fact("sticky", sticky(server, clients));
     }
     text
+}
+
+/// What is, and who set it.
+fn with(what: &impl ToString, set: Option<&Override>) -> String {
+    let set = set.map(|set| format!(", {}", words::set_in_full(set)));
+    format!("{}{}", what.to_string(), set.unwrap_or_default())
 }
 
 fn sticky(server: &ServerStatus, clients: u64) -> String {
@@ -348,13 +311,9 @@ fn health(server: &ServerStatus) -> String {
     }
 }
 
-fn seconds(count: u64) -> String {
-    duration::words(Duration::from_secs(count))
-}
-
 #[cfg(test)]
 mod tests {
-    use lb_proto::status::AccessLogStatus;
+    use lb_proto::status::{AccessLogStatus, KeptStatus};
 
     use super::*;
     use crate::ui::sample;
@@ -380,6 +339,36 @@ mod tests {
         let text = everything(&status, &plain(80));
         assert!(
             text.contains("\naccess log /var/log/lbd/access.log: 12 lines lost\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn of_the_servers_of_a_backend_only_some_are_shown_and_all_are_counted() {
+        let text = backends(&sample::status(), &[Only::Down], &plain(80));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(lines[0], "backend app: roundrobin, 2 of 3 servers up");
+        assert!(lines[2].starts_with("web02   down"), "{text}");
+        assert_eq!(backends(&sample::status(), &[Only::Maint], &plain(80)), "");
+    }
+
+    #[test]
+    fn what_a_restart_would_forget_is_told() {
+        let mut status = sample::status();
+        status.daemon.kept = KeptStatus {
+            path: "/var/lib/lbd/state.json".to_owned(),
+            error: Some("cannot write /var/lib/lbd/state.json: no space left on device".to_owned()),
+            set_aside: None,
+            unknown: vec!["app/gone".parse().unwrap()],
+        };
+        let text = everything(&status, &plain(80));
+        assert!(
+            text.contains(
+                "\na restart would forget what was set by hand: \
+                 cannot write /var/lib/lbd/state.json: no space left on device\n\
+                 something was set on servers that the configuration does not have: app/gone\n"
+            ),
             "{text}"
         );
     }
@@ -414,14 +403,14 @@ FRONTEND  MODE  BINDS                 CONNS  SESSIONS  REQUESTS       IN     OUT
 web       http  0.0.0.0:80 0.0.0.0:…     12         3   1234567  300 MiB  50 GiB
 
 backend app: roundrobin, 2 of 3 servers up
-SERVER  STATE  FOR    WHY                       SESSIONS   TOTAL  ERRORS  WEIGHT
-web01   up     3m12s  L7OK 200                         3  123456       3       1
-web02   down   2h05m  L4CON: connection refus…         0  123456       3       1
-spare   up     3m12s  no checks                        0  123456       3       1
+SERVER  STATE  FOR    WHY                               SESSIONS  ERRORS  WEIGHT
+web01   up     3m12s  L7OK 200                                 3       3       1
+web02   down   2h05m  L4CON: connection refused by 10…         0       3       1
+spare   up     3m12s  no checks                                0       3       1
 
 backend api: roundrobin, 0 of 1 server up, 2 requests queued
-SERVER  STATE  FOR    WHY                       SESSIONS   TOTAL  ERRORS  WEIGHT
-one     drain  3m12s  L7OK 200                         3  123456       3       1
+SERVER  STATE  FOR    WHY                               SESSIONS  ERRORS  WEIGHT
+one     drain  3m12s  L7OK 200                                 3       3       1
 "
         );
     }
@@ -432,7 +421,7 @@ one     drain  3m12s  L7OK 200                         3  123456       3       1
             width: None,
             color: false,
         };
-        assert_eq!(backends(&sample::status(), &canvas), "\
+        assert_eq!(backends(&sample::status(), &[], &canvas), "\
 backend app: roundrobin, 2 of 3 servers up
 SERVER  STATE  FOR    WHY                                          CHECK  SESSIONS  MAX   TOTAL  ERRORS       IN      OUT  WEIGHT  ADDRESS
 web01   up     3m12s  L7OK 200                                     1.2ms         3   40  123456       3  100 MiB  5.0 GiB       1  10.0.0.11:8080
@@ -479,7 +468,7 @@ weight      1
             width: None,
             color: false,
         };
-        let text = backends(&status, &canvas);
+        let text = backends(&status, &[], &canvas);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("SESSIONS  STICKY  MAX"), "{text}");
         assert!(lines[2].contains("       3       -   40"), "{text}");
@@ -504,7 +493,7 @@ weight      1
             width: Some(80),
             color: true,
         };
-        let text = backends(&status, &canvas);
+        let text = backends(&status, &[], &canvas);
         assert!(text.contains("\x1b[1mbackend app\x1b[0m"), "{text:?}");
         assert!(text.contains("down"), "{text:?}");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anstyle::AnsiColor;
 use lb_proto::state::{Admin, Health, State};
-use lb_proto::status::{CheckStatus, HostStatus, ServerStatus};
+use lb_proto::status::{By, CheckStatus, HostStatus, Override, ServerStatus};
 
 use crate::duration;
 
@@ -117,11 +117,61 @@ pub(crate) fn address(server: &ServerStatus) -> String {
     }
 }
 
+/// `by ops: kernel update, 18m left`
+fn set(set: &Override) -> String {
+    let left = set.left_s.map(|left| format!(", {} left", seconds(left)));
+    let (by, why) = (who(&set.by), why_set(set));
+    format!("by {by}{why}{}", left.unwrap_or_default())
+}
+
+/// `set 2h05m ago by ops (uid 1000, pid 4711): kernel update; 18m left`
+pub(crate) fn set_in_full(set: &Override) -> String {
+    let left = set.left_s.map(|left| format!("; {} left", seconds(left)));
+    let (age, by, why) = (seconds(set.age_s), &set.by, why_set(set));
+    format!("set {age} ago by {by}{why}{}", left.unwrap_or_default())
+}
+
+fn why_set(set: &Override) -> String {
+    let reason = set.reason.as_ref();
+    reason.map_or(String::new(), |reason| format!(": {reason}"))
+}
+
+fn who(by: &By) -> String {
+    match (&by.user, by.uid) {
+        (Some(user), _) => user.clone(),
+        (None, Some(uid)) => format!("uid {uid}"),
+        (None, None) => "somebody".to_owned(),
+    }
+}
+
+/// For how long the server has been in its state: what an operator set may be older than the daemon.
+pub(crate) fn since(server: &ServerStatus) -> String {
+    match &server.overrides.admin {
+        Some(set) if matches!(server.state, State::Drain | State::Maint) => seconds(set.age_s),
+        _ => seconds(server.changed_s),
+    }
+}
+
+/// The weight, and what is configured where that is another one.
+pub(crate) fn weight(server: &ServerStatus) -> String {
+    match server.overrides.weight {
+        Some(_) => format!("{}, not {}", server.weight, server.weight_configured),
+        None => server.weight.to_string(),
+    }
+}
+
+pub(crate) fn seconds(count: u64) -> String {
+    duration::words(Duration::from_secs(count))
+}
+
 /// Why a server is in its state, as far as its errors and its last check tell. What a successful check said in
 /// full is of no interest here.
 pub(crate) fn why(server: &ServerStatus) -> String {
     if let Some(ejected) = &server.ejected {
         return ejected.reason.clone();
+    }
+    if let (State::Drain | State::Maint, Some(by)) = (server.state, &server.overrides.admin) {
+        return set(by);
     }
     match &server.host {
         Some(HostStatus {
@@ -153,7 +203,7 @@ pub(crate) fn why(server: &ServerStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lb_proto::status::Ejected;
+    use lb_proto::status::{Ejected, Overrides};
 
     use super::*;
     use crate::ui::sample;
@@ -222,6 +272,43 @@ mod tests {
         };
         assert_eq!(state(&server), "up, ejected 12s");
         assert_eq!(why(&server), "10 errors within 10s");
+    }
+
+    #[test]
+    fn what_an_operator_set_says_who_why_and_for_how_long() {
+        let mut by = Override {
+            at: "2026-11-23T20:31:11Z".to_owned(),
+            age_s: 720,
+            by: By {
+                uid: Some(1000),
+                pid: Some(4711),
+                user: Some("ops".to_owned()),
+            },
+            reason: Some("kernel update".to_owned()),
+            until: Some("2026-11-23T21:01:11Z".to_owned()),
+            left_s: Some(1080),
+        };
+        let set = |admin, weight| ServerStatus {
+            admin: Admin::Drain,
+            state: State::Drain,
+            changed_s: 3,
+            overrides: Overrides { admin, weight },
+            ..sample::server("web01")
+        };
+        let drained = set(Some(by.clone()), None);
+        assert_eq!(since(&drained), "12m");
+        assert_eq!(why(&drained), "by ops: kernel update, 18m left");
+        assert_eq!(weight(&drained), "1");
+        by.by.user = None;
+        by.reason = None;
+        by.left_s = None;
+        assert_eq!(why(&set(Some(by.clone()), None)), "by uid 1000");
+        assert_eq!(set_in_full(&by), "set 12m ago by uid 1000, pid 4711");
+        let lighter = ServerStatus {
+            weight: 0,
+            ..set(None, Some(by))
+        };
+        assert_eq!(weight(&lighter), "0, not 1");
     }
 
     #[test]
