@@ -136,8 +136,7 @@ fn a_refused_request_is_sent_again_whatever_it_is() {
             let trailers = asked.trailers().unwrap_or_default();
             asked.respond(200, format!("{} {}", body.len(), trailers.len()));
         });
-        // On a connection that was there already it is not even counted.
-        let lines = format!("{NO_CHECK}\nretries = {}", u8::from(!kept));
+        let lines = format!("{NO_CHECK}\nretries = 1");
         let lbd = on_one_thread(config(&lines, origin.addr()));
         if kept {
             assert_eq!(get(lbd.addr(), "/").status, 200);

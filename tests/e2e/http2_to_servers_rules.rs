@@ -16,7 +16,7 @@ use crate::http2_to_servers::config;
 use crate::http2_to_servers_ends::on_one_thread;
 
 /// A server of single frames: greets, and then does for every stream that is begun what `each` says.
-fn raw(each: impl Fn(&mut Peer, u32) + Send + Sync + 'static) -> RawOrigin {
+pub(crate) fn raw(each: impl Fn(&mut Peer, u32) + Send + Sync + 'static) -> RawOrigin {
     RawOrigin::start(move |peer| {
         assert_eq!(peer.bytes(PREFACE.len()), PREFACE);
         peer.send(frame(SETTINGS, 0, 0, &[]));

@@ -32,6 +32,7 @@ mod hop_by_hop;
 mod http2;
 mod http2_to_servers;
 mod http2_to_servers_ends;
+mod http2_to_servers_repeats;
 mod http2_to_servers_rules;
 mod http2_to_servers_shared;
 mod http2_to_servers_tunnels;

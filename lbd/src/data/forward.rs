@@ -37,6 +37,8 @@ pub(super) struct Outgoing {
     body: Option<RequestBody>,
     has_body: bool,
     idempotent: bool,
+    /// A kept connection that the server had closed was replaced: that is done once.
+    replaced: bool,
     /// The client asks for another protocol (RFC 9110, 7.8).
     pub(super) upgrades: bool,
     /// What its server is picked by, if it is by a key.
@@ -52,6 +54,7 @@ impl Outgoing {
             head,
             has_body: body.is_some(),
             body,
+            replaced: false,
             upgrades,
             key,
         }
@@ -256,10 +259,13 @@ async fn attempt(
         }
     };
     let safe = exchange.is_untouched() || exchange.is_silent() && outgoing.idempotent;
+    let closed = was_kept && exchange.has_closed();
     outgoing.body = exchange.take_back();
     let again = safe && outgoing.is_whole();
-    let stale = was_kept && again;
-    if !stale {
+    let stale = closed && again && !outgoing.replaced;
+    if stale {
+        outgoing.replaced = true;
+    } else {
         account.response_error();
     }
     Err(Failure {

@@ -46,6 +46,8 @@ pub(in crate::data) struct Exchange {
     said: bool,
     /// The server told that it did not act on the request.
     is_untouched: bool,
+    /// The connection ended, or was about to, before the server said anything.
+    has_closed: bool,
     /// Bytes that had come on the connection when the server was last heard here.
     heard: u64,
     /// How long the server may be silent.
@@ -108,6 +110,7 @@ impl Exchange {
             has_ended: false,
             said: false,
             is_untouched: false,
+            has_closed: false,
             heard: slot.received(),
             timeout,
             slot,
@@ -143,7 +146,7 @@ impl Exchange {
                 Poll::Ready(self.head(head).map_err(|Malformed| Failed::Server))
             }
             Err(error) => {
-                self.is_untouched = !self.said && is_untouched(&error);
+                self.broke(&error);
                 Poll::Ready(Err(Failed::Server))
             }
         }
@@ -171,6 +174,10 @@ impl Exchange {
 
     pub(super) fn is_untouched(&self) -> bool {
         self.is_untouched
+    }
+
+    pub(super) fn has_closed(&self) -> bool {
+        self.has_closed
     }
 
     /// Takes back the request's body, if all of it is there still, and may be sent again.
@@ -333,6 +340,18 @@ impl Exchange {
         }
     }
 
+    /// Takes note of what an error in place of the head tells.
+    fn broke(&mut self, error: &Error) {
+        // An answer came, and it is none (RFC 9113, 8.1.1), or what came ends the connection, and who
+        // is alone on it is who was answered.
+        self.said |= error.is_library() && (error.is_reset() || self.slot.is_blamed());
+        let left_out = error.is_remote() && error.is_go_away();
+        let refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+        // Nothing was done about the request (RFC 9113, 8.7).
+        self.is_untouched = !self.said && (left_out || refused);
+        self.has_closed = !self.said && (left_out || error.is_io());
+    }
+
     fn heard(&mut self) {
         self.said = true;
         self.heard = self.slot.received();
@@ -349,11 +368,6 @@ impl Tunnel {
             accept: key.map(|key| websocket::accept(key.as_bytes())),
         }
     }
-}
-
-/// Whether an error says that the server did nothing about the request (RFC 9113, 8.7).
-fn is_untouched(error: &Error) -> bool {
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
 }
 
 async fn end_of(mut receives: RecvStream, _slot: Slot) {

@@ -147,6 +147,14 @@ impl Exchange {
         }
     }
 
+    /// Whether the server closed the connection, or left the request out, without a word of an answer.
+    pub(super) fn has_closed(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_silent(),
+            Self::Http2(exchange) => exchange.has_closed(),
+        }
+    }
+
     /// Takes back the request's body, if all of it is there still.
     pub(super) fn take_back(self) -> Option<RequestBody> {
         match self {

@@ -22,8 +22,12 @@ const SETTINGS: u8 = 4;
 pub(super) struct Pulse {
     /// Bytes that came so far.
     pub(super) received: Cell<u64>,
+    /// Requests that are on it.
+    pub(super) streams: Cell<usize>,
     /// It takes no more streams.
     pub(super) leaving: Cell<bool>,
+    /// The server said what no connection outlives; how many requests were on it then.
+    garbled: Cell<Option<usize>>,
     /// Nobody needs it any more.
     pub(super) released: Notify,
     greeting: Cell<Greeting>,
@@ -42,6 +46,18 @@ impl Pulse {
         let Greeting { head, known } = self.greeting.get();
         let length = u64::from(u32::from_be_bytes([0, head[0], head[1], head[2]]));
         known == FRAME_HEAD && self.received.get() >= FRAME_HEAD as u64 + length
+    }
+
+    /// The server said what no connection outlives. Tells how many requests were on it.
+    pub(super) fn garble(&self) -> usize {
+        let streams = self.garbled.get().unwrap_or(self.streams.get());
+        self.garbled.set(Some(streams));
+        self.leaving.set(true);
+        streams
+    }
+
+    pub(super) fn is_garbled(&self) -> bool {
+        self.garbled.get().is_some()
     }
 
     fn came(&self, bytes: &[u8]) -> io::Result<()> {

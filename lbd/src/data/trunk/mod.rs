@@ -30,6 +30,9 @@ const MOST_STREAMS: usize = 100;
 /// Ticks that a connection without a stream is kept, as one of HTTP/1.
 const IDLE_TICKS: u32 = 20;
 
+/// Ticks that requests to a server have connections of their own, after it said what ended all that were on one.
+const APART_TICKS: u32 = 60;
+
 /// How often a request waits for a connection that then has no room for it.
 const MOST_ROUNDS: usize = 8;
 
@@ -40,8 +43,6 @@ pub(super) struct Trunk {
     pulse: Rc<Pulse>,
     way: Way,
     is_secure: bool,
-    /// Requests that are on it.
-    streams: Cell<usize>,
     /// The tick at which it was first seen without a stream.
     idle: Cell<Option<u32>>,
 }
@@ -63,6 +64,8 @@ struct Group {
     opening: Vec<Rc<Opening>>,
     /// Streams that the server took at once on the connection opened last, where there was one.
     most: Option<usize>,
+    /// Ticks for which no two requests share a connection.
+    apart: u32,
 }
 
 /// A connection that is being opened, for as many as may use it.
@@ -75,8 +78,9 @@ struct Opening {
 }
 
 impl Trunk {
-    fn has_room(&self) -> bool {
-        !self.pulse.leaving.get() && self.streams.get() < self.most()
+    /// `most`: whatever it takes.
+    fn has_room(&self, most: usize) -> bool {
+        !self.pulse.leaving.get() && self.pulse.streams.get() < self.most().min(most)
     }
 
     /// Streams that go on it at once.
@@ -85,7 +89,8 @@ impl Trunk {
     }
 
     fn slot(self: &Rc<Self>) -> Slot {
-        self.streams.set(self.streams.get() + 1);
+        let streams = &self.pulse.streams;
+        streams.set(streams.get() + 1);
         self.idle.set(None);
         Slot {
             trunk: self.clone(),
@@ -94,7 +99,7 @@ impl Trunk {
 
     /// Whether it is to be kept, at this tick.
     fn stays(&self, way: Way, now: u32) -> bool {
-        let idles = match (self.streams.get(), self.idle.get()) {
+        let idles = match (self.pulse.streams.get(), self.idle.get()) {
             (0, Some(since)) => now.wrapping_sub(since) >= IDLE_TICKS,
             (0, None) => {
                 self.idle.set(Some(now));
@@ -139,6 +144,11 @@ impl Slot {
         self.trunk.pulse.received.get()
     }
 
+    /// What the server said ends the connection. Whether it can only have been about this request.
+    pub(super) fn is_blamed(&self) -> bool {
+        self.trunk.pulse.garble() == 1
+    }
+
     /// The connection gets no more streams.
     pub(super) fn give_up(&self) {
         self.trunk.pulse.leaving.set(true);
@@ -147,7 +157,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.trunk.streams.set(self.trunk.streams.get() - 1);
+        let streams = &self.trunk.pulse.streams;
+        streams.set(streams.get() - 1);
     }
 }
 
@@ -164,11 +175,12 @@ impl Trunks {
             return Found::Nothing;
         };
         group.settle();
-        let fits = |trunk: &&Rc<Trunk>| trunk.way == way && trunk.has_room();
+        let most = group.most();
+        let fits = |trunk: &&Rc<Trunk>| trunk.way == way && trunk.has_room(most);
         if let Some(trunk) = group.open.iter().find(fits) {
             return Found::Slot(trunk.slot());
         }
-        let most = group.most.unwrap_or(MOST_STREAMS);
+        let most = most.min(group.most.unwrap_or(MOST_STREAMS));
         let leads = |o: &&Rc<Opening>| o.way == way && o.waiting.get() < most;
         match group.opening.iter().find(leads) {
             Some(opening) => Found::Opening(opening.clone()),
@@ -197,7 +209,8 @@ impl Trunks {
             };
             group.settle();
             group.open.retain(|trunk| trunk.stays(way, now));
-            !group.open.is_empty() || !group.opening.is_empty()
+            group.apart = group.apart.saturating_sub(1);
+            !group.open.is_empty() || !group.opening.is_empty() || group.apart > 0
         });
     }
 
@@ -207,6 +220,14 @@ impl Trunks {
 }
 
 impl Group {
+    /// Requests that one connection is given at once, if it takes as many.
+    fn most(&self) -> usize {
+        match self.apart {
+            0 => MOST_STREAMS,
+            _ => 1,
+        }
+    }
+
     /// Takes what was opened, and forgets what takes no more streams: that ends with its last.
     fn settle(&mut self) {
         let (open, most) = (&mut self.open, &mut self.most);
@@ -217,6 +238,9 @@ impl Group {
             }
             opening.outcome.borrow().is_none()
         });
+        if open.iter().any(|trunk| trunk.pulse.is_garbled()) {
+            self.apart = APART_TICKS;
+        }
         open.retain(|trunk| !trunk.pulse.leaving.get());
     }
 }

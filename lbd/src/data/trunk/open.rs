@@ -53,8 +53,16 @@ pub(super) async fn run(
     drop(opening);
     let ended = drive(connection, &pulse).await;
     pulse.leaving.set(true);
-    if let Err(error) = ended {
-        debug!(server = %to.server.id, %error, "HTTP/2 connection to the server broke");
+    match ended {
+        Err(error) if error.is_library() => {
+            pulse.garble();
+            let why = format!("{error}; its requests do not share connections for a minute");
+            to.complain("what the server sent is not HTTP/2", &why);
+        }
+        Err(error) => {
+            debug!(server = %to.server.id, %error, "HTTP/2 connection to the server broke");
+        }
+        Ok(()) => {}
     }
 }
 
@@ -112,7 +120,6 @@ async fn greet(
         pulse,
         way: to.way,
         is_secure: to.is_secure(),
-        streams: Cell::new(0),
         idle: Cell::new(None),
     });
     Ok((trunk, connection))
