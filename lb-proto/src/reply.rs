@@ -102,6 +102,9 @@ pub struct Plan {
     pub changes: Vec<plan::Change>,
     /// What the operator should know though it would not stop a reload.
     pub warnings: Vec<String>,
+    /// What would stop one, though the configuration is valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

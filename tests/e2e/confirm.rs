@@ -61,7 +61,11 @@ fn unconfirmed_it_goes_back_by_itself_and_no_request_fails() {
             reasons.push(reason);
         }
     }
-    assert!(reasons[0].starts_with("loaded by "), "{reasons:?}");
+    let on_trial = reasons[0].ends_with(", to be confirmed within 1s");
+    assert!(
+        on_trial && reasons[0].starts_with("loaded by "),
+        "{reasons:?}"
+    );
     assert_eq!(
         reasons[1],
         "generation 2 rolled back: not confirmed within 1s"

@@ -115,6 +115,31 @@ fn an_invalid_file_exits_3_with_every_problem() {
 }
 
 #[test]
+fn an_address_that_somebody_else_has_is_told_before_a_reload_fails_for_it() {
+    let origins = Origin::start_all(["a"]);
+    let config = app(NO_CHECK, &origins);
+    let mut lbd = Lbd::start(config.clone());
+    let taken = Port::new();
+    let addr = taken.addr();
+    lbd.rewrite(config.replace("127.0.0.1:0", &addr.to_string()));
+    let free = lbd.lbctl(["plan"]).exits(0);
+    assert!(!free.stderr.contains("would fail"), "{free:#?}");
+    let holder = taken.listen().expect("it is free");
+    lbd.lbctl(["plan"])
+        .exits(0)
+        .says(&format!("a reload would fail: cannot listen on {addr}"))
+        .says(&std::process::id().to_string());
+    lbd.reload().exits(1);
+    drop(holder);
+    lbd.reload().exits(0);
+    // What it listens on itself is in nobody's way.
+    let wider = format!("0.0.0.0:{}", addr.port());
+    lbd.rewrite(config.replace("127.0.0.1:0", &wider));
+    let plan = lbd.client().call(&Plan::default()).expect("it is valid");
+    assert_eq!(plan.obstacles, [""; 0]);
+}
+
+#[test]
 fn what_takes_effect_at_a_restart_says_so() {
     let origins = Origin::start_all(["a"]);
     let mut lbd = Lbd::start(app(NO_CHECK, &origins));

@@ -22,6 +22,9 @@ pub(crate) fn run(args: &args::Plan, ui: &Ui, daemon: &mut Client) -> Result<(),
     for warning in &plan.warnings {
         ui.warn(warning);
     }
+    for obstacle in &plan.obstacles {
+        ui.warn(&format!("a reload would fail: {obstacle}"));
+    }
     if !ui.wants_json() {
         ui.data(&changes::render(&plan.changes, &ui.canvas()))?;
     }

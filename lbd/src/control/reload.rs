@@ -79,6 +79,15 @@ impl Ask {
         }
     }
 
+    /// For those who watch.
+    fn reason(&self) -> String {
+        let Self { by, .. } = self;
+        match self.confirm_within {
+            Some(within) => format!("loaded by {by}, to be confirmed within {within:?}"),
+            None => format!("loaded by {by}"),
+        }
+    }
+
     fn is_trial(&self) -> bool {
         self.confirm_within.is_some() || self.rollback_if_down
     }
@@ -219,7 +228,7 @@ impl Reloader {
             true => Some(self.prepare_trial(&ready, &former, ask).await?),
             false => None,
         };
-        let swapped = match self.swap(ready, &format!("loaded by {}", ask.by)).await {
+        let swapped = match self.swap(ready, &ask.reason()).await {
             Ok(swapped) => swapped,
             Err(error) => {
                 if let Some(earlier) = earlier {

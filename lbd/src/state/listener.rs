@@ -58,13 +58,7 @@ pub(crate) fn bind(
     let error = |source| BindError { address, source };
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     open.retain(|listener| listener.strong_count() > 0);
-    // A reload from 127.0.0.1:80 to *:80, or back to what the one before it took away, must not fail
-    // for our own sockets, which SO_REUSEPORT lets share the port until they close.
-    let mut ours = open.iter().filter_map(Weak::upgrade);
-    let bound = match ours.any(|one| covers(one.address, address)) {
-        true => address,
-        false => free_address(address).map_err(error)?,
-    };
+    let bound = free_address(address, &open).map_err(error)?;
     let sockets = (0..threads)
         .map(|_| {
             let socket = socket(bound, true)?;
@@ -84,11 +78,25 @@ pub(crate) fn bind(
     Ok(listener)
 }
 
-/// The address with its port chosen, if nobody listens there.
+/// Whether an address could be listened on, without doing so.
+pub(crate) fn can_bind(address: SocketAddr) -> Result<(), BindError> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = free_address(address, &open);
+    free.map(drop)
+        .map_err(|source| BindError { address, source })
+}
+
+/// The address with its port chosen, if nobody but us listens there.
 ///
 /// Sockets that share a port by SO_REUSEPORT would share it with a second lbd as well; one bound
 /// without it finds out whether the port is free, and which port 0 stands for.
-fn free_address(address: SocketAddr) -> io::Result<SocketAddr> {
+fn free_address(address: SocketAddr, open: &[Weak<Listener>]) -> io::Result<SocketAddr> {
+    // A reload from 127.0.0.1:80 to *:80, or back to what the one before it took away, must not fail
+    // for our own sockets, which SO_REUSEPORT lets share the port until they close.
+    let mut ours = open.iter().filter_map(Weak::upgrade);
+    if ours.any(|one| covers(one.address, address)) {
+        return Ok(address);
+    }
     let probe = socket(address, false)?;
     Ok(probe.local_addr()?.as_socket().unwrap_or(address))
 }

@@ -59,7 +59,7 @@ pub(crate) use ejection::{run as run_ejections, seconds_left};
 pub(crate) use failures::Failures;
 pub(crate) use gate::{Gate, Refusal};
 pub(crate) use limit::{Limit, Permit};
-pub(crate) use listener::{BindError, Listener, bind};
+pub(crate) use listener::{BindError, Listener, bind, can_bind};
 pub(crate) use load::{Load, STEPS};
 pub(crate) use location::Addresses;
 pub(crate) use operator::Ask;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use lb_proto::config;
 use lb_proto::error::Problem;
-use lb_proto::status::ConfigStatus;
+use lb_proto::status::{ConfigStatus, LastReload};
 
 use super::finding::Finding;
 use super::scene::{File, Scene};
@@ -102,14 +102,29 @@ fn effect(path: &str, text: &str, running: &ConfigStatus) -> Option<Finding> {
         let what = format!("lbd runs what {path} says (generation {generation}, since {since})");
         return Some(Finding::fine(CHECK, what));
     }
-    let what =
-        format!("changes of {path} have not taken effect: it was edited after lbd loaded it");
-    let finding = Finding::problem(CHECK, what)
+    let what = format!(
+        "changes of {path} have not taken effect: it was edited after lbd loaded it, or rolled back"
+    );
+    let mut finding = Finding::problem(CHECK, what)
         .place(path)
         .why(format!("lbd runs generation {generation}, loaded {since}"));
+    if let Some(LastReload {
+        at,
+        ok: false,
+        error,
+    }) = &running.last_reload
+    {
+        let (at, error) = (words::time(at), error.as_deref().unwrap_or_default());
+        finding = finding.why(format!("the last reload, {at}, failed: {error}"));
+        return Some(
+            finding
+                .remedy("see what differs, and mend the file before lbd loads it")
+                .command("sudo lbctl plan"),
+        );
+    }
     Some(
         finding
-            .remedy("have lbd load it; an invalid file changes nothing and says why")
+            .remedy("have lbd load it, after `lbctl plan` has shown what differs")
             .command("sudo lbctl reload"),
     )
 }
@@ -144,6 +159,19 @@ mod tests {
             edited.why,
             ["lbd runs generation 3, loaded 2026-11-23 20:31:11 UTC"]
         );
+    }
+
+    #[test]
+    fn after_a_reload_that_failed_nobody_is_told_to_try_it_again() {
+        let mut running = running("a");
+        running.last_reload = Some(LastReload {
+            at: "2026-11-23T20:35:11Z".to_owned(),
+            ok: false,
+            error: Some("generation 4 rolled back: not confirmed within 2m".to_owned()),
+        });
+        let told = effect("/etc/lbd/lbd.toml", "b", &running).unwrap();
+        assert_eq!(told.command.as_deref(), Some("sudo lbctl plan"));
+        assert!(told.why[1].contains("not confirmed within 2m"), "{told:?}");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use super::{Reloader, refusal};
 use crate::access_log::Sink;
-use crate::control::plan;
-use crate::state::{Snapshot, unix_now};
+use crate::control::{explain_bind, plan};
+use crate::state::{Snapshot, can_bind, unix_now};
 
 /// How long the file may take to be read where somebody only wants to know whether it differs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -93,14 +93,21 @@ impl Reloader {
         let before = self.shared.snapshot();
         let changed = !is_same(&ready, &before);
         let (ready, changes) = self.compare(ready).await?;
+        let generation = before.loaded.generation;
+        let sha256 = sha256(&*ready.text);
         let (_, warnings) = self.warnings(&ready);
+        let obstacles = spawn_blocking(move || obstacles(&ready.config, &before));
+        let obstacles = obstacles
+            .await
+            .map_err(|_| refusal::unexpected("trying addresses"))?;
         Ok(reply::Plan {
             file,
-            sha256: sha256(&*ready.text),
-            generation: before.loaded.generation,
+            sha256,
+            generation,
             changed,
             changes,
             warnings,
+            obstacles,
         })
     }
 
@@ -120,6 +127,16 @@ impl Reloader {
         let sha256 = timeout(LOOK, read).await.ok()??;
         Some(sha256 != self.shared.snapshot().loaded.sha256)
     }
+}
+
+/// Addresses that cannot be listened on. Nothing listens on them, not even for an instant.
+fn obstacles(config: &Config, before: &Snapshot) -> Vec<String> {
+    let listeners = before.frontends.iter().flat_map(|f| &f.listeners);
+    let known: Vec<_> = listeners.map(|listener| listener.configured).collect();
+    let binds = config.frontends.iter().flat_map(|f| &f.binds);
+    let new = binds.filter(|bind| !known.contains(&bind.address));
+    let failed = new.filter_map(|bind| can_bind(bind.address).err());
+    failed.map(|error| explain_bind(&error).0).collect()
 }
 
 /// Whether it is what runs, to the letter.
