@@ -7,7 +7,9 @@ use lb_proto::state::Admin;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
-use lb_tests::{Authority, Lbd, Load, Origin, eventually, is, wire};
+use lb_tests::wire::request;
+use lb_tests::{Authority, Lbd, Load, Origin, Wire, eventually, is, wire};
+use rustix::process::Signal;
 
 use crate::confirm::servers;
 use crate::tls;
@@ -176,6 +178,58 @@ fn the_way_back_does_not_need_the_certificate_files_of_before() {
             .map(|_| ())
             .map_err(|e| e.to_string())
     });
+}
+
+#[test]
+fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
+    let origins = Origin::start_all(["a"]);
+    let both = Port::new();
+    let config = app(NO_CHECK, &origins);
+    let bind = format!("bind = [\"127.0.0.1:0\", \"{}\"]", both.addr());
+    let mut lbd = Lbd::start(config.replace("bind = [\"127.0.0.1:0\"]", &bind));
+    lbd.rewrite(config);
+    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
+    let holder = eventually("the address is let go", || both.listen());
+    lbd.wait_for_log("cannot go back, trying again");
+    let last = lbd
+        .status()
+        .daemon
+        .config
+        .last_reload
+        .expect("there was one");
+    assert!(
+        last.error
+            .is_some_and(|e| e.contains("which fails: cannot listen on"))
+    );
+    drop(holder);
+    eventually("it is listened on again", || {
+        Wire::try_connect(both.addr()).map(drop)
+    });
+    assert_eq!(lbd.status().daemon.config.trial, None);
+}
+
+#[test]
+fn nothing_goes_back_while_lbd_stops_and_the_next_start_begins_with_what_was() {
+    let origins = Origin::start_all(["a", "b"]);
+    origins[1].hold("/held");
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
+    let mut held = Wire::connect(lbd.addr());
+    held.send(request("GET", "/held"));
+    eventually("it is in flight", || is(origins[1].in_flight(), 1));
+    lbd.signal(Signal::TERM);
+    lbd.wait_for_log("stopping");
+    eventually("the time to confirm is over", || {
+        let trial = lbd.status().daemon.config.trial;
+        is(trial.and_then(|trial| trial.confirm_left_s), Some(0))
+    });
+    origins[1].release();
+    assert_eq!(held.response().status, 200);
+    assert_eq!(lbd.stop(), Some(0));
+    assert!(!lbd.log().contains("going back"), "{}", lbd.log());
+    lbd.start_again();
+    assert_eq!(servers(&lbd), ["a", "b"]);
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Reloader {
     /// False: it could not be done, and is to be tried again.
     pub(super) async fn take_back(&self, trial: &Arc<Trial>, why: &str) -> bool {
         let mut running = self.turn.lock().await;
-        if !self.is_on_trial(trial) || self.shared.is_stopping() {
+        if !self.is_on_trial(trial) {
             return true;
         }
         let generation = trial.generation;

@@ -48,7 +48,7 @@ impl Watched {
 }
 
 impl Reloader {
-    /// Brings the former configuration back when a trial fails, without end.
+    /// Brings the former configuration back when a trial fails, until lbd stops.
     pub(in crate::control) async fn watch_trials(&self) {
         let mut trials = self.trial.subscribe();
         loop {
@@ -63,6 +63,8 @@ impl Reloader {
                 outcome = self.outcome(&trial) => outcome,
             };
             match outcome {
+                // What runs now is not what the next start begins with, as for any other stop.
+                _ if self.shared.is_stopping() => return,
                 Outcome::Failed(why) => {
                     if !self.take_back(&trial, &why).await {
                         sleep(AGAIN).await;
