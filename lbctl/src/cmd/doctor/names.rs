@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// For all look-ups. The system's own patience with a resolver that is gone is longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Look-ups at the same time.
+const AT_ONCE: usize = 32;
 
 /// What names lead to, or why they lead nowhere.
 pub(super) type Resolved = HashMap<String, Result<IpAddr, String>>;
@@ -42,33 +46,28 @@ pub(super) fn check(scene: &Scene) -> Vec<Finding> {
     findings
 }
 
-/// Looks up every name once, all at the same time.
+/// Looks up every name once, some at the same time.
 pub(super) fn resolve<'a>(hosts: impl Iterator<Item = &'a str>) -> Resolved {
-    let hosts: BTreeSet<&str> = hosts.collect();
+    let hosts: BTreeSet<String> = hosts.map(str::to_owned).collect();
+    let late = || Err(format!("no answer within {PATIENCE:?}"));
+    let mut resolved: Resolved = hosts.iter().map(|host| (host.clone(), late())).collect();
     let (tell, told) = channel();
-    for host in &hosts {
-        let (tell, host) = (tell.clone(), (*host).to_owned());
-        // It may take longer than anybody waits, and is let be then.
+    let turns = Arc::new(Mutex::new(hosts.into_iter()));
+    for _ in 0..AT_ONCE.min(resolved.len()) {
+        let (tell, turns) = (tell.clone(), turns.clone());
+        // A look-up may take longer than anybody waits, and is let be then.
         thread::spawn(move || {
-            let found = (&*host, 0).to_socket_addrs();
-            let found = found.map_err(|error| why(&error.to_string()));
-            let mut found = found.map(|all| all.map(|address| address.ip()).collect::<Vec<_>>());
-            if let Ok(all) = &mut found {
-                all.sort_by_key(IpAddr::is_ipv6);
+            let next = || turns.lock().ok()?.next();
+            while let Some(host) = next() {
+                let found = look_up(&host);
+                if tell.send((host, found)).is_err() {
+                    return;
+                }
             }
-            let first =
-                found.and_then(|all| all.first().copied().ok_or_else(|| "no address".to_owned()));
-            // Nobody listens any more when patience ran out.
-            let _ = tell.send((host, first));
         });
     }
     let deadline = Instant::now() + PATIENCE;
-    let late = || Err(format!("no answer within {PATIENCE:?}"));
-    let mut resolved: Resolved = hosts
-        .iter()
-        .map(|host| ((*host).to_owned(), late()))
-        .collect();
-    for _ in 0..hosts.len() {
+    for _ in 0..resolved.len() {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok((host, found)) = told.recv_timeout(left) else {
             break;
@@ -76,6 +75,16 @@ pub(super) fn resolve<'a>(hosts: impl Iterator<Item = &'a str>) -> Resolved {
         resolved.insert(host, found);
     }
     resolved
+}
+
+/// IPv4 before IPv6, as lbd does.
+fn look_up(host: &str) -> Result<IpAddr, String> {
+    let found = (host, 0).to_socket_addrs();
+    let found = found.map_err(|error| why(&error.to_string()))?;
+    let first = found
+        .map(|address| address.ip())
+        .min_by_key(IpAddr::is_ipv6);
+    first.ok_or_else(|| "no address".to_owned())
 }
 
 /// Without the preamble of the C library's that says nothing.
@@ -244,7 +253,10 @@ mod tests {
 
     #[test]
     fn names_of_this_machine_are_found_and_others_are_not() {
-        let found = resolve(["localhost", "no-such-name.invalid"].into_iter());
+        let many: Vec<String> = (0..100).map(|n| format!("127.0.0.{n}")).collect();
+        let names = ["localhost", "no-such-name.invalid"].into_iter();
+        let found = resolve(names.chain(many.iter().map(String::as_str)));
+        assert!(many.iter().all(|ip| found[ip] == Ok(ip.parse().unwrap())));
         assert!(
             found["localhost"].as_ref().is_ok_and(IpAddr::is_loopback),
             "{found:?}"
