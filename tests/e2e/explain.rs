@@ -113,6 +113,42 @@ fn who_took_it_out_is_told_and_what_it_waits_for_afterwards() {
     );
 }
 
+/// A server whose checks have failed some times and are far from bringing it down.
+fn failing_a_little(origins: &[Origin; 2]) -> Lbd {
+    let check = QUICK_CHECK.replace("fall = 2", "fall = 1000");
+    let lbd = Lbd::start(app(&check, origins));
+    lbd.wait_until_healthy("app/web01");
+    lbd.wait_until_healthy("app/web02");
+    origins[0].set_health(Health::Status(500));
+    eventually("some checks have failed", || {
+        let against = explain(&lbd, "app/web01").against;
+        (against > 0).then_some(()).ok_or(against)
+    });
+    // From now on no check says anything for a while.
+    origins[0].set_health(Health::Hang);
+    lbd
+}
+
+#[test]
+fn results_from_before_maint_do_not_count() {
+    let origins = Origin::start_all(["web01", "web02"]);
+    let lbd = failing_a_little(&origins);
+    lbd.lbctl(["maint", "app/web01"]).exits(0);
+    lbd.lbctl(["ready", "app/web01"]).exits(0);
+    assert_eq!(explain(&lbd, "app/web01").against, 0);
+}
+
+#[test]
+fn results_by_rules_that_a_reload_changed_do_not_count() {
+    let origins = Origin::start_all(["web01", "web02"]);
+    let mut lbd = failing_a_little(&origins);
+    lbd.rewrite_with(|config| config.replace("rise = 2", "rise = 3"));
+    lbd.reload().exits(0);
+    eventually("the checks have begun anew", || {
+        is(explain(&lbd, "app/web01").against, 0)
+    });
+}
+
 #[test]
 fn sessions_are_told_by_their_kind() {
     let origin = Origin::start("web01");

@@ -77,6 +77,7 @@ impl Shared {
         self.readmit(server, &reason);
         self.write(server, wish, health, &reason, LogLine::Operator);
         if (was == Admin::Maint) != (admin == Admin::Maint) {
+            server.past.begin_checks();
             server.check_wake.notify_one();
         }
     }
