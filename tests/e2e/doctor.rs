@@ -213,6 +213,35 @@ fn changes_that_were_not_loaded_are_told() {
 }
 
 #[test]
+fn a_reload_that_failed_is_told_with_the_reason() {
+    let origin = Origin::start("web01");
+    let mut lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    let taken = Port::new();
+    let holder = taken.listen().expect("it is free");
+    let taken = taken.addr().to_string();
+    lbd.rewrite_with(|config| config.replace("127.0.0.1:0", &taken));
+    lbd.reload().exits(1);
+    let found = doctor(&lbd, 1);
+    let problem = found.problem("configuration", "have not taken effect");
+    let seen = why(problem);
+    assert!(seen.contains("the last reload, "), "{problem:#}");
+    assert!(
+        seen.contains(&format!("cannot listen on {taken}")),
+        "{problem:#}"
+    );
+    drop(holder);
+    // Back to what runs: that it failed is history.
+    lbd.rewrite_with(|config| config.replace(&taken, "127.0.0.1:0"));
+    let found = doctor(&lbd, 0);
+    assert_eq!(
+        found.with("warning", "configuration").len(),
+        1,
+        "{:#?}",
+        found.0
+    );
+}
+
+#[test]
 fn a_key_that_everybody_may_read_and_a_certificate_that_was_not_loaded_are_told() {
     let authority = Authority::new();
     let origin = Origin::start("a");

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use lb_proto::config;
 use lb_proto::error::Problem;
-use lb_proto::status::{ConfigStatus, LastReload};
+use lb_proto::status::ConfigStatus;
 
 use super::finding::Finding;
 use super::scene::{File, Scene};
@@ -94,43 +94,69 @@ pub(super) fn lines(problems: &[Problem]) -> Vec<String> {
     all
 }
 
-/// Whether what the file says is what runs.
-fn effect(path: &str, text: &str, running: &ConfigStatus) -> Option<Finding> {
+/// Whether what the file says is what runs, and if not, why a reload did not help.
+fn effect(path: &str, text: &str, running: &ConfigStatus) -> Vec<Finding> {
     let since = words::time(&running.loaded_at);
     let generation = running.generation;
+    let failed = running.last_reload.as_ref().filter(|last| !last.ok);
+    let failed = failed.map(|last| {
+        let why = last.error.as_deref().unwrap_or("the log says why");
+        format!("the last reload, {}, failed: {why}", words::time(&last.at))
+    });
+    let mut findings = Vec::new();
     if config::sha256(text) == running.sha256 {
         let what = format!("lbd runs what {path} says (generation {generation}, since {since})");
-        return Some(Finding::fine(CHECK, what));
-    }
-    let what = format!(
-        "changes of {path} have not taken effect: it was edited after lbd loaded it, or rolled back"
-    );
-    let mut finding = Finding::problem(CHECK, what)
-        .place(path)
-        .why(format!("lbd runs generation {generation}, loaded {since}"));
-    if let Some(LastReload {
-        at,
-        ok: false,
-        error,
-    }) = &running.last_reload
-    {
-        let (at, error) = (words::time(at), error.as_deref().unwrap_or_default());
-        finding = finding.why(format!("the last reload, {at}, failed: {error}"));
-        return Some(
-            finding
+        findings.push(Finding::fine(CHECK, what));
+        findings.extend(failed.map(|why| {
+            let what = "the last reload failed, and the file is what runs again";
+            Finding::warning(CHECK, what)
+                .place(path)
+                .why(why)
+                .remedy("nothing, if what was to be changed was given up")
+        }));
+    } else {
+        let what = format!(
+            "changes of {path} have not taken effect: it was edited after lbd loaded it, or rolled back"
+        );
+        let finding = Finding::problem(CHECK, what)
+            .place(path)
+            .why(format!("lbd runs generation {generation}, loaded {since}"));
+        findings.push(match failed {
+            // Somebody tried, or had it taken back.
+            Some(why) => finding
+                .why(why)
                 .remedy("see what differs, and mend the file before lbd loads it")
                 .command("sudo lbctl plan"),
-        );
+            None => finding
+                .remedy("have lbd load it, after `lbctl plan` has shown what differs")
+                .command("sudo lbctl reload"),
+        });
     }
+    findings.extend(on_trial(path, running));
+    findings
+}
+
+/// The configuration before may come back by itself.
+fn on_trial(path: &str, running: &ConfigStatus) -> Option<Finding> {
+    let trial = running.trial.as_ref()?;
+    let until = trial.confirm_until.as_deref()?;
+    let what = format!(
+        "what runs goes back at {} unless it is confirmed",
+        words::time(until)
+    );
     Some(
-        finding
-            .remedy("have lbd load it, after `lbctl plan` has shown what differs")
-            .command("sudo lbctl reload"),
+        Finding::warning(CHECK, what)
+            .place(path)
+            .why(format!("reloaded by {}", trial.by))
+            .remedy("keep it, if it does what it should")
+            .command("sudo lbctl confirm"),
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use lb_proto::status::{LastReload, TrialStatus};
+
     use super::super::finding::Severity;
     use super::*;
 
@@ -150,9 +176,9 @@ mod tests {
     #[test]
     fn an_edited_file_is_told_from_one_that_runs() {
         let path = "/etc/lbd/lbd.toml";
-        let same = effect(path, "a", &running("a")).unwrap();
-        assert_eq!(same.severity, Severity::Fine);
-        let edited = effect(path, "b", &running("a")).unwrap();
+        let same = effect(path, "a", &running("a"));
+        assert_eq!((same.len(), same[0].severity), (1, Severity::Fine));
+        let edited = effect(path, "b", &running("a")).remove(0);
         assert_eq!(edited.severity, Severity::Problem);
         assert_eq!(edited.command.as_deref(), Some("sudo lbctl reload"));
         assert_eq!(
@@ -162,16 +188,41 @@ mod tests {
     }
 
     #[test]
-    fn after_a_reload_that_failed_nobody_is_told_to_try_it_again() {
+    fn why_the_last_reload_failed_is_told_as_long_as_it_matters() {
+        let path = "/etc/lbd/lbd.toml";
+        let failed = |text| ConfigStatus {
+            last_reload: Some(LastReload {
+                at: "2026-11-24T08:00:00Z".to_owned(),
+                ok: false,
+                error: Some("cannot listen on 0.0.0.0:80".to_owned()),
+            }),
+            ..running(text)
+        };
+        let why = "the last reload, 2026-11-24 08:00:00 UTC, failed: cannot listen on 0.0.0.0:80";
+        let edited = effect(path, "b", &failed("a")).remove(0);
+        assert_eq!(edited.severity, Severity::Problem);
+        assert_eq!(edited.why[1], why);
+        // Nobody is told to try again what failed, or was rolled back.
+        assert_eq!(edited.command.as_deref(), Some("sudo lbctl plan"));
+        let given_up = effect(path, "a", &failed("a")).remove(1);
+        assert_eq!(given_up.severity, Severity::Warning);
+        assert_eq!(given_up.why, [why]);
+    }
+
+    #[test]
+    fn what_may_go_back_by_itself_is_told() {
+        let trial = TrialStatus {
+            by: "ops (uid 1000, pid 7)".to_owned(),
+            confirm_until: Some("2026-11-24T08:02:00Z".to_owned()),
+            confirm_left_s: Some(60),
+            watched_until: None,
+            watched_left_s: None,
+        };
         let mut running = running("a");
-        running.last_reload = Some(LastReload {
-            at: "2026-11-23T20:35:11Z".to_owned(),
-            ok: false,
-            error: Some("generation 4 rolled back: not confirmed within 2m".to_owned()),
-        });
-        let told = effect("/etc/lbd/lbd.toml", "b", &running).unwrap();
-        assert_eq!(told.command.as_deref(), Some("sudo lbctl plan"));
-        assert!(told.why[1].contains("not confirmed within 2m"), "{told:?}");
+        running.trial = Some(trial);
+        let found = effect("/etc/lbd/lbd.toml", "a", &running).remove(1);
+        assert_eq!(found.severity, Severity::Warning);
+        assert_eq!(found.command.as_deref(), Some("sudo lbctl confirm"));
     }
 
     #[test]
