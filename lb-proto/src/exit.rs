@@ -25,6 +25,25 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The one with this number; `Failed` for one that is none.
+    pub fn of(code: i32) -> Self {
+        let known = [
+            Self::Done,
+            Self::Usage,
+            Self::InvalidConfig,
+            Self::NoDaemon,
+            Self::NotAllowed,
+            Self::NoSuchName,
+            Self::TimedOut,
+            Self::StoppedPartWay,
+            Self::Interrupted,
+        ];
+        let is = |exit: &Self| *exit as i32 == code;
+        known.into_iter().find(is).unwrap_or(Self::Failed)
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -10,6 +10,7 @@ mod complete;
 mod connect;
 mod duration;
 mod error;
+mod hosts;
 mod interrupt;
 mod rolling;
 mod run;

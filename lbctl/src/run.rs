@@ -11,6 +11,7 @@ use crate::args::{Cli, Command};
 use crate::cmd;
 use crate::connect;
 use crate::error::Error;
+use crate::hosts;
 use crate::ui::Ui;
 
 pub(crate) fn run() -> Exit {
@@ -19,10 +20,13 @@ pub(crate) fn run() -> Exit {
         Err(error) => return refuse_usage(&error),
     };
     let ui = Ui::new(&cli.globals);
-    match dispatch(&cli, &ui) {
-        Ok(()) => Exit::Done,
-        Err(error) => ui.fail(&error),
-    }
+    let ended = hosts::named(&cli)
+        .map_err(Error::from)
+        .and_then(|hosts| match &*hosts {
+            [] => dispatch(&cli, &ui).map(|()| Exit::Done),
+            hosts => hosts::run(&cli, hosts, &ui),
+        });
+    ended.unwrap_or_else(|error| ui.fail(&error))
 }
 
 /// What was typed. Certbot calls the hooks of a folder by their name alone, and a link there leads

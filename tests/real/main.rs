@@ -20,5 +20,6 @@ mod pebble;
 mod proxy_protocol;
 mod program;
 mod recipe;
+mod ssh;
 mod testssl;
 mod wrk;

@@ -58,7 +58,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Ui {
     json: bool,
     quiet: bool,
