@@ -42,6 +42,9 @@ Exit codes:
   8  rolling maintenance stopped part-way; it says where and how to resume
   130  interrupted with Ctrl-C
 
+When something is wrong:
+  sudo lbctl doctor
+
 Maintenance of one server:
   lbctl drain app/web01 && ssh web01 sudo apt upgrade && lbctl ready app/web01 --wait")]
 pub(crate) struct Cli {
