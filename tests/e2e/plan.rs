@@ -140,6 +140,26 @@ fn an_address_that_somebody_else_has_is_told_before_a_reload_fails_for_it() {
 }
 
 #[test]
+fn a_frontend_that_is_renamed_keeps_its_connections_and_the_plan_says_so() {
+    let origins = Origin::start_all(["a"]);
+    let port = Port::new();
+    let config = app(NO_CHECK, &origins).replace("127.0.0.1:0", &port.addr().to_string());
+    let mut lbd = Lbd::start(config.clone());
+    let mut kept = Wire::connect(port.addr());
+    assert_eq!(kept.send(request("GET", "/")).response().status, 200);
+    lbd.rewrite(config.replace("frontend.web", "frontend.site"));
+    let plan = lbd.client().call(&Plan::default()).expect("it is valid");
+    let told: Vec<_> = plan.changes.iter().map(|c| (c.change, c.effect)).collect();
+    let expected = [
+        (Kind::Removed, Effect::NewRequests),
+        (Kind::Added, Effect::NewRequests),
+    ];
+    assert_eq!(told, expected);
+    lbd.reload().exits(0);
+    assert_eq!(kept.send(request("GET", "/")).response().status, 200);
+}
+
+#[test]
 fn what_takes_effect_at_a_restart_says_so() {
     let origins = Origin::start_all(["a"]);
     let mut lbd = Lbd::start(app(NO_CHECK, &origins));

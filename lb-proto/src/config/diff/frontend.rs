@@ -1,25 +1,62 @@
 //! Frontends: binds, limits and timeouts; what they do with requests is `routes`'s.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
 use super::words::{Words, joined};
 use super::{Differ, matched, routes};
 use crate::config::{Bind, BindTls, ClientTimeouts, Frontend};
 use crate::plan::{Change, Effect, Part, Section};
 
 pub(super) fn compare(old: &[Frontend], new: &[Frontend], changes: &mut Vec<Change>) {
+    let (had, has) = (Addresses::of(old), Addresses::of(new));
     let all = matched(old, new, |frontend| &frontend.name);
     for (_, gone) in &all.gone {
         let mut at = Differ::new(Section::Frontend, gone.name.as_str(), changes);
-        at.removed(summary(gone), Effect::ConnectionsFinish);
+        at.removed(summary(gone), has.left(&gone.binds));
     }
     for one in &all.present {
         let mut at = Differ::new(Section::Frontend, one.new.name.as_str(), changes);
         match one.old {
-            Some((_, old)) => differ(&mut at, old, one.new),
-            None => at.added(summary(one.new), Effect::Listens),
+            Some((_, old)) => differ(&mut at, (old, &had), (one.new, &has)),
+            None => at.added(summary(one.new), had.taken(&one.new.binds)),
         }
     }
     if all.is_reordered() {
         Differ::new(Section::Global, "", changes).reordered("frontend", Effect::Shown);
+    }
+}
+
+/// Where a configuration listens. An address that another frontend takes over keeps its listener, and
+/// connections go on there. Port 0 is another port each time.
+struct Addresses(HashSet<SocketAddr>);
+
+impl Addresses {
+    fn of(frontends: &[Frontend]) -> Self {
+        let binds = frontends.iter().flat_map(|frontend| &frontend.binds);
+        let addresses = binds.map(|bind| bind.address);
+        Self(addresses.filter(|address| address.port() != 0).collect())
+    }
+
+    fn have(&self, binds: &[Bind]) -> bool {
+        binds.iter().all(|bind| self.0.contains(&bind.address))
+    }
+
+    /// What becomes of those who came by binds that are gone from a frontend, where these are the
+    /// addresses now.
+    fn left(&self, binds: &[Bind]) -> Effect {
+        match self.have(binds) {
+            true => Effect::NewRequests,
+            false => Effect::ConnectionsFinish,
+        }
+    }
+
+    /// What binds mean that are new in a frontend, where these were the addresses.
+    fn taken(&self, binds: &[Bind]) -> Effect {
+        match self.have(binds) {
+            true => Effect::NewRequests,
+            false => Effect::Listens,
+        }
     }
 }
 
@@ -28,7 +65,11 @@ fn summary(frontend: &Frontend) -> String {
     joined([frontend.mode.words(), binds.words()])
 }
 
-fn differ(at: &mut Differ<'_>, old: &Frontend, new: &Frontend) {
+fn differ(
+    at: &mut Differ<'_>,
+    (old, had): (&Frontend, &Addresses),
+    (new, has): (&Frontend, &Addresses),
+) {
     let Frontend {
         name: _,
         mode,
@@ -45,7 +86,7 @@ fn differ(at: &mut Differ<'_>, old: &Frontend, new: &Frontend) {
     } = old;
     let effect = Effect::NewRequests;
     at.key("mode", mode, &new.mode, Effect::NewConnections);
-    differ_in_binds(at, binds, &new.binds);
+    differ_in_binds(at, (binds, had), (&new.binds, has));
     at.list(
         "trusted_proxies",
         trusted_proxies,
@@ -98,18 +139,22 @@ fn differ_in_timeouts(at: &mut Differ<'_>, old: &ClientTimeouts, new: &ClientTim
     );
 }
 
-fn differ_in_binds(at: &mut Differ<'_>, old: &[Bind], new: &[Bind]) {
+fn differ_in_binds(
+    at: &mut Differ<'_>,
+    (old, had): (&[Bind], &Addresses),
+    (new, has): (&[Bind], &Addresses),
+) {
     let all = matched(old, new, |bind| bind.address);
     let part = |bind: &Bind| Part::Bind(bind.address.to_string());
     for (_, gone) in &all.gone {
         at.part(part(gone))
-            .removed(kind(gone), Effect::ConnectionsFinish);
+            .removed(kind(gone), has.left(std::slice::from_ref(gone)));
     }
     for one in &all.present {
         let mut at = at.part(part(one.new));
         match one.old {
             Some((_, old)) => differ_in_bind(&mut at, old, one.new),
-            None => at.added(kind(one.new), Effect::Listens),
+            None => at.added(kind(one.new), had.taken(std::slice::from_ref(one.new))),
         }
     }
     if all.is_reordered() {

@@ -180,6 +180,9 @@ fn whole_sections_come_and_go() {
         "Changed app health tcp, every 2s, timeout 2s, rise 2, fall 3 -> -",
     ];
     assert_eq!(told(&changes), expected);
+    // The one takes over where the other listened: connections go on.
+    assert_eq!(changes[0].effect, Effect::NewRequests);
+    assert_eq!(changes[1].effect, Effect::Listens);
     let sections: Vec<_> = changes.iter().map(|change| change.place.section).collect();
     assert_eq!(sections[1..3], [Section::Frontend, Section::Backend]);
 }
