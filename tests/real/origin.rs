@@ -6,6 +6,7 @@ use std::process::Command;
 use lb_tests::daemon::app_at;
 use lb_tests::port::Port;
 use lb_tests::{Process, nginx};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub(crate) struct Nginx {
@@ -48,6 +49,17 @@ impl Nginx {
         self.process = run(&self.folder, self.port.addr());
     }
 
+    /// What a shell runs to restart it as an operator would: it stops, and one that is a child of nobody here
+    /// starts in its place, whose pid is written down.
+    pub(crate) fn restart_command(&self) -> String {
+        let (pid, folder) = (self.process.pid(), self.folder.path().display());
+        // It has ended when it is gone, or waits for us to hear of it.
+        format!(
+            "kill {pid}; while grep -q 'State:.[^Z]' /proc/{pid}/status; do sleep 0.02; done; \
+             nginx -e stderr -p {folder} -c {folder}/nginx.conf & echo $! > {folder}/new.pid"
+        )
+    }
+
     /// Puts a file where it is served.
     pub(crate) fn serve(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.folder.path().join(name), bytes).expect("the folder is ours");
@@ -56,6 +68,17 @@ impl Nginx {
     /// A file that was uploaded.
     pub(crate) fn uploaded(&self, name: &str) -> Option<Vec<u8>> {
         std::fs::read(self.folder.path().join("dav").join(name)).ok()
+    }
+}
+
+/// Ends what [`Nginx::restart_command`] started.
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let new = std::fs::read_to_string(self.folder.path().join("new.pid")).unwrap_or_default();
+        let new = new.trim().parse().ok().and_then(Pid::from_raw);
+        if let Some(new) = new {
+            let _ = kill_process(new, Signal::KILL);
+        }
     }
 }
 

@@ -94,6 +94,27 @@ fn wrk_does_not_notice_drain_maintenance_and_return() {
     wrk.stops_without_an_error();
 }
 
+/// Each nginx is really stopped and started by the hook.
+#[test]
+#[ignore = "needs nginx and wrk"]
+fn wrk_does_not_notice_a_rolling_maintenance() {
+    let (origins, lbd) = start();
+    let wrk = Wrk::start(&lbd);
+    let cases: String = ["a", "b", "c"]
+        .iter()
+        .zip(&origins)
+        .map(|(name, origin)| format!("{name}) {};;\n", origin.restart_command()))
+        .collect();
+    let hook = format!("case $LB_SERVER in\n{cases}esac");
+    let output = lbd.lbctl(["rolling-maintenance", "app", "--exec", hook.as_str()]);
+    output.exits(0).says("app: 3 servers maintained in");
+    wrk.goes_on(&lbd);
+    wrk.stops_without_an_error();
+    for server in ["app/a", "app/b", "app/c"] {
+        lbd.wait_until_healthy(server);
+    }
+}
+
 #[test]
 #[ignore = "needs nginx and wrk"]
 fn wrk_does_not_notice_fifty_reloads() {
