@@ -100,3 +100,75 @@ fn a_full_disk_under_a_running_daemon_changes_nothing() {
     assert_eq!(names, "filler\nsite.pem\n");
     assert_ne!(old, new);
 }
+
+/// A drain on a disk that is full is made, and said not to outlive a restart; when there is space
+/// again, it does.
+const STATE: &str = r#"
+set -eu
+mount -t tmpfs -o size=64k tmpfs "$DISK"
+cat > "$LIVE/lbd.toml" <<END
+[global]
+socket = "$LIVE/lbd.sock"
+state_dir = "$DISK/state"
+[frontend.web]
+bind = "127.0.0.1:0"
+default_backend = "app"
+[backend.app]
+health = false
+servers = [
+  { name = "a", address = "127.0.0.1:1" },
+  { name = "b", address = "127.0.0.1:1" },
+]
+END
+start() {
+  "$LBD" --config "$LIVE/lbd.toml" 2>> "$LIVE/log" & daemon=$!
+  until "$LBCTL" status > "$LIVE/status" 2>&1; do sleep 0.05; done
+}
+export LBCTL_SOCKET="$LIVE/lbd.sock"
+start
+"$LBCTL" maint app/b
+dd if=/dev/zero of="$DISK/filler" bs=1k count=64 2> "$LIVE/dd" || true
+"$LBCTL" drain app/a --reason "kernel update"
+"$LBCTL" status
+kill -9 "$daemon"; wait "$daemon" || true
+start
+"$LBCTL" status --json
+rm "$DISK/filler"
+"$LBCTL" drain app/a
+kill -9 "$daemon"; wait "$daemon" || true
+start
+"$LBCTL" status --json
+kill "$daemon"
+"#;
+
+#[test]
+#[ignore = "needs unshare"]
+fn a_full_disk_refuses_no_drain_and_loses_nothing_that_was_kept() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (live, disk) = (folder.path().join("live"), folder.path().join("disk"));
+    for path in [&live, &disk] {
+        fs::create_dir(path).expect("a folder can be made");
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(["--map-root-user", "--mount", "sh", "-c", STATE])
+        .envs([("LBD", programs::lbd()), ("LBCTL", programs::lbctl())])
+        .envs([("LIVE", &live), ("DISK", &disk)]);
+    let said = Process::run(command)
+        .exits(0)
+        .says("app/a is drain, but a restart of lbd would forget it: cannot write")
+        .says("a restart would forget what was set by hand: cannot write");
+    assert!(said.stdout.contains("no space left on device"), "{said:#?}");
+    let admins: Vec<[String; 2]> = said
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .map(|status| {
+            [0, 1].map(|n| {
+                let admin = &status["backends"][0]["servers"][n]["admin"];
+                admin.as_str().expect("it has one").to_owned()
+            })
+        })
+        .collect();
+    assert_eq!(admins, [["ready", "maint"], ["drain", "maint"]]);
+}
