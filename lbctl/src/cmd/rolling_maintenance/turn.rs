@@ -221,6 +221,8 @@ impl Turns<'_> {
             }
         }
         self.not_interrupted()?;
+        // One may have gone down since the last look.
+        let missing = missing.or_else(|| gone(&mut self.daemon, self.args, turn));
         missing.map_or(Ok(()), Err)
     }
 
