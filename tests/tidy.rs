@@ -230,6 +230,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/health/verdict.rs",
         "lbd/src/control/persist/file.rs",
         "lbd/src/proxy_protocol/",
+        "lbctl/src/arrange.rs",
         "lbctl/src/rolling.rs",
         "lbctl/src/cmd/doctor/firewall/",
         "lbctl/src/cmd/explain/next.rs",

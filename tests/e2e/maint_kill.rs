@@ -10,7 +10,7 @@ use lb_proto::request::SetState;
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::wire::{End, request};
-use lb_tests::{Http2, Lbd, Origin, RawOrigin, Wire, eventually, is, wire};
+use lb_tests::{Http2, Lbd, Load, Origin, RawOrigin, Wire, eventually, is, wire};
 
 use crate::http2::h2c;
 use crate::http2_connect::grant;
@@ -269,4 +269,25 @@ fn killing_goes_with_maint_alone() {
     lbd.lbctl(["maint", "app/a", "--kill"])
         .exits(0)
         .says("app/a is in maint: no sessions were running");
+}
+
+#[test]
+fn sessions_that_are_closed_under_load_leave_no_count() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let load = Load::on(lbd.addr()).target("/bytes?n=200000").start();
+    for _ in 0..20 {
+        load.go_on_for(20);
+        lbd.lbctl(["maint", "app/a", "--kill"]).exits(0);
+        assert_eq!(lbd.server("app/a").sessions, 0);
+        lbd.lbctl(["ready", "app/a"]).exits(0);
+    }
+    load.stop();
+    for server in ["app/a", "app/b"] {
+        eventually("no session is left", || is(lbd.server(server).sessions, 0));
+    }
+    eventually("nor at the frontend", || {
+        is(lbd.status().frontends[0].sessions, 0)
+    });
+    assert_eq!(wire::get(lbd.addr(), "/").status, 200);
 }
