@@ -63,8 +63,17 @@ impl Stage {
         ["app/a", "app/b", "app/c"].map(|id| self.lbd.server(id).admin)
     }
 
+    /// The daemon hears a moment later that a client is gone.
+    fn wait_until_nobody_is_at_it(&self) {
+        eventually("nobody is at it", || {
+            let rolling = self.lbd.status().backends[0].rolling.clone();
+            is(rolling.map(|rolling| rolling.running), Some(false))
+        });
+    }
+
     /// Goes on with what stopped, to its end.
     fn resumes(&self, turns: &str) {
+        self.wait_until_nobody_is_at_it();
         let _ = fs::remove_file(self.file("b"));
         self.ends("all", "");
         self.run(&["--resume"]).exits(0);
@@ -237,12 +246,11 @@ fn a_second_one_on_the_backend_is_refused_until_the_first_is_gone() {
             .says("now at app/b");
     }
     assert_eq!((stage.turns().as_str(), stage.admins()), ("ab", B_IS_OUT));
+    let status = stage.lbd.lbctl(["status", "app"]).exits(0);
+    status.says(", at b, 1 of 3 done");
     // As kill -9 leaves it: the hook goes on by itself, and the server stays out.
     first.kill();
-    eventually("nobody is at it", || {
-        let rolling = stage.lbd.status().backends[0].rolling.clone();
-        is(rolling.map(|rolling| rolling.running), Some(false))
-    });
+    stage.wait_until_nobody_is_at_it();
     assert_eq!(stage.admins(), B_IS_OUT);
     stage.resumes("abbc");
 }

@@ -144,6 +144,9 @@ fn heading(backend: &BackendStatus, canvas: &Canvas) -> String {
         let _ = write!(text, ", {} requests queued", backend.queued);
     }
     text.push('\n');
+    if let Some(rolling) = &backend.rolling {
+        let _ = writeln!(text, "{}", words::rolling(&backend.name, rolling));
+    }
     text
 }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anstyle::AnsiColor;
+use lb_proto::name::BackendName;
+use lb_proto::rolling::{Phase, Rolling};
 use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{By, CheckStatus, HostStatus, Override, ServerStatus};
 
@@ -72,6 +74,29 @@ pub(crate) fn time(rfc3339: &str) -> String {
     };
     let clock = clock.split('.').next().unwrap_or(clock);
     format!("{date} {clock} UTC")
+}
+
+/// `rolling maintenance by ops since …, at web02, 1 of 3 done`
+pub(crate) fn rolling(backend: &BackendName, rolling: &Rolling) -> String {
+    let who = rolling.by.user.clone();
+    let who = who.unwrap_or_else(|| rolling.by.to_string());
+    let since = time(&rolling.since);
+    let at = rolling.current().map(|turn| turn.server.as_str());
+    let done = rolling
+        .turns
+        .iter()
+        .filter(|turn| turn.phase == Phase::Done);
+    let done = format!("{} of {} done", done.count(), rolling.turns.len());
+    match (rolling.running, at) {
+        (true, Some(at)) => {
+            format!("rolling maintenance by {who} since {since}, at {at}, {done}")
+        }
+        (true, None) => format!("rolling maintenance by {who} since {since}, {done}"),
+        (false, at) => format!(
+            "rolling maintenance by {who} stopped{}, {done}: lbctl rolling-maintenance {backend} --resume",
+            at.map_or_else(String::new, |at| format!(" at {at}"))
+        ),
+    }
 }
 
 pub(crate) fn latency(millis: f64) -> String {
@@ -223,6 +248,35 @@ mod tests {
         assert_eq!(time("2026-11-23T20:31:11Z"), "2026-11-23 20:31:11 UTC");
         assert_eq!(time("2026-11-23T20:31:11.123Z"), "2026-11-23 20:31:11 UTC");
         assert_eq!(time("yesterday"), "yesterday");
+    }
+
+    #[test]
+    fn a_rolling_maintenance_says_who_is_at_it_or_how_to_go_on() {
+        let turn = |server: &str, phase| lb_proto::rolling::Turn {
+            server: server.parse().unwrap(),
+            phase,
+        };
+        let mut one = Rolling {
+            since: "2026-11-23T20:31:11Z".to_owned(),
+            by: lb_proto::status::By {
+                uid: Some(1000),
+                pid: Some(7),
+                user: Some("ops".to_owned()),
+            },
+            running: true,
+            turns: vec![turn("web01", Phase::Done), turn("web02", Phase::Maint)],
+        };
+        let app = "app".parse().unwrap();
+        assert_eq!(
+            rolling(&app, &one),
+            "rolling maintenance by ops since 2026-11-23 20:31:11 UTC, at web02, 1 of 2 done"
+        );
+        one.running = false;
+        assert_eq!(
+            rolling(&app, &one),
+            "rolling maintenance by ops stopped at web02, 1 of 2 done: \
+             lbctl rolling-maintenance app --resume"
+        );
     }
 
     #[test]

@@ -5,13 +5,15 @@ mod tell;
 mod turn;
 
 use std::io::{self, IsTerminal};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lb_proto::client::Client;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
 use lb_proto::request::{RollingBegin, RollingEnd, Status};
+use lb_proto::rolling::Rolling;
 use lb_proto::status::{BackendStatus, Status as StatusReply};
 
 use self::hook::Hook;
@@ -23,6 +25,9 @@ use crate::interrupt::Interrupt;
 use crate::rolling::{Plan, Stopped, resume_command};
 use crate::servers;
 use crate::ui::Ui;
+
+/// How long a client that has left may seem to be there.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(
     args: &RollingMaintenance,
@@ -45,11 +50,7 @@ pub(crate) fn run(
     }
 
     let interrupt = Interrupt::catch()?;
-    let begun = daemon.call(&RollingBegin {
-        backend: args.backend.clone(),
-        servers: plan.todo.clone(),
-        resume: args.resume,
-    })?;
+    let begun = begin(args, &plan, &mut daemon)?;
     // Between the look and the claim somebody else may have gone on with it.
     let plan = match args.resume {
         true => Plan::resumed(backend, &begun),
@@ -79,6 +80,28 @@ pub(crate) fn run(
         backend: args.backend.clone(),
     })?;
     teller.finished(&plan, started.elapsed())
+}
+
+/// Takes it up. Somebody who is at it may have left already, which the daemon hears a moment later.
+fn begin(
+    args: &RollingMaintenance,
+    plan: &Plan,
+    daemon: &mut Client,
+) -> Result<Rolling, ErrorReply> {
+    let call = RollingBegin {
+        backend: args.backend.clone(),
+        servers: plan.todo.clone(),
+        resume: args.resume,
+    };
+    let until = Instant::now() + A_MOMENT;
+    loop {
+        match daemon.call(&call) {
+            Err(error) if error.code == ErrorCode::Busy && Instant::now() < until => {
+                thread::sleep(A_MOMENT / 10);
+            }
+            begun => return begun,
+        }
+    }
 }
 
 /// Why its servers are out, for whoever looks at them.

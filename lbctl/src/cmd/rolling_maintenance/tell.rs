@@ -133,19 +133,30 @@ impl<'a> Teller<'a> {
     }
 
     /// Asks somebody at the terminal to maintain a server, and to say so.
-    pub(super) fn ask(&mut self, at: usize, id: &ServerId) -> &Answers {
-        let answers = self.answers.get_or_insert_with(Answers::listen);
-        answers.forget_early_ones();
-        self.progress.note(
-            at,
-            "is drained and in maint; Enter when done, Ctrl-C to stop",
-        );
+    pub(super) fn ask(&mut self, at: usize, id: &ServerId) {
+        self.answers
+            .get_or_insert_with(Answers::listen)
+            .forget_early_ones();
         // Bars are not drawn where it is to be quiet; the question is to be seen all the same.
         if !self.ui.draws_bars() {
             self.ui
                 .pass_on(&format!("{id} is drained and in maint; Enter when done\n"));
         }
-        answers
+        self.asks_still(at);
+    }
+
+    /// Shows the question, which a bar that is drawn too often may have swallowed.
+    fn asks_still(&self, at: usize) {
+        self.progress.note(
+            at,
+            "is drained and in maint; Enter when done, Ctrl-C to stop",
+        );
+    }
+
+    /// Whether Enter came. `None`: none will, for the terminal is gone.
+    pub(super) fn answer(&self, at: usize) -> Option<bool> {
+        self.asks_still(at);
+        self.answers.as_ref()?.came()
     }
 
     /// Enter came, and took the bars a line down.
@@ -244,7 +255,7 @@ impl<'a> Teller<'a> {
 
 /// Lines typed at the terminal.
 #[derive(Debug)]
-pub(super) struct Answers(Receiver<()>);
+struct Answers(Receiver<()>);
 
 impl Answers {
     fn listen() -> Self {
@@ -265,7 +276,7 @@ impl Answers {
     }
 
     /// Whether Enter came. `None`: none will, for the terminal is gone.
-    pub(super) fn came(&self) -> Option<bool> {
+    fn came(&self) -> Option<bool> {
         match self.0.try_recv() {
             Ok(()) => Some(true),
             Err(TryRecvError::Empty) => Some(false),

@@ -202,11 +202,13 @@ impl Turns<'_> {
                     },
                 );
                 ended.map_err(Why::Hook)?;
+                // It may have happened since the last look.
+                missing = missing.or_else(|| gone(daemon, args, turn));
             }
             None => {
-                let answers = self.teller.ask(turn.at, &turn.id);
+                self.teller.ask(turn.at, &turn.id);
                 loop {
-                    match answers.came() {
+                    match self.teller.answer(turn.at) {
                         _ if self.interrupt.pressed() => return Err(Why::Interrupted),
                         None => return Err(Why::Interrupted),
                         Some(true) => break,
