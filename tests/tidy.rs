@@ -188,9 +188,10 @@ fn libraries_stop_where_they_belong() {
         "lbctl/src/args/",
         "lbctl/src/complete.rs",
         "lbctl/src/main.rs",
+        "lbctl/src/man.rs",
         "lbctl/src/run.rs",
     ];
-    for word in ["clap", "clap_complete"] {
+    for word in ["clap", "clap_complete", "clap_mangen"] {
         only_in(&format!("{word}::"), &PROGRAMS, &arguments);
     }
     only_in("hickory_resolver::", &PROGRAMS, &["lbd/src/dns/lookup.rs"]);

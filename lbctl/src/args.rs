@@ -101,6 +101,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Events(events::Events),
     Completions(Completions),
+    Man(Man),
 }
 
 /// Check a configuration file as lbd would read it, daemon or not
@@ -307,6 +308,20 @@ Examples:
 pub(crate) struct Completions {
     #[arg(value_name = "SHELL", help = "The shell to complete for")]
     pub(crate) shell: Shell,
+}
+
+/// Write the manual pages: lbctl(1), and one for each verb
+///
+/// The folder is made where there is none, and pages that are there already are replaced.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl man ./man && man -l ./man/lbctl-drain.1
+  sudo lbctl man /usr/local/share/man/man1 && man lbctl-drain")]
+pub(crate) struct Man {
+    /// The folder to write them to
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,7 @@ mod duration;
 mod error;
 mod hosts;
 mod interrupt;
+mod man;
 mod rolling;
 mod run;
 mod servers;

@@ -59,6 +59,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Doctor(args) => cmd::doctor::run(args, &cli.globals.socket, ui, connect),
         Command::Events(args) => cmd::events::run(args, ui, connect),
         Command::Completions(args) => cmd::completions::run(args, ui),
+        Command::Man(args) => cmd::man::run(args, ui),
     }
 }
 

@@ -345,6 +345,7 @@ fn help() {
         "ready --help",
         "maint --help",
         "weight --help",
+        "rolling-maintenance --help",
         "events --help",
         "plan --help",
         "reload --help",
@@ -358,6 +359,7 @@ fn help() {
         "explain --help",
         "doctor --help",
         "completions --help",
+        "man --help",
     ] {
         said.lbctl(command);
     }

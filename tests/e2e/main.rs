@@ -46,6 +46,7 @@ mod limits;
 mod logged;
 mod maint_kill;
 mod malformed;
+mod man;
 mod many_certs;
 mod messages;
 mod ocsp;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::programs;
+use crate::{Process, programs};
 
 /// The command `lbctl ARGS`, for the daemon at `socket`.
 pub fn command<A: AsRef<OsStr>>(socket: &Path, args: impl IntoIterator<Item = A>) -> Command {
@@ -24,4 +24,33 @@ pub fn bare() -> Command {
         .env_remove("CLICOLOR_FORCE")
         .env("COLUMNS", "120");
     command
+}
+
+/// Every command that `lbctl --help` lists, in its words: `["drain"]`, `["cert", "list"]`. Of one
+/// that has verbs of its own, those.
+pub fn verbs() -> Vec<Vec<String>> {
+    below(&[])
+}
+
+fn below(path: &[String]) -> Vec<Vec<String>> {
+    let text = help(path);
+    let Some((_, list)) = text.split_once("\nCommands:\n") else {
+        return vec![path.to_vec()];
+    };
+    let verbs = list
+        .lines()
+        .take_while(|line| !line.is_empty())
+        // What stands deeper is the rest of a line before it.
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
+    verbs
+        .flat_map(|verb| below(&[path, &[verb.to_owned()]].concat()))
+        .collect()
+}
+
+/// What `--help` says of a command.
+pub fn help(path: &[String]) -> String {
+    let mut command = bare();
+    command.args(path).arg("--help");
+    Process::run(command).exits(0).stdout
 }

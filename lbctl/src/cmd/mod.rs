@@ -8,6 +8,7 @@ pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod maint;
+pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod ready;
 pub(crate) mod reload;

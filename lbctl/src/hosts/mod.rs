@@ -87,8 +87,8 @@ pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
 /// Whether a command is one for other machines.
 fn check(command: &args::Command, nodes: usize) -> Result<(), ErrorReply> {
     use args::Command::{
-        Cert, Completions, Confirm, Doctor, Drain, Events, Explain, Maint, Plan, Ready, Reload,
-        Rollback, RollingMaintenance, Status, Validate, Weight,
+        Cert, Completions, Confirm, Doctor, Drain, Events, Explain, Maint, Man, Plan, Ready,
+        Reload, Rollback, RollingMaintenance, Status, Validate, Weight,
     };
     let refused = |message: &str, hint: &str| {
         Err(ErrorReply::new(ErrorCode::Usage, message.to_owned()).hint(hint))
@@ -101,7 +101,7 @@ fn check(command: &args::Command, nodes: usize) -> Result<(), ErrorReply> {
             "a rolling maintenance on several nodes at once would maintain each server once for each",
             "drain on all of them, maintain, and make ready on all of them, server by server",
         ),
-        Validate(_) | Cert(_) | Doctor(_) | Completions(_) => refused(
+        Validate(_) | Cert(_) | Doctor(_) | Completions(_) | Man(_) => refused(
             "this command is about the machine that it runs on, not about a daemon",
             "run it there: ssh HOST lbctl …",
         ),
