@@ -61,8 +61,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "PATH", env = "LBCTL_SOCKET")]
     #[arg(default_value = lb_proto::DEFAULT_SOCKET, value_hint = clap::ValueHint::FilePath)]
     pub(crate) socket: PathBuf,
-    /// Do it on another node, over OpenSSH: ssh://[USER@]HOST[:PORT][/SOCKET]; repeatable, for the same
-    /// on each [env: LBCTL_HOSTS=]
+    #[arg(
+        help = "Do it on another node, over OpenSSH: ssh://[USER@]HOST[:PORT][/SOCKET]; repeatable, for \
+                the same on each [env: LBCTL_HOSTS=]"
+    )]
     #[arg(long = "host", global = true, value_name = "URL", value_parser = hosts::read_url)]
     pub(crate) hosts: Vec<Url>,
     /// Print one JSON document on stdout; errors too, as {"error":{"code","message","hint"}}

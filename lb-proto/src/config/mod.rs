@@ -3,7 +3,7 @@
 //! [`read`] is the only way to one: what it returns holds no dangling name and no value out of
 //! bounds. The keys are those of the README's reference; `file` turns TOML into this, `address`,
 //! `cookie`, `http` and [`units`] judge single values, `check` holds the rules that span several keys,
-//! [`render`] shows what is wrong, and [`diff`] what two of them differ in.
+//! [`render`] shows what is wrong, and [`diff()`] what two of them differ in.
 
 mod address;
 mod backend;

@@ -202,8 +202,6 @@ impl Turns<'_> {
                     },
                 );
                 ended.map_err(Why::Hook)?;
-                // It may have happened since the last look.
-                missing = missing.or_else(|| gone(daemon, args, turn));
             }
             None => {
                 self.teller.ask(turn.at, &turn.id);
