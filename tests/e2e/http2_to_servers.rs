@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use lb_proto::status::CheckResult;
 use lb_tests::daemon::{NO_CHECK, app_at};
@@ -234,6 +235,47 @@ fn responses_without_a_body_are_whole() {
         (200, Some("7"))
     );
     assert_eq!(wire.send(request("GET", "/ends")).response().status, 200);
+}
+
+#[test]
+fn what_can_have_no_content_has_none_by_http2() {
+    let origin = Http2Origin::start(|asked| {
+        let fields: &[_] = &[("content-length", "3")];
+        match asked.head.uri.path() {
+            "/204" => asked.answer(204, fields, false),
+            "/304" => asked.answer(304, fields, false),
+            _ => return asked.answer(200, &[], true),
+        }
+        asked.send("xyz");
+        asked.finish();
+    });
+    let lbd = Lbd::start(h2c(&config(NO_CHECK, origin.addr())));
+    let (mut client, mut wire) = (Http2::connect(lbd.addr()), Wire::connect(lbd.addr()));
+    for (method, path, length) in [
+        (Method::GET, "/204", None),
+        (Method::GET, "/304", Some("3")),
+        (Method::HEAD, "/", None),
+    ] {
+        let answer = client.ask(method.clone(), path).response();
+        assert_eq!((answer.text().as_str(), answer.cut), ("", None), "{path}");
+        let said = answer.headers.get("content-length");
+        assert_eq!(
+            said.map(HeaderValue::as_bytes),
+            length.map(str::as_bytes),
+            "{path}"
+        );
+        wire.send(request(method.as_str(), path));
+        let answer = wire.try_response(method.as_str()).expect("it is one");
+        assert_eq!(
+            (answer.text().as_str(), answer.cut.is_some()),
+            ("", false),
+            "{path}"
+        );
+        // hyper leaves out that of a 304, which it may.
+        assert_eq!(answer.header("content-length"), None, "{path}");
+    }
+    drop((client, wire));
+    nothing_is_left(&lbd);
 }
 
 #[test]

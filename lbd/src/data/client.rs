@@ -164,7 +164,7 @@ impl Client {
         let mut informed = self.informed.borrow_mut();
         let held: usize = informed.iter().map(Head::size).sum();
         if self.version.get() >= Version::HTTP_11 && held < MOST_INFORMED {
-            headers::prepare_response(&mut head.headers, false);
+            headers::prepare_response(&mut head.headers, head.status, false);
             informed.push(head);
         }
     }

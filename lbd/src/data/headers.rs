@@ -7,7 +7,7 @@ use http::header::{
     CONTENT_TYPE, COOKIE, EXPECT, HOST, MAX_FORWARDS, RANGE, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use ipnet::IpNet;
 
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -270,9 +270,11 @@ fn keep_or(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> He
 /// Turns a server's header fields into those for a client. `names_protocol`: the one that it
 /// switches to, or wants (RFC 9110, 15.2.2 and 15.5.22).
 ///
-/// `Transfer-Encoding` overrides `Content-Length`, which then goes (RFC 9112, 6.3).
-pub(super) fn prepare_response(headers: &mut HeaderMap, names_protocol: bool) {
-    if headers.contains_key(TRANSFER_ENCODING) {
+/// `Transfer-Encoding` overrides `Content-Length`, which then goes (RFC 9112, 6.3); so it does where there
+/// can be no content (RFC 9110, 8.6).
+pub(super) fn prepare_response(headers: &mut HeaderMap, status: StatusCode, names_protocol: bool) {
+    let has_no_length = status.is_informational() || status == StatusCode::NO_CONTENT;
+    if has_no_length || headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
     let protocol = headers.get(UPGRADE).filter(|_| names_protocol).cloned();
@@ -397,11 +399,24 @@ mod tests {
     #[test]
     fn a_response_with_both_framings_loses_the_length() {
         let mut both = map(&[("content-length", "2"), ("transfer-encoding", "Chunked")]);
-        prepare_response(&mut both, false);
+        prepare_response(&mut both, StatusCode::OK, false);
         assert_eq!(both, map(&[]));
-        let mut sized = map(&[("content-length", "2")]);
-        prepare_response(&mut sized, false);
-        assert_eq!(sized, map(&[("content-length", "2")]));
+    }
+
+    #[test]
+    fn a_response_that_can_have_no_content_has_no_length() {
+        for (status, keeps) in [
+            (200, true),
+            (304, true),
+            (204, false),
+            (103, false),
+            (101, false),
+        ] {
+            let mut sized = map(&[("content-length", "2")]);
+            let status = StatusCode::from_u16(status).unwrap();
+            prepare_response(&mut sized, status, false);
+            assert_eq!(sized.contains_key("content-length"), keeps, "{status}");
+        }
     }
 
     #[test]
@@ -432,13 +447,13 @@ mod tests {
             ("keep-alive", "x"),
         ];
         let mut headers = map(&granted);
-        prepare_response(&mut headers, true);
+        prepare_response(&mut headers, StatusCode::SWITCHING_PROTOCOLS, true);
         assert_eq!(
             headers,
             map(&[("connection", "upgrade"), ("upgrade", "websocket")])
         );
         let mut headers = map(&granted);
-        prepare_response(&mut headers, false);
+        prepare_response(&mut headers, StatusCode::OK, false);
         assert_eq!(headers, map(&[]));
     }
 

@@ -293,7 +293,7 @@ fn pass_on(
     } = head;
     let names_protocol = switches || status == StatusCode::UPGRADE_REQUIRED;
     let names_protocol = names_protocol && version != Version::HTTP_2;
-    headers::prepare_response(&mut headers, names_protocol);
+    headers::prepare_response(&mut headers, status, names_protocol);
     if let Some(lease) = &account.lease {
         let edits = lease.edits();
         edits.response.apply(&mut headers);

@@ -42,6 +42,7 @@ pub(in crate::data) struct Exchange {
     left: Option<u64>,
     /// Came already, and are to be passed on.
     trailers: Option<HeaderMap>,
+    /// Nothing more of it is to be passed on.
     has_ended: bool,
     said: bool,
     /// The server told that it did not act on the request.
@@ -191,8 +192,10 @@ impl Exchange {
             head.status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         );
+        // Whatever comes, it is no content (RFC 9110, 6.4.1).
+        self.has_ended = to_head || bodiless;
         self.left = match head.headers.get(CONTENT_LENGTH) {
-            _ if to_head || bodiless => Some(0),
+            _ if self.has_ended => Some(0),
             None => None,
             Some(length) => {
                 let length = length.to_str().ok().and_then(|length| length.parse().ok());
@@ -293,8 +296,11 @@ impl Exchange {
     /// Nobody asks for more. A stream that is about to end is not reset: a server would take it for
     /// a client that went away.
     pub(super) fn finish(self) {
-        let about_to_end = self.is_complete() && !self.has_ended();
-        if let (Response::Came(receives), true) = (self.response, about_to_end) {
+        let complete = self.is_complete();
+        if let Response::Came(receives) = self.response
+            && complete
+            && !receives.is_end_stream()
+        {
             spawn_local(end_of(receives, self.slot));
         }
     }

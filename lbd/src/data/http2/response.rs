@@ -34,7 +34,7 @@ pub(super) async fn send(
     let (mut head, mut body) = answer.into_parts();
     prepare(stream, &mut head.headers);
     if let Some(length) = body.size_hint().exact()
-        && needs_length(head.status, length)
+        && needs_length(head.status, to_head, length)
     {
         let length = || length.into();
         head.headers.entry(CONTENT_LENGTH).or_insert_with(length);
@@ -50,8 +50,9 @@ pub(super) async fn send(
 }
 
 /// A response without a body says so by its end, unless its length is about something else.
-fn needs_length(status: StatusCode, length: u64) -> bool {
-    length > 0 || !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+fn needs_length(status: StatusCode, to_head: bool, length: u64) -> bool {
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    length > 0 || !bodiless && !to_head
 }
 
 /// Fields as HTTP/2 has them. Those of a server were freed of what belongs to its connection.
