@@ -55,6 +55,8 @@ pub(super) struct Client {
     wants_written: Cell<bool>,
     /// The answer's body was given up before its end, or nobody is there to take it.
     abandoned: Cell<bool>,
+    /// It sends nothing more.
+    closed: Cell<bool>,
     /// It has asked for something.
     served: Cell<bool>,
     /// The uid of the server that it has a session on; 0: of none.
@@ -89,6 +91,7 @@ impl Client {
             unwritten: Cell::new(false),
             wants_written: Cell::new(false),
             abandoned: Cell::new(false),
+            closed: Cell::new(false),
             served: Cell::new(false),
             session: Cell::new(0),
             waker: RefCell::new(Waker::noop().clone()),
@@ -224,6 +227,19 @@ impl Client {
     /// The client has gone away.
     pub(super) fn leave(&self) {
         self.abandoned.set(true);
+    }
+
+    /// Its connection has ended on its side, which may be in the middle of a request.
+    pub(super) fn closes(&self) {
+        self.closed.set(true);
+    }
+
+    /// Whether that is so; then it has gone away.
+    pub(super) fn leave_if_closed(&self) -> bool {
+        if self.closed.get() {
+            self.leave();
+        }
+        self.closed.get()
     }
 
     pub(super) fn is_abandoned(&self) -> bool {

@@ -129,6 +129,7 @@ impl AsyncRead for ClientIo {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
             let n = buf.filled().len() - start;
             if n == 0 {
+                this.client.closes();
                 return Poll::Ready(Ok(()));
             }
             add(&this.client.tally().bytes_in, n as u64);

@@ -16,7 +16,7 @@ pub(super) enum Fault {
     /// The head does not parse, or its Host is missing, repeated or malformed (RFC 9112, 3.2).
     Malformed,
     BothFramings,
-    /// The body's framing broke, or the client went away in the middle of it.
+    /// The body's framing broke.
     BadBody,
     HeadTooLarge,
     TargetTooLong,

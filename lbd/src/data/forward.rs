@@ -1,6 +1,6 @@
 //! A request's way to a server and its answer's way back, tried again where that is safe.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -248,6 +248,8 @@ async fn attempt(
             }
             Err(_) => Fault::BadResponse,
         },
+        // Who serves its connection drops us.
+        Ok(Err(Failed::Client)) if client.leave_if_closed() => pending().await,
         Ok(Err(Failed::Client)) => return Err(Failure::last(Fault::BadBody)),
         Ok(Err(Failed::Server)) => Fault::BadResponse,
         Err(expired @ Expired(awaiting)) => {
@@ -288,13 +290,11 @@ async fn begin_http1(
         Use::Kept => client.reuse(lease, !outgoing.idempotent),
         Use::Fresh => None,
     };
-    if kept.is_none() {
-        account.connecting();
-    }
     let was_kept = kept.is_some();
     let upstream = match kept {
         Some(upstream) => upstream,
         None => {
+            account.connecting();
             let connected = connect(client, lease, timeouts.connect).await;
             connected.map_err(|fault| Failure::of_connect(account, fault))?
         }
