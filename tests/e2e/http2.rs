@@ -4,7 +4,7 @@ use h2::client::Builder;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use lb_tests::daemon::{NO_CHECK, app, app_at};
-use lb_tests::http2::{PREFACE, request, request_with};
+use lb_tests::http2::{PREFACE, SETTINGS, frame, request, request_with};
 use lb_tests::pattern::pattern;
 use lb_tests::tls::Client;
 use lb_tests::wire::{self, End, get};
@@ -211,6 +211,20 @@ fn a_stop_says_goodbye_and_finishes_streams() {
     assert_eq!(held.response().text(), "a");
     assert_eq!(busy.ended(), None);
     assert_eq!(lbd.stop(), Some(0));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_who_is_idle_and_acknowledges_nothing() {
+    let origin = Origin::start("a");
+    let setup = Setup::new(h2c(&app(NO_CHECK, [&origin]))).global("shutdown_timeout = \"3s\"");
+    let mut lbd = setup.start();
+    let mut idle = Wire::connect(lbd.addr());
+    idle.send(PREFACE).send(frame(SETTINGS, 0, 0, b""));
+    idle.bytes(9).expect("it greets");
+    assert_eq!(lbd.stop(), Some(0));
+    let log = lbd.log();
+    assert!(!log.contains("stopped by shutdown_timeout"), "{log}");
+    drop(idle);
 }
 
 #[test]

@@ -49,8 +49,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How much of an answer is held per stream for a client that takes it slowly, in bytes.
 const MOST_UNSENT: usize = 64 * 1024;
 
-/// How long a client that is told that the connection ends is waited for, once no stream is left.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client that is told that the connection ends is waited for, once no stream is left: as one of
+/// HTTP/1 that connected as we stop.
+const PATIENCE: Duration = LOOK;
 
 /// Serves a connection that speaks HTTP/2, from its preface to its end.
 pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
@@ -63,8 +64,12 @@ pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
     log_end(&client, &streams, &end);
     streams.give_up(end.cause());
     driver.finish().await;
+    let unread = match end {
+        End::Silent(Awaiting::Request) if !streams.frames.in_head() => Unread::Nothing,
+        _ => Unread::Something,
+    };
     if let Ok(socket) = Rc::try_unwrap(socket) {
-        linger::close(socket.into_inner(), Unread::Something).await;
+        linger::close(socket.into_inner(), unread).await;
     }
 }
 
