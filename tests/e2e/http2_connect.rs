@@ -86,7 +86,7 @@ fn a_websocket_is_a_session_until_both_sides_have_ended() {
         stream.finish();
         let rest = stream.rest(status, headers);
         assert_eq!((rest.text(), rest.cut), ("enbye".into(), None));
-        log.says("101 ---- 00000 app/s 0");
+        log.says("200 ---- 00000 app/s 0");
         drop(client);
         nothing_is_left(&log.lbd);
     }
@@ -138,12 +138,12 @@ fn what_breaks_on_one_side_breaks_on_the_other() {
         stream.head().expect("a head");
         assert_eq!(stream.bytes(5), b"hello");
         stream.reset();
-        log.says("101 CD-- 00000 app/s 0");
+        log.says("200 CD-- 00000 app/s 0");
 
         let mut stream = client.connect_to("websocket", "/chat");
         let (status, headers) = stream.head().expect("a head");
         assert_eq!(stream.rest(status, headers).cut, Some(Reason::CANCEL));
-        log.says("101 SD-- 00000 app/s 0");
+        log.says("200 SD-- 00000 app/s 0");
     });
 }
 
@@ -158,7 +158,7 @@ fn a_tunnel_ends_with_its_connection() {
     let mut stream = client.connect_to("websocket", "/chat");
     stream.head().expect("a head");
     drop((stream, client));
-    log.says("101 CD-- 00000 app/s 0");
+    log.says("200 CD-- 00000 app/s 0");
     nothing_is_left(&log.lbd);
 }
 

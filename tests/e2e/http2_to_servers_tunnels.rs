@@ -77,6 +77,25 @@ fn a_websocket_is_a_stream_of_its_own() {
 }
 
 #[test]
+fn what_asks_for_a_tunnel_and_has_content_is_a_request_like_others() {
+    let origin = Http2Origin::named("a");
+    let lbd = start(&origin);
+    let mut wire = Wire::connect(lbd.addr());
+    wire.send(format!(
+        "POST /echo HTTP/1.1\r\nhost: t\r\ncontent-length: 3\r\n{ASKED}abc"
+    ));
+    let echo = wire.response().json();
+    assert_eq!(
+        (&echo["method"], &echo["body_length"]),
+        (&"POST".into(), &3.into())
+    );
+    let headers = echo["headers"].to_string();
+    assert!(!headers.contains("\"upgrade\""), "{headers}");
+    drop(wire);
+    nothing_is_left(&lbd);
+}
+
+#[test]
 fn a_websocket_goes_from_stream_to_stream() {
     let origin = tunnelling();
     let lbd = Lbd::start(h2c(&config(NO_CHECK, origin.addr())));

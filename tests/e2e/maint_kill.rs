@@ -183,7 +183,7 @@ fn a_websocket_over_http2_is_cut() {
         assert_eq!(stream.bytes(5), b"hello");
         kill(&log.lbd);
         assert!(stream.piece().is_none_or(|piece| piece.is_err()));
-        log.says("101 KD-- 00000 app/a 0");
+        log.says("200 KD-- 00000 app/a 0");
     });
 }
 

@@ -274,11 +274,15 @@ fn pass_on(
         exchange,
         upgrades,
     } = arrived;
-    account.answered(head.status);
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    account.answered(match switches && version == Version::HTTP_2 {
+        // How a stream is told (RFC 8441, 5).
+        true => StatusCode::OK,
+        false => head.status,
+    });
     if head.status.is_server_error() {
         account.server_error();
     }
-    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     // By HTTP/2 any success would say that there is a tunnel (RFC 8441, 5).
     let misleads = upgrades && version == Version::HTTP_2 && head.status.is_success();
     if switches && !upgrades || misleads {

@@ -90,6 +90,8 @@ impl Exchange {
         timeout: Duration,
         upgrades: bool,
     ) -> Result<Self, NotBegun> {
+        // What asks for a tunnel has no content; with some, it is a request like others (RFC 9110, 7.8).
+        let upgrades = upgrades && body.is_none();
         if upgrades && !slot.takes_tunnels() {
             return Err(NotBegun::NoTunnels);
         }

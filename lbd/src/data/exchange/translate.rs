@@ -35,6 +35,7 @@ pub(super) fn request(head: &Parts, secure: bool, upgrades: bool) -> Request<()>
     *request.method_mut() = head.method.clone();
     if let Some(protocol) = protocol {
         headers.remove(SEC_WEBSOCKET_KEY);
+        headers.remove(CONTENT_LENGTH);
         *request.method_mut() = Method::CONNECT;
         request.extensions_mut().insert(first(&protocol));
     }
@@ -77,6 +78,7 @@ pub(super) fn response(
     headers.remove(UPGRADE);
     if let Some(protocol) = tunnel.filter(|_| status.is_success()) {
         status = StatusCode::SWITCHING_PROTOCOLS;
+        headers.remove(CONTENT_LENGTH);
         headers.insert(UPGRADE, protocol.clone());
     }
     Ok(Head {
@@ -141,6 +143,7 @@ mod tests {
             ("connection", "upgrade"),
             ("upgrade", "websocket, other"),
             ("sec-websocket-key", "x"),
+            ("content-length", "0"),
             ("sec-websocket-version", "13"),
         ];
         let request = request(&head("GET", "/chat", &fields), false, true);
@@ -153,13 +156,19 @@ mod tests {
         assert_eq!(left, ["sec-websocket-version"]);
 
         let answer = |status: u16, tunnel: bool| {
-            let parts = http::Response::builder().status(status).body(()).unwrap();
+            let parts = http::Response::builder().status(status);
+            let parts = parts.header(CONTENT_LENGTH, 7).body(()).unwrap();
             let protocol = HeaderValue::from_static("websocket");
-            response(parts.into_parts().0, tunnel.then_some(&protocol)).map(|head| head.status)
+            let head = response(parts.into_parts().0, tunnel.then_some(&protocol))?;
+            let has_length = head.headers.contains_key(CONTENT_LENGTH);
+            Ok((head.status, has_length))
         };
-        assert_eq!(answer(200, true), Ok(StatusCode::SWITCHING_PROTOCOLS));
-        assert_eq!(answer(403, true), Ok(StatusCode::FORBIDDEN));
-        assert_eq!(answer(200, false), Ok(StatusCode::OK));
+        assert_eq!(
+            answer(200, true),
+            Ok((StatusCode::SWITCHING_PROTOCOLS, false))
+        );
+        assert_eq!(answer(403, true), Ok((StatusCode::FORBIDDEN, true)));
+        assert_eq!(answer(200, false), Ok((StatusCode::OK, true)));
         assert_eq!(answer(101, true), Err(Malformed));
     }
 }
