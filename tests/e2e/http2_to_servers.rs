@@ -320,7 +320,7 @@ fn under_tls_it_is_agreed_on_or_there_is_no_connection() {
 }
 
 #[track_caller]
-fn checked(lbd: &Lbd) -> (CheckResult, String) {
+pub(crate) fn checked(lbd: &Lbd) -> (CheckResult, String) {
     eventually("a check has spoken", || {
         let check = lbd.server("app/a").last_check;
         check

@@ -2,17 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use lb_proto::status::CheckResult;
 use lb_tests::daemon::NO_CHECK;
 use lb_tests::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame,
 };
 use lb_tests::raw_origin::Peer;
-use lb_tests::wire::{End, request};
+use lb_tests::wire::{End, get, request};
 use lb_tests::{RawOrigin, Wire};
 
 use crate::http2::nothing_is_left;
-use crate::http2_to_servers::config;
+use crate::http2_to_servers::{checked, config};
 use crate::http2_to_servers_ends::on_one_thread;
 
 /// A server of single frames: greets, and then does for every stream that is begun what `each` says.
@@ -180,6 +181,22 @@ fn a_server_that_keeps_to_no_rule_harms_only_what_it_was_asked() {
         let resident = resident(lbd.pid());
         assert!(resident < 150 << 20, "{what}: {} MiB", resident >> 20);
     }
+}
+
+#[test]
+fn a_server_that_takes_no_streams_fails_checks_as_it_fails_requests() {
+    let origin = RawOrigin::start(|peer| {
+        assert_eq!(peer.bytes(PREFACE.len()), PREFACE);
+        // SETTINGS_MAX_CONCURRENT_STREAMS
+        peer.send(frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 0]));
+        while let Some(stream) = begun(peer) {
+            peer.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, OK));
+        }
+    });
+    let check = "health = { type = \"http\", interval = \"50ms\", timeout = \"300ms\" }";
+    let lbd = on_one_thread(config(check, origin.addr()));
+    assert_eq!(checked(&lbd).0, CheckResult::L7TOUT);
+    assert_eq!(get(lbd.addr(), "/").status, 503);
 }
 
 /// Bytes of memory that a process has in use.

@@ -183,12 +183,16 @@ mod tests {
     }
 
     async fn seen(address: SocketAddr, check: &Check) -> Seen {
+        seen_by(Protocol::Http1, address, check).await
+    }
+
+    async fn seen_by(protocol: Protocol, address: SocketAddr, check: &Check) -> Seen {
         let target = Target {
             address,
             fallback_host: "app",
             send_proxy: None,
             tls: None,
-            protocol: Protocol::Http1,
+            protocol,
         };
         probe(&target, check).await.unwrap()
     }
@@ -223,6 +227,26 @@ mod tests {
         );
         let endless = result(endless, false).await;
         assert_eq!(endless.0, CheckResult::L7RSP, "{}", endless.2);
+    }
+
+    #[tokio::test]
+    async fn a_server_is_said_not_to_speak_http2_where_it_does_not() {
+        const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const OK: &[u8] = &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88];
+        const BAD: &[u8] = &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0xff];
+        let by_http1 = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_vec();
+        for (answer, speaks) in [
+            (by_http1, false),
+            // No request can have come before the settings.
+            (OK.to_vec(), false),
+            ([SETTINGS, BAD].concat(), true),
+        ] {
+            let address = origin(answer.leak(), false).await;
+            let seen = seen_by(Protocol::Http2, address, &http(200..=200)).await;
+            assert_eq!(seen.result, CheckResult::L7RSP, "{}", seen.detail);
+            let said = seen.detail.contains("it does not speak HTTP/2");
+            assert_eq!(said, !speaks, "{}", seen.detail);
+        }
     }
 
     #[tokio::test]

@@ -34,6 +34,8 @@ async fn exchange(
         .body(())?;
     let greeting = Builder::new()
         .enable_push(false)
+        // Nothing is asked before its settings came, which say how many streams it takes, as by `data/trunk`.
+        .initial_max_send_streams(0)
         .max_header_list_size(MAX_HEAD as u32)
         .handshake::<_, Bytes>(stream);
     let (mut sender, connection) = greeting.await?;
@@ -48,11 +50,14 @@ async fn exchange(
             Err(error) => Err(error),
         },
     };
-    Ok(answer.map_err(why)?.status().as_u16())
+    let is_greeted = sender.current_max_send_streams() > 0;
+    let answer = answer.map_err(|error| why(error, is_greeted))?;
+    Ok(answer.status().as_u16())
 }
 
-fn why(error: h2::Error) -> Box<dyn Error + Send + Sync> {
-    match error.is_library() {
+/// `is_greeted`: its settings came.
+fn why(error: h2::Error, is_greeted: bool) -> Box<dyn Error + Send + Sync> {
+    match error.is_library() && !is_greeted {
         true => format!("it does not speak HTTP/2: `protocol` may be \"http1\" ({error})").into(),
         false => error.into(),
     }
