@@ -7,6 +7,7 @@ use crate::status::By;
 
 /// A change that was asked for, made or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Audit {
     /// RFC 3339, UTC.
     pub at: String,
@@ -31,6 +32,7 @@ pub struct Audit {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Outcome {
     Done,
     /// It cannot be, as it was asked.

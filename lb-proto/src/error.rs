@@ -6,6 +6,7 @@ use crate::exit::Exit;
 
 /// What went wrong with a call: for programs the code, for people the message and the hint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ErrorReply {
     pub code: ErrorCode,
@@ -37,6 +38,7 @@ impl ErrorReply {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ErrorCode {
     /// The line is no JSON, or not of a request's form, or its arguments do not fit.
     BadRequest,
@@ -89,6 +91,7 @@ impl ErrorCode {
 
 /// One problem of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     pub file: String,
     /// Counted from 1.

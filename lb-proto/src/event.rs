@@ -9,6 +9,7 @@ use crate::state::{Admin, Health, State};
 /// Something that changed, in the order it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Event {
     /// A server's admin state, its `move_sticky` or its health changed, or it was ejected or let back.
     Server {

@@ -2,10 +2,11 @@
 //!
 //! `lbd` and `lbctl` both speak from this crate and never depend on each other. Plain messages need
 //! serde alone; the blocking client is behind `client`, reading configuration files behind `config`,
-//! reading certificate files behind `pem`.
+//! reading certificate files behind `pem`, and the schemas of documents behind `schema`.
 
 pub mod audit;
 pub mod call;
+pub mod document;
 pub mod error;
 pub mod event;
 pub mod exit;
@@ -27,6 +28,8 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "pem")]
 pub mod pem;
+#[cfg(feature = "schema")]
+pub mod schema;
 #[cfg(feature = "config")]
 pub mod tls;
 

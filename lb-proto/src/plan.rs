@@ -6,6 +6,7 @@ use crate::name::ServerName;
 
 /// One thing that changes, and what becomes of the sessions that it touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     pub change: Kind,
     #[serde(flatten)]
@@ -29,6 +30,7 @@ pub struct Change {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Kind {
     Added,
     Removed,
@@ -39,6 +41,7 @@ pub enum Kind {
 
 /// Where something changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     pub section: Section,
     /// Of the frontend or backend; the path of a certificate file; empty in `global`.
@@ -51,6 +54,7 @@ pub struct Place {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Section {
     Global,
     Frontend,
@@ -61,6 +65,7 @@ pub enum Section {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Part {
     /// Its address, as configured.
     Bind(String),
@@ -72,6 +77,7 @@ pub enum Part {
 /// When a change counts, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Effect {
     /// At once, and no session is touched.
     AtOnce,

@@ -73,6 +73,7 @@ pub struct SetWeight {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reload {
     /// The generation that runs now.
     pub generation: u64,
@@ -89,6 +90,7 @@ pub struct Reload {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// What was judged: a path, or what the client called its text.
     pub file: String,
@@ -108,6 +110,7 @@ pub struct Plan {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Confirm {
     /// The generation that stays.
     pub generation: u64,
@@ -117,6 +120,7 @@ pub struct Confirm {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rollback {
     /// The generation that runs now: a number of its own.
     pub generation: u64,

@@ -8,6 +8,7 @@ use crate::status::By;
 /// The servers of a backend, each in its turn. Kept until all are done, whatever becomes of the
 /// `lbctl` that is at it and of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rolling {
     /// RFC 3339, UTC.
     pub since: String,
@@ -28,6 +29,7 @@ impl Rolling {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Turn {
     pub server: ServerName,
     pub phase: Phase,
@@ -36,6 +38,7 @@ pub struct Turn {
 /// How far a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Phase {
     ToDo,
     /// Its sessions finish.

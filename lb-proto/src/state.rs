@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What the operator wants of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Admin {
     /// Takes sessions.
     Ready,
@@ -19,6 +20,7 @@ pub enum Admin {
 /// What health checks say of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Health {
     Up,
     Down,
@@ -29,6 +31,7 @@ pub enum Health {
 /// What follows from [`Admin`] and [`Health`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum State {
     Up,
     Down,

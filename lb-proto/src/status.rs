@@ -1,5 +1,7 @@
 //! The answer to `status`: `lbctl status --json` prints it as it is.
 
+mod check;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,10 +10,13 @@ use crate::name::{BackendName, FrontendName, ServerId, ServerName};
 use crate::rolling::Rolling;
 use crate::state::{Admin, Health, State};
 
+pub use self::check::{CheckResult, CheckStatus};
+
 /// The schema number of [`Status`]; it changes only when a field is lost or changes its meaning.
 pub const SCHEMA: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     pub schema: u32,
     pub daemon: Daemon,
@@ -23,6 +28,7 @@ pub struct Status {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Daemon {
     pub version: String,
     pub pid: u32,
@@ -54,6 +60,7 @@ pub struct Daemon {
 
 /// Where what operators set outlives the process, and what is wrong with that.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeptStatus {
     pub path: String,
     /// Why it could not be written the last time.
@@ -68,6 +75,7 @@ pub struct KeptStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccessLogStatus {
     /// The file, or `stdout`.
     pub path: String,
@@ -76,6 +84,7 @@ pub struct AccessLogStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigStatus {
     pub path: String,
     /// 1 at process start, one more with each reload that changed something.
@@ -104,6 +113,7 @@ fn yes() -> bool {
 
 /// What brings the former configuration back. Times are RFC 3339, UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrialStatus {
     /// Who asked for it.
     pub by: String,
@@ -120,6 +130,7 @@ pub struct TrialStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastReload {
     /// RFC 3339, UTC.
     pub at: String,
@@ -131,6 +142,7 @@ pub struct LastReload {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FrontendStatus {
     pub name: FrontendName,
     pub mode: String,
@@ -152,6 +164,7 @@ pub struct FrontendStatus {
 
 /// A bind where clients speak TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TlsStatus {
     /// Its address, as in `binds`.
     pub bind: String,
@@ -161,6 +174,7 @@ pub struct TlsStatus {
 
 /// A certificate file as it was read; what it holds now may be another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificateStatus {
     /// A whole path.
     pub file: String,
@@ -181,6 +195,7 @@ pub struct CertificateStatus {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum CertificateState {
     Valid,
     Expired,
@@ -188,6 +203,7 @@ pub enum CertificateState {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackendStatus {
     pub name: BackendName,
     pub balance: String,
@@ -200,6 +216,7 @@ pub struct BackendStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerStatus {
     pub name: ServerName,
     /// Where it is; the name as configured while that leads nowhere.
@@ -254,6 +271,7 @@ pub struct ServerStatus {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overrides {
     /// Present while the server is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,6 +282,7 @@ pub struct Overrides {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Override {
     /// RFC 3339, UTC.
     pub at: String,
@@ -282,6 +301,7 @@ pub struct Override {
 
 /// Who did something, as the kernel and the user database know them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct By {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
@@ -308,6 +328,7 @@ impl fmt::Display for By {
 
 /// The host name of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostStatus {
     pub name: String,
     /// Whether it has led somewhere. Until then the server is down.
@@ -321,6 +342,7 @@ pub struct HostStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ejected {
     /// Seconds until it gets sessions again.
     pub left_s: u64,
@@ -329,58 +351,10 @@ pub struct Ejected {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Errors {
     /// Connects that were refused, failed or timed out.
     pub connect: u64,
     /// Responses that were bad, cut or late.
     pub response: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CheckStatus {
-    /// RFC 3339, UTC.
-    pub at: String,
-    pub result: CheckResult,
-    /// The HTTP status, where one was received.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    pub latency_ms: f64,
-    /// One sentence about what was seen.
-    pub detail: String,
-}
-
-/// HAProxy's health check result codes (management guide, `show stat`, `check_status`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CheckResult {
-    L4OK,
-    L4CON,
-    L4TOUT,
-    L6OK,
-    L6RSP,
-    L6TOUT,
-    L7OK,
-    L7STS,
-    L7RSP,
-    L7TOUT,
-}
-
-impl CheckResult {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::L4OK => "L4OK",
-            Self::L4CON => "L4CON",
-            Self::L4TOUT => "L4TOUT",
-            Self::L6OK => "L6OK",
-            Self::L6RSP => "L6RSP",
-            Self::L6TOUT => "L6TOUT",
-            Self::L7OK => "L7OK",
-            Self::L7STS => "L7STS",
-            Self::L7RSP => "L7RSP",
-            Self::L7TOUT => "L7TOUT",
-        }
-    }
-
-    pub fn is_ok(self) -> bool {
-        matches!(self, Self::L4OK | Self::L6OK | Self::L7OK)
-    }
 }

@@ -2,18 +2,21 @@
 
 use std::io;
 
+use lb_proto::document::Unfinished;
 use lb_proto::error::ErrorReply;
 use lb_proto::exit::Exit;
-use serde_json::Value;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The daemon's refusal, or a refusal of our own in the same form.
     #[error(transparent)]
     Reply(#[from] ErrorReply),
-    /// A wait that did not reach its end; `servers` is what the verb would have printed as JSON.
+    /// A wait that did not reach its end.
     #[error("{error}")]
-    Wait { error: ErrorReply, servers: Value },
+    Wait {
+        error: ErrorReply,
+        servers: Box<Unfinished>,
+    },
     /// What was printed is that something is wrong.
     #[error("something is wrong")]
     Told,

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use lb_proto::document::rolling::Skipped;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerName};
 use lb_proto::rolling::{Phase, Rolling};
 use lb_proto::state::{Admin, State};
 use lb_proto::status::{BackendStatus, ServerStatus};
-use serde::Serialize;
 
 use crate::duration;
 use crate::ui::words;
@@ -20,13 +20,6 @@ pub(crate) struct Plan {
     /// The first is the one that a resumed maintenance stopped at, if it stopped at one.
     pub(crate) todo: Vec<ServerName>,
     pub(crate) skipped: Vec<Skipped>,
-}
-
-/// Drained or in maint before anything began: somebody's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Skipped {
-    pub(crate) server: ServerName,
-    pub(crate) admin: Admin,
 }
 
 impl Plan {

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod normal;
+mod schemas;
 mod transcript;
 
 use std::fs::Permissions;

@@ -7,6 +7,7 @@ use crate::state::State;
 use crate::status::{CheckStatus, ServerStatus};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explain {
     pub backend: BackendName,
     /// `http` or `tcp`.
@@ -31,6 +32,7 @@ pub struct Explain {
 
 /// How it is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckRules {
     /// This and the next three: absent where a connection is all that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +53,7 @@ pub struct CheckRules {
 
 /// Something that happened to a server, as `watch` streams it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// RFC 3339, UTC.
     pub at: String,
@@ -62,6 +65,7 @@ pub struct Change {
 
 /// Sessions now, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionKinds {
     /// HTTP requests in flight.
     pub requests: u64,
@@ -73,6 +77,7 @@ pub struct SessionKinds {
 
 /// What a server gets of the sessions that nothing ties to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Share {
     /// Of its backend's.
     pub percent: f64,
@@ -82,6 +87,7 @@ pub struct Share {
 /// Why it is that much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Because {
     /// Its weight, and those of the others.
     Weight,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use lb_proto::client::Client;
+use lb_proto::document::Unfinished;
+use lb_proto::document::servers::{Drained, Servers};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
 use lb_proto::request::Status;
 use lb_proto::state::Admin;
 use lb_proto::status::ServerStatus;
-use serde_json::{Value, json};
 
 use crate::args::{Drain, OnTimeout};
 use crate::duration;
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
             ui.say(&without_waiting(server));
         }
         warn_of_returning(ui, &awaited);
-        return ui.json_if_asked(|| json!({ "servers": report(&awaited) }));
+        return ui.json_if_asked(|| report(&awaited));
     }
 
     wait_for_all(args.timeout, ui, daemon, &mut awaited, &interrupt)?;
@@ -48,9 +49,9 @@ pub(crate) fn run(args: &Drain, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
     match failure(&awaited, args.lasts, interrupt.pressed()) {
         Some(error) => Err(Error::Wait {
             error,
-            servers: report(&awaited),
+            servers: Box::new(Unfinished::Drain(report(&awaited).servers)),
         }),
-        None => ui.json_if_asked(|| json!({ "servers": report(&awaited) })),
+        None => ui.json_if_asked(|| report(&awaited)),
     }
 }
 
@@ -280,22 +281,20 @@ fn ids(servers: &[&Awaited]) -> String {
     names.join(" ")
 }
 
-fn report(awaited: &[Awaited]) -> Value {
-    awaited
-        .iter()
-        .map(|server| {
-            json!({
-                "server": server.id,
-                "was": server.was,
-                "admin": server.now.admin,
-                "sessions": server.now.sessions,
-                "sticky_clients": server.now.sticky_clients,
-                "move_sticky": server.now.move_sticky,
-                "waited_s": server.waited_s(),
-                "drained": server.now.admin != Admin::Ready && server.now.sessions == 0,
-            })
-        })
-        .collect()
+fn report(awaited: &[Awaited]) -> Servers<Drained> {
+    let each = awaited.iter().map(|server| Drained {
+        admin: server.now.admin,
+        drained: server.now.admin != Admin::Ready && server.now.sessions == 0,
+        move_sticky: server.now.move_sticky,
+        server: server.id.clone(),
+        sessions: server.now.sessions,
+        sticky_clients: server.now.sticky_clients,
+        waited_s: server.waited_s(),
+        was: server.was,
+    });
+    Servers {
+        servers: each.collect(),
+    }
 }
 
 #[cfg(test)]
@@ -407,10 +406,10 @@ mod tests {
     #[test]
     fn the_report_is_what_scripts_know() {
         let servers = [awaited("app/web01", Admin::Drain, 0, Verdict::Done)];
-        let expected = json!([{
+        let expected = serde_json::json!({ "servers": [{
             "server": "app/web01", "was": "ready", "admin": "drain",
             "sessions": 0, "sticky_clients": null, "move_sticky": false, "waited_s": 90.0, "drained": true,
-        }]);
-        assert_eq!(report(&servers), expected);
+        }] });
+        assert_eq!(serde_json::to_value(report(&servers)).unwrap(), expected);
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use lb_proto::client::Client;
+use lb_proto::document::Unfinished;
+use lb_proto::document::servers::{Maintained, Servers};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::request::Status;
 use lb_proto::state::Admin;
-use serde_json::{Value, json};
 
 use crate::args::Maint;
 use crate::error::Error;
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Maint, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
             }
         })?;
         if let Some(error) = failure(&servers) {
-            let servers = report(&servers);
+            let servers = Box::new(Unfinished::Maint(report(&servers).servers));
             return Err(Error::Wait { error, servers });
         }
     } else {
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Maint, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
             ui.say(&running(server));
         }
     }
-    ui.json_if_asked(|| json!({ "servers": report(&servers) }))
+    ui.json_if_asked(|| report(&servers))
 }
 
 fn running(server: &Awaited) -> String {
@@ -90,14 +91,14 @@ fn failure(servers: &[Awaited]) -> Option<ErrorReply> {
     })
 }
 
-fn report(servers: &[Awaited]) -> Value {
-    let each = servers.iter().map(|server| {
-        json!({
-            "server": server.id,
-            "was": server.was,
-            "admin": server.now.admin,
-            "sessions": server.now.sessions,
-        })
+fn report(servers: &[Awaited]) -> Servers<Maintained> {
+    let each = servers.iter().map(|server| Maintained {
+        admin: server.now.admin,
+        server: server.id.clone(),
+        sessions: server.now.sessions,
+        was: server.was,
     });
-    each.collect()
+    Servers {
+        servers: each.collect(),
+    }
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use lb_proto::document;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::os_error::in_words;
-use serde_json::json;
 
 use crate::args::Man;
 use crate::error::Error;
@@ -25,8 +25,10 @@ pub(crate) fn run(args: &Man, ui: &Ui) -> Result<(), Error> {
         "{} pages are in {folder}; read one with: man -l {folder}/lbctl.1",
         pages.len()
     ));
-    let files: Vec<&str> = pages.iter().map(|page| page.file.as_str()).collect();
-    ui.json_if_asked(|| json!({ "folder": args.folder, "pages": files }))
+    ui.json_if_asked(|| document::Man {
+        folder: folder.to_string(),
+        pages: pages.into_iter().map(|page| page.file).collect(),
+    })
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> ErrorReply {

@@ -1,10 +1,11 @@
 //! `ready`: puts servers back into rotation, and waits for their checks if asked to.
 
 use lb_proto::client::Client;
+use lb_proto::document::Unfinished;
+use lb_proto::document::servers::{Readied, Servers};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::request::Status;
 use lb_proto::state::{Admin, Health};
-use serde_json::{Value, json};
 
 use crate::args::Ready;
 use crate::duration;
@@ -27,16 +28,16 @@ pub(crate) fn run(args: &Ready, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
         for server in &awaited {
             ui.say(&without_waiting(server));
         }
-        return ui.json_if_asked(|| json!({ "servers": report(&awaited) }));
+        return ui.json_if_asked(|| report(&awaited));
     }
 
     wait_for_all(args, ui, daemon, &mut awaited, &interrupt)?;
     match failure(&awaited, interrupt.pressed()) {
         Some(error) => Err(Error::Wait {
             error,
-            servers: report(&awaited),
+            servers: Box::new(Unfinished::Ready(report(&awaited).servers)),
         }),
-        None => ui.json_if_asked(|| json!({ "servers": report(&awaited) })),
+        None => ui.json_if_asked(|| report(&awaited)),
     }
 }
 
@@ -151,21 +152,19 @@ fn each_with(awaited: &[Awaited], verdict: Verdict) -> Vec<String> {
         .collect()
 }
 
-fn report(awaited: &[Awaited]) -> Value {
-    awaited
-        .iter()
-        .map(|server| {
-            json!({
-                "server": server.id,
-                "was": server.was,
-                "admin": server.now.admin,
-                "health": server.now.health,
-                "state": server.now.state,
-                "last_check": server.now.last_check,
-                "waited_s": server.waited_s(),
-            })
-        })
-        .collect()
+fn report(awaited: &[Awaited]) -> Servers<Readied> {
+    let each = awaited.iter().map(|server| Readied {
+        admin: server.now.admin,
+        health: server.now.health,
+        last_check: server.now.last_check.clone(),
+        server: server.id.clone(),
+        state: server.now.state,
+        waited_s: server.waited_s(),
+        was: server.was,
+    });
+    Servers {
+        servers: each.collect(),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `validate`: reads a configuration file as lbd would, with no daemon in sight.
 
 use lb_proto::config::{self, LoadError};
+use lb_proto::document::Validated;
 use lb_proto::error::{ErrorCode, ErrorReply};
-use serde_json::json;
 
 use crate::args::Validate;
 use crate::error::Error;
@@ -21,16 +21,15 @@ pub(crate) fn run(args: &Validate, ui: &Ui) -> Result<(), Error> {
         ui.warn_of_file(&warnings);
         return ui.data(&format!("{file} is valid: {summary}\n"));
     }
-    let servers: usize = config.backends.iter().map(|b| b.servers.len()).sum();
-    ui.json(&json!({
-        "valid": true,
-        "file": args.file,
-        "frontends": config.frontends.len(),
-        "backends": config.backends.len(),
-        "servers": servers,
-        "summary": summary,
-        "warnings": warnings,
-    }))
+    ui.json(&Validated {
+        backends: config.backends.len(),
+        file: file.to_string(),
+        frontends: config.frontends.len(),
+        servers: config.backends.iter().map(|b| b.servers.len()).sum(),
+        summary,
+        valid: true,
+        warnings,
+    })
 }
 
 /// A file that cannot be read is not an invalid one: nothing is known of it.

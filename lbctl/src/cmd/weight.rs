@@ -1,8 +1,8 @@
 //! `weight`: more or less of the new sessions for a server than the configuration says.
 
 use lb_proto::client::Client;
+use lb_proto::document::servers::{Servers, Weighed};
 use lb_proto::request::{SetWeight, Status};
-use serde_json::json;
 
 use crate::args::Weight;
 use crate::error::Error;
@@ -31,12 +31,12 @@ pub(crate) fn run(args: &Weight, ui: &Ui, daemon: &mut Client) -> Result<(), Err
         true => format!("{id} has weight {weight}, as configured; it was {was}"),
         false => format!("{id} has weight {weight}; it was {was}, and {configured} is configured"),
     });
-    ui.json_if_asked(|| {
-        json!({ "servers": [{
-            "server": id,
-            "was": was,
-            "weight": weight,
-            "weight_configured": configured,
-        }] })
+    ui.json_if_asked(|| Servers {
+        servers: vec![Weighed {
+            server: id,
+            was,
+            weight,
+            weight_configured: configured,
+        }],
     })
 }

@@ -23,11 +23,11 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use lb_proto::config;
+use lb_proto::document::{Failure, Unfinished};
 use lb_proto::error::{ErrorReply, Problem};
 use lb_proto::exit::Exit;
 use lb_proto::name::BackendName;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args::{Globals, When};
 use crate::error::Error;
@@ -42,20 +42,6 @@ pub(crate) struct Canvas {
     /// Columns to keep to; `None` where nobody looks at it through a window.
     pub(crate) width: Option<usize>,
     pub(crate) color: bool,
-}
-
-/// A failure as a JSON document; a wait that failed tells of each server as well.
-#[derive(Serialize)]
-struct Refusal<'a> {
-    error: &'a ErrorReply,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    servers: Option<&'a Value>,
-}
-
-impl<'a> Refusal<'a> {
-    fn of(error: &'a ErrorReply, servers: Option<&'a Value>) -> Self {
-        Self { error, servers }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -167,9 +153,9 @@ impl Ui {
         }
         // A stdout that takes no error document changes nothing about the exit code.
         let _ = match error {
-            Error::Reply(reply) if self.json => self.json(&Refusal::of(reply, None)),
+            Error::Reply(reply) if self.json => self.json(&failure(reply, None)),
             Error::Wait { error, servers } if self.json => {
-                self.json(&Refusal::of(error, Some(servers)))
+                self.json(&failure(error, Some(servers)))
             }
             Error::Reply(reply) | Error::Wait { error: reply, .. } => {
                 self.talk(&self.failure(reply));
@@ -272,6 +258,13 @@ impl Ui {
     /// Nobody can be told when stderr is gone, so a failed write is let be.
     fn talk(&self, text: &str) {
         let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+fn failure(error: &ErrorReply, servers: Option<&Unfinished>) -> Failure {
+    Failure {
+        error: error.clone(),
+        servers: servers.cloned(),
     }
 }
 

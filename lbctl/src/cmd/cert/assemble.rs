@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use lb_proto::document::cert::Assembled;
 use lb_proto::error::ErrorReply;
 use lb_proto::pem::{self, Bundle, Leaf, PemError, in_short};
-use serde_json::{Value, json};
 
 use super::failed;
 use super::report;
@@ -19,7 +19,7 @@ pub(super) fn run(args: &Assemble, ui: &Ui) -> Result<(), Error> {
     let mut assembly = Assembly::prepare(&source, &args.out, args.names.allow_fewer_names)?;
     assembly.put()?;
     assembly.tell(ui);
-    ui.json_if_asked(|| assembly.json())
+    ui.json_if_asked(|| assembly.document())
 }
 
 /// A certificate and the file that it is for, which is ours alone for as long.
@@ -101,13 +101,14 @@ impl Assembly {
         ));
     }
 
-    pub(super) fn json(&self) -> Value {
-        let mut document = report::certificate(&self.bundle.leaf, self.now);
-        document["file"] = json!(self.file());
-        document["certificates"] = json!(self.bundle.chain.len());
-        document["lost_names"] = json!(self.lost);
-        document["warnings"] = json!(self.warnings);
-        document
+    pub(super) fn document(&self) -> Assembled {
+        Assembled {
+            certificates: self.bundle.chain.len(),
+            certificate: report::certificate(&self.bundle.leaf, self.now),
+            file: self.file().display().to_string(),
+            lost_names: self.lost.clone(),
+            warnings: self.warnings.clone(),
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use lb_proto::client::Client;
+use lb_proto::document::cert::Installed;
 use lb_proto::error::ErrorReply;
 use lb_proto::pem;
-use serde_json::json;
 
 use super::assemble::Assembly;
 use super::source::Source;
@@ -46,10 +46,9 @@ pub(super) fn run(
     assembly.warnings.extend(served.warnings());
     assembly.tell(ui);
     served.tell(ui);
-    ui.json_if_asked(|| {
-        let mut document = assembly.json();
-        document["served"] = json!(served.json());
-        document
+    ui.json_if_asked(|| Installed {
+        assembled: assembly.document(),
+        served: served.binds(),
     })
 }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anstyle::AnsiColor;
 use lb_proto::client::Client;
+use lb_proto::document::cert::{self, Held};
 use lb_proto::error::ErrorReply;
 use lb_proto::pem::{self, File, FileError};
 use lb_proto::status::{CertificateStatus, Status};
-use serde_json::{Value, json};
 
 use super::{failed, of_config, places, report, running, whole};
 use crate::args::cert::List;
@@ -51,8 +51,9 @@ pub(super) fn run(
         .map(|path| Listed::new(path, known.as_ref()))
         .collect();
     if ui.wants_json() {
-        let told: Vec<Value> = files.iter().map(|file| file.json(now)).collect();
-        return ui.json(&json!({ "certificates": told }));
+        return ui.json(&cert::Listed {
+            certificates: files.iter().map(|file| file.document(now)).collect(),
+        });
     }
     show(ui, &files, daemon.is_some(), now)?;
     for file in &files {
@@ -197,22 +198,25 @@ impl<'a> Listed<'a> {
         Some(fields.into_iter().chain(served).collect())
     }
 
-    fn json(&self, now: i64) -> Value {
-        let mut document = match &self.read {
-            Ok(file) => report::certificate(&file.bundle.leaf, now),
-            Err(error) => json!({ "error": error.to_string(), "hint": error.remedy() }),
+    fn document(&self, now: i64) -> cert::File {
+        let (served, served_fingerprint) = match &self.served {
+            None => (None, None),
+            Some(Served::No) => (Some(Vec::new()), None),
+            Some(Served::At(binds)) => (Some(binds.clone()), None),
+            Some(Served::Other(fingerprint)) => (Some(Vec::new()), Some(fingerprint.clone())),
         };
-        document["file"] = json!(self.path);
-        match &self.served {
-            None => {}
-            Some(Served::No) => document["served"] = json!([]),
-            Some(Served::At(binds)) => document["served"] = json!(binds),
-            Some(Served::Other(fingerprint)) => {
-                document["served"] = json!([]);
-                document["served_fingerprint"] = json!(fingerprint);
-            }
+        cert::File {
+            held: match &self.read {
+                Ok(file) => Held::Certificate(report::certificate(&file.bundle.leaf, now)),
+                Err(error) => Held::Unusable {
+                    error: error.to_string(),
+                    hint: error.remedy().to_owned(),
+                },
+            },
+            file: self.path.display().to_string(),
+            served,
+            served_fingerprint,
         }
-        document
     }
 
     fn warn(&self, ui: &Ui) {

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use lb_proto::client::Client;
+use lb_proto::document::cert;
 use lb_proto::error::ErrorReply;
 use lb_proto::pem::Bundle;
 use lb_proto::reply::{self, Shown};
 use lb_proto::request::ReloadCerts;
 use lb_proto::status::Status;
-use serde_json::Value;
 
 use super::assemble::Assembly;
 use super::read_back::{self, Bind};
@@ -66,9 +66,10 @@ impl Served {
         }
     }
 
-    pub(super) fn json(&self) -> Vec<Value> {
+    /// Those that show it now.
+    pub(super) fn binds(&self) -> Vec<cert::Served> {
         match self {
-            Self::Now { binds, .. } => binds.iter().map(Bind::json).collect(),
+            Self::Now { binds, .. } => binds.iter().map(Bind::document).collect(),
             Self::AtTheNextStart | Self::AtTheNextReload { .. } => Vec::new(),
         }
     }

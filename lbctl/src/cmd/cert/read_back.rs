@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use lb_proto::document::cert::Served;
 use lb_proto::error::ErrorReply;
 use lb_proto::pem::{Bundle, fingerprint};
 use lb_proto::reply::Shown;
-use serde_json::{Value, json};
 
 use super::handshake::{self, Client, Target};
 use super::{failed, reach};
@@ -29,13 +29,13 @@ pub(super) struct Bind {
 }
 
 impl Bind {
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "bind": self.address,
-            "frontend": self.frontend,
-            "names": self.names,
-            "read_back": self.unseen.is_none(),
-        })
+    pub(super) fn document(&self) -> Served {
+        Served {
+            bind: self.address.clone(),
+            frontend: self.frontend.clone(),
+            names: self.names.clone(),
+            read_back: self.unseen.is_none(),
+        }
     }
 
     /// `0.0.0.0:443 (web)`

@@ -3,8 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use lb_proto::document::cert::Certificate;
 use lb_proto::pem::{Leaf, Validity};
-use serde_json::{Value, json};
+use lb_proto::status::CertificateState;
 
 use crate::ui::{expiry, words};
 
@@ -32,21 +33,20 @@ pub(super) fn until(leaf: &Leaf) -> String {
 }
 
 /// What programs are told of a certificate. `days_left` is negative from the moment of expiry.
-pub(super) fn certificate(leaf: &Leaf, now: i64) -> Value {
-    let state = match leaf.validity(now) {
-        Validity::Days(_) => "valid",
-        Validity::Expired(_) => "expired",
-        Validity::NotYet => "not_yet_valid",
-    };
-    json!({
-        "names": leaf.names,
-        "issuer": leaf.issuer,
-        "not_before": time(leaf.not_before),
-        "not_after": time(leaf.not_after),
-        "days_left": leaf.days_left(now),
-        "state": state,
-        "fingerprint": leaf.fingerprint,
-    })
+pub(super) fn certificate(leaf: &Leaf, now: i64) -> Certificate {
+    Certificate {
+        days_left: leaf.days_left(now),
+        fingerprint: leaf.fingerprint.clone(),
+        issuer: leaf.issuer.clone(),
+        names: leaf.names.clone(),
+        not_after: time(leaf.not_after),
+        not_before: time(leaf.not_before),
+        state: match leaf.validity(now) {
+            Validity::Days(_) => CertificateState::Valid,
+            Validity::Expired(_) => CertificateState::Expired,
+            Validity::NotYet => CertificateState::NotYetValid,
+        },
+    }
 }
 
 /// RFC 3339; what lies beyond the year 9999 ends with it.
@@ -70,14 +70,11 @@ mod tests {
         };
         let told = |now| {
             let told = certificate(&leaf, now);
-            (
-                told["days_left"].as_i64(),
-                told["state"].as_str().map(str::to_owned),
-            )
+            (told.days_left, told.state)
         };
-        assert_eq!(told(1_000_000), (Some(0), Some("valid".to_owned())));
-        assert_eq!(told(1_000_001), (Some(-1), Some("expired".to_owned())));
-        assert_eq!(told(-1).1.as_deref(), Some("not_yet_valid"));
+        assert_eq!(told(1_000_000), (0, CertificateState::Valid));
+        assert_eq!(told(1_000_001), (-1, CertificateState::Expired));
+        assert_eq!(told(-1).1, CertificateState::NotYetValid);
     }
 
     #[test]

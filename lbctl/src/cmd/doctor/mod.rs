@@ -8,7 +8,6 @@ mod ask;
 mod certificates;
 mod clock;
 mod configuration;
-mod finding;
 mod firewall;
 mod kept;
 mod limits;
@@ -25,28 +24,14 @@ mod tls;
 use std::path::Path;
 
 use lb_proto::client::Client;
+use lb_proto::document::doctor::{self as finding, Report, SCHEMA};
 use lb_proto::error::ErrorReply;
-use serde::Serialize;
 
 use self::finding::{Finding, Severity};
 use self::scene::Scene;
 use crate::args::Doctor;
 use crate::error::Error;
 use crate::ui::Ui;
-
-/// The schema number of what `--json` prints.
-const SCHEMA: u32 = 1;
-
-#[derive(Serialize)]
-struct Document<'a> {
-    schema: u32,
-    /// Whether no problem was found. What was not looked at may still be one.
-    healthy: bool,
-    /// Whether a daemon answered.
-    daemon: bool,
-    config: &'a Path,
-    findings: &'a [Finding],
-}
 
 pub(crate) fn run(
     args: &Doctor,
@@ -60,12 +45,12 @@ pub(crate) fn run(
     findings.sort_by_key(|finding| finding.severity);
     let healthy = findings.iter().all(|f| f.severity != Severity::Problem);
     if ui.wants_json() {
-        ui.json(&Document {
+        ui.json(&Report {
             schema: SCHEMA,
             healthy,
             daemon: scene.status().is_some(),
-            config: &scene.path,
-            findings: &findings,
+            config: scene.path.display().to_string(),
+            findings,
         })?;
     } else {
         ui.data(&report::text(&findings, &ui.canvas()))?;

@@ -6,10 +6,10 @@ mod sentence;
 mod times;
 
 use lb_proto::client::Client;
+use lb_proto::document::Explained;
 use lb_proto::error::ErrorReply;
 use lb_proto::exit::Exit;
 use lb_proto::request::{Explain, Status};
-use serde::Serialize;
 
 use self::sentence::sentence;
 use self::times::Clock;
@@ -18,27 +18,16 @@ use crate::error::Error;
 use crate::servers;
 use crate::ui::Ui;
 
-/// What the daemon told, with what follows from it.
-#[derive(Serialize)]
-struct Document<'a> {
-    /// The state and the reason in one sentence, for people.
-    sentence: String,
-    #[serde(flatten)]
-    told: &'a lb_proto::reply::Explain,
-    /// What to try.
-    next: Vec<String>,
-}
-
 pub(crate) fn run(args: &args::Explain, ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
     let told = ask(daemon, &args.server)?;
     let clock = Clock::here();
     if !ui.wants_json() {
         return ui.data(&report::text(&told, &clock, &ui.canvas()));
     }
-    ui.json(&Document {
+    ui.json(&Explained {
         sentence: sentence(&told, &clock),
         next: next::steps(&told),
-        told: &told,
+        told,
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lb_proto::document::rolling::Stream;
 use lb_proto::name::ServerId;
 
 /// How often somebody looks after other things while it runs.
@@ -18,12 +19,6 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// The longest line passed on in one piece, in bytes.
 const MOST_LINE: usize = 64 * 1024;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
-    Out,
-    Err,
-}
 
 #[derive(Debug)]
 pub(super) struct Hook<'a> {
@@ -44,7 +39,7 @@ impl<'a> Hook<'a> {
         &self,
         server: &ServerId,
         address: &str,
-        mut line: impl FnMut(From, &str),
+        mut line: impl FnMut(Stream, &str),
         mut look: impl FnMut(),
     ) -> Result<(), String> {
         let mut child = self
@@ -94,20 +89,20 @@ fn judge(ended: ExitStatus) -> Result<(), String> {
     }
 }
 
-fn listen(child: &mut Child) -> Receiver<(From, String)> {
+fn listen(child: &mut Child) -> Receiver<(Stream, String)> {
     let (lines, heard) = mpsc::channel();
     if let Some(out) = child.stdout.take() {
         let lines = lines.clone();
-        thread::spawn(move || read_lines(out, From::Out, &lines));
+        thread::spawn(move || read_lines(out, Stream::Stdout, &lines));
     }
     if let Some(err) = child.stderr.take() {
-        thread::spawn(move || read_lines(err, From::Err, &lines));
+        thread::spawn(move || read_lines(err, Stream::Stderr, &lines));
     }
     heard
 }
 
 /// Until it ends or nobody listens.
-fn read_lines(mut pipe: impl Read, from: From, lines: &Sender<(From, String)>) {
+fn read_lines(mut pipe: impl Read, from: Stream, lines: &Sender<(Stream, String)>) {
     let mut line = Vec::new();
     let mut buffer = [0; 8 * 1024];
     let send = |line: &mut Vec<u8>| {
@@ -146,7 +141,7 @@ fn shown(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn run(command: &str) -> (Result<(), String>, Vec<(From, String)>) {
+    fn run(command: &str) -> (Result<(), String>, Vec<(Stream, String)>) {
         let mut heard = Vec::new();
         let server = "app/web01".parse().unwrap();
         let line = |from, text: &str| heard.push((from, text.to_owned()));
@@ -160,9 +155,12 @@ mod tests {
             run("echo $LB_BACKEND $LB_SERVER $LB_ADDRESS; printf 'a\\rb\\r\\nno end'");
         assert_eq!(ended, Ok(()));
         let expected = ["app web01 10.0.0.11:8080", "b", "no end"];
-        assert_eq!(heard, expected.map(|text| (From::Out, text.to_owned())));
+        assert_eq!(
+            heard,
+            expected.map(|text| (Stream::Stdout, text.to_owned()))
+        );
         let (_, heard) = run("echo oh >&2");
-        assert_eq!(heard, [(From::Err, "oh".to_owned())]);
+        assert_eq!(heard, [(Stream::Stderr, "oh".to_owned())]);
     }
 
     #[test]

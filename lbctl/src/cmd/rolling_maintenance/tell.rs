@@ -7,17 +7,17 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
+use lb_proto::document::Unfinished;
+use lb_proto::document::rolling::{Event, Skipped, Stopped, StoppedAt, Stream, Turn};
 use lb_proto::error::ErrorReply;
 use lb_proto::name::{BackendName, ServerId, ServerName};
 use lb_proto::rolling::Phase;
 use lb_proto::status::{BackendStatus, ServerStatus};
-use serde_json::{Value, json};
 
-use super::hook::From;
 use crate::args::rolling::RollingMaintenance;
 use crate::duration;
 use crate::error::Error;
-use crate::rolling::{Others, Plan, Skipped};
+use crate::rolling::{Others, Plan};
 use crate::ui::progress::{Progress, Step};
 use crate::ui::{Ui, words};
 
@@ -53,19 +53,20 @@ impl<'a> Teller<'a> {
         for at in 0..plan.todo.len() {
             self.progress.note(at, "to do");
         }
-        self.ui.json_if_asked(|| {
-            json!({
-                "event": "begin",
-                "backend": self.backend,
-                "done": plan.done,
-                "todo": plan.todo,
-                "skipped": plan.skipped,
-            })
+        self.ui.json_if_asked(|| Event::Begin {
+            backend: self.backend.clone(),
+            done: plan.done.clone(),
+            todo: plan.todo.clone(),
+            skipped: plan.skipped.clone(),
         })
     }
 
     pub(super) fn phase(&self, at: usize, id: &ServerId, phase: Phase, others: &Others) {
-        self.event(|| json!({ "event": "phase", "server": id, "phase": phase, "capacity_percent": others.percent }));
+        self.event(|| Event::Phase {
+            server: id.clone(),
+            phase,
+            capacity_percent: others.percent,
+        });
         if phase == Phase::Drain && !self.ui.draws_bars() {
             self.say(&format!("{id}: draining; {}", others.words()));
         }
@@ -98,7 +99,10 @@ impl<'a> Teller<'a> {
         self.warn(&format!(
             "{id} still has {left}: its maintenance may cut them"
         ));
-        self.event(|| json!({ "event": "sessions_left", "server": id, "sessions": sessions }));
+        self.event(|| Event::SessionsLeft {
+            server: id.clone(),
+            sessions,
+        });
     }
 
     pub(super) fn maintains(&self, at: usize, id: &ServerId) {
@@ -109,22 +113,20 @@ impl<'a> Teller<'a> {
     }
 
     /// A line of what CMD wrote, where it wrote it.
-    pub(super) fn output(&self, id: &ServerId, from: From, line: &str) {
+    pub(super) fn output(&self, id: &ServerId, stream: Stream, line: &str) {
         if self.ui.wants_json() {
-            let stream = match from {
-                From::Out => "stdout",
-                From::Err => "stderr",
-            };
-            self.event(
-                || json!({ "event": "output", "server": id, "stream": stream, "line": line }),
-            );
+            self.event(|| Event::Output {
+                server: id.clone(),
+                stream,
+                line: line.to_owned(),
+            });
             return;
         }
         let line = format!("{} | {line}\n", id.server);
-        self.progress.aside(|| match from {
+        self.progress.aside(|| match stream {
             // A stdout that nobody reads any more is no reason to stop half-way.
-            From::Out => drop(self.ui.data(&line)),
-            From::Err => self.ui.pass_on(&line),
+            Stream::Stdout => drop(self.ui.data(&line)),
+            Stream::Stderr => self.ui.pass_on(&line),
         });
     }
 
@@ -184,7 +186,10 @@ impl<'a> Teller<'a> {
         if !self.ui.draws_bars() {
             self.say(&format!("{id}: done in {took}"));
         }
-        self.event(|| json!({ "event": "done", "server": id, "took_s": took_s }));
+        self.event(|| Event::Done {
+            server: id.clone(),
+            took_s,
+        });
     }
 
     pub(super) fn pauses(&self, at: usize, pause: Duration) {
@@ -209,12 +214,9 @@ impl<'a> Teller<'a> {
             "{backend}: {count} {servers} maintained in {}",
             duration::words(took)
         ));
-        ui.json_if_asked(|| {
-            json!({
-                "event": "finished",
-                "done": plan.done.iter().chain(&plan.todo).collect::<Vec<_>>(),
-                "skipped": plan.skipped,
-            })
+        ui.json_if_asked(|| Event::Finished {
+            done: plan.done.iter().chain(&plan.todo).cloned().collect(),
+            skipped: plan.skipped.clone(),
         })
     }
 
@@ -229,12 +231,15 @@ impl<'a> Teller<'a> {
             self.ui.say(&format!("done: {done}; to do: {todo}"));
         }
         Error::Wait {
-            servers: json!({
-                "done": done,
-                "stopped_at": { "server": todo.first(), "phase": phase },
-                "todo": rest,
-                "skipped": plan.skipped,
-            }),
+            servers: Box::new(Unfinished::RollingMaintenance(Stopped {
+                done: done.into_iter().cloned().collect(),
+                skipped: plan.skipped.clone(),
+                stopped_at: StoppedAt {
+                    phase,
+                    server: todo.first().cloned(),
+                },
+                todo: rest.to_vec(),
+            })),
             error,
         }
     }
@@ -248,7 +253,7 @@ impl<'a> Teller<'a> {
     }
 
     /// A reader of events who has left is no reason to stop half-way.
-    fn event(&self, event: impl FnOnce() -> Value) {
+    fn event(&self, event: impl FnOnce() -> Event) {
         let _ = self.ui.json_if_asked(event);
     }
 }
@@ -296,15 +301,18 @@ pub(super) fn plan(
     if ui.wants_json() {
         let turn = |server: &ServerName| {
             let others = others(server);
-            json!({ "server": server, "others_up": others.up, "capacity_percent": others.percent })
+            Turn {
+                server: server.clone(),
+                others_up: others.up,
+                capacity_percent: others.percent,
+            }
         };
-        return ui.json(&json!({
-            "event": "plan",
-            "backend": backend.name,
-            "done": plan.done,
-            "todo": plan.todo.iter().map(turn).collect::<Vec<_>>(),
-            "skipped": plan.skipped,
-        }));
+        return ui.json(&Event::Plan {
+            backend: backend.name.clone(),
+            done: plan.done.clone(),
+            todo: plan.todo.iter().map(turn).collect(),
+            skipped: plan.skipped.clone(),
+        });
     }
     let mut text = String::new();
     for server in &plan.done {
