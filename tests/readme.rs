@@ -8,10 +8,11 @@ use lb_proto::config;
 use lb_tests::programs;
 
 /// A table of the reference: its heading, and a whole file with `KEY` where its keys stand.
-const TABLES: [(&str, &str); 15] = [
+const TABLES: [(&str, &str); 16] = [
     ("`[global]`", "[global]\nKEY\n"),
     ("`log`", "[global]\nlog = { KEY }\n"),
     ("`access_log`", "[global]\naccess_log = { KEY }\n"),
+    ("`[admin]`", "[admin]\nKEY\n"),
     ("timeouts", "[defaults.timeouts]\nKEY\n"),
     ("`[frontend.NAME]`", "[frontend.x]\nbind = []\nKEY\n"),
     (
@@ -36,7 +37,7 @@ const TABLES: [(&str, &str); 15] = [
 ];
 
 /// The rows of "Not yet" by the table that their keys stand in.
-const NOT_YET: [(&str, &str); 1] = [("the file", "KEY\n")];
+const NOT_YET: [(&str, &str); 1] = [("`[admin]`", "[admin]\nKEY\n")];
 
 fn readme() -> String {
     let path = programs::workspace().join("README.md");
@@ -128,7 +129,7 @@ fn the_reference_names_every_key_and_no_other() {
             .collect();
         assert_eq!(told, accepted(template), "the table of {heading}");
     }
-    for key in ["defaults", "frontend", "backend", "global"] {
+    for key in ["defaults", "frontend", "backend", "global", "admin"] {
         assert!(accepted("KEY\n").contains(key) && readme.contains(&format!("`[{key}")));
     }
 }

@@ -44,7 +44,7 @@ pub enum Kind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     pub section: Section,
-    /// Of the frontend or backend; the path of a certificate file; empty in `global`.
+    /// Of the frontend or backend; the path of a certificate file; empty in `global` and `admin`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Absent: the section itself.
@@ -57,6 +57,7 @@ pub struct Place {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Section {
     Global,
+    Admin,
     Frontend,
     Backend,
     /// What a certificate file holds.

@@ -56,6 +56,16 @@ pub struct Daemon {
     pub access_log: Option<AccessLogStatus>,
     #[serde(default)]
     pub kept: KeptStatus,
+    /// Where it answers by HTTP; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminStatus>,
+}
+
+/// What `[admin]` comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminStatus {
+    /// As bound.
+    pub bind: String,
 }
 
 /// Where what operators set outlives the process, and what is wrong with that.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use lb_proto::config::{self, LoadError};
 use lb_proto::error::Problem;
@@ -21,7 +22,7 @@ use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
 use crate::signals::{Asked, Signals};
 use crate::state::{BuildError, Remembered, Shared, Snapshot};
-use crate::{data, health, log, service, state};
+use crate::{admin, data, health, log, service, state};
 
 /// How often the stop looks whether data threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
@@ -198,6 +199,7 @@ impl Daemon {
         tokio::spawn(dns::run(shared.clone(), names));
         tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(warn_daily(shared.clone()));
+        tokio::spawn(admin::run(shared.clone(), known_to(&control)));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().keep());
         tokio::spawn(control.clone().watch_trials());
@@ -300,6 +302,18 @@ impl Daemon {
         while !self.data_threads.iter().all(JoinHandle::is_finished) {
             sleep(STOP_POLL).await;
         }
+    }
+}
+
+/// What the admin pages show of the control plane.
+fn known_to(control: &Arc<Control>) -> admin::Knows {
+    let control = control.clone();
+    let status = move || {
+        let control = control.clone();
+        async move { control.status().await }.boxed()
+    };
+    admin::Knows {
+        status: Box::new(status),
     }
 }
 

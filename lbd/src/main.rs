@@ -1,6 +1,7 @@
 //! `lbd`, the load balancer daemon.
 
 mod access_log;
+mod admin;
 mod app;
 mod cli;
 mod control;

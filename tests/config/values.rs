@@ -31,6 +31,7 @@ fn what_is_not_given_has_its_default() {
     assert_eq!(global.log.level, LogLevel::Info);
     assert_eq!(global.log.format, LogFormat::Text);
     assert_eq!(global.access_log, None);
+    assert_eq!(config.admin, None);
 
     let frontend = &config.frontends[0];
     let waits = frontend.timeouts;
@@ -74,6 +75,10 @@ fn what_is_given_is_kept() {
         format: LogFormat::Text,
     };
     assert_eq!(config.global.access_log, Some(access_log));
+
+    let admin = config.admin.as_ref().expect("there is [admin]");
+    assert_eq!(admin.bind.to_string(), "127.0.0.1:8404");
+    assert_eq!(admin.allowed_hosts, ["lb1.example.com"]);
 
     let resolvers: Vec<_> = config
         .global

@@ -4,6 +4,7 @@ mod access;
 mod access_log;
 mod accounting;
 mod admin;
+mod admin_http;
 mod answers;
 mod balance;
 mod behaviour_table;

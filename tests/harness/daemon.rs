@@ -269,6 +269,13 @@ impl Lbd {
         self.addr_of("web")
     }
 
+    /// Where `[admin]` is served.
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        let admin = self.status().daemon.admin.expect("[admin] is served");
+        admin.bind.parse().expect("a bind is an address")
+    }
+
     /// Waits until a server is in this state.
     #[track_caller]
     pub fn wait_for_state(&self, server: &str, state: State) {

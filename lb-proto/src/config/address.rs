@@ -96,6 +96,19 @@ fn canonical(net: IpNet) -> IpNet {
     }
 }
 
+/// The name of a machine as browsers send it, without a port: it is good at any.
+pub(super) fn host(text: &str) -> Result<String, Fault> {
+    let ip = text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let name = ip.map(|ip| ip.to_string()).or_else(|| host_name(text));
+    name.map(|name| name.trim_end_matches('.').to_owned())
+        .ok_or_else(|| {
+            Fault::new(
+                format!("`{text}` is not the name of a host"),
+                "write it without scheme and port, as in \"lb1.example.com\"",
+            )
+        })
+}
+
 /// What stands before the last colon, and the port after it.
 fn split<'a>(text: &'a str, how: &str) -> Result<(&'a str, u16), Fault> {
     if text.parse::<Ipv6Addr>().is_ok() {
@@ -217,6 +230,17 @@ mod tests {
         assert_eq!(parsed("[::1]:5353").as_deref(), Ok("[::1]:5353"));
         for text in ["dns.internal", "127.0.0.1:0", "0.0.0.0", ""] {
             assert!(resolver(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_nothing_else() {
+        let parsed = |text| host(text);
+        assert_eq!(parsed("LB1.example.com.").as_deref(), Ok("lb1.example.com"));
+        assert_eq!(parsed("10.0.0.2").as_deref(), Ok("10.0.0.2"));
+        assert_eq!(parsed("[2001:DB8::1]").as_deref(), Ok("2001:db8::1"));
+        for text in ["", "lb1:8404", "http://lb1", "*.example.com", "a b", "lb1/"] {
+            assert!(parsed(text).is_err(), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! The walk goes on after each problem with a value that would have done, so that one run tells
 //! everything that is wrong. No configuration made from such a value ever leaves this file.
 
+mod admin;
 mod backend;
 mod frontend;
 mod global;
@@ -40,11 +41,8 @@ use crate::error::Problem;
 const ROOT: Shape = Shape {
     what: "the file",
     example: "a file of sections",
-    keys: &["global", "defaults", "frontend", "backend"],
-    later: &[(
-        "admin",
-        "no dashboard and no metrics are served in this version",
-    )],
+    keys: &["global", "admin", "defaults", "frontend", "backend"],
+    later: &[],
 };
 
 /// Why a file gave no configuration.
@@ -138,6 +136,9 @@ fn sections(root: Table<'_>) -> Config {
     let defaults = timeouts::defaults(root.get("defaults"));
     let config = Config {
         global: global::read(root.get("global")),
+        admin: root
+            .get("admin")
+            .and_then(|value| admin::read(value, &mut facts)),
         frontends: frontends(root, defaults, &mut facts),
         backends: backends(root, defaults, &mut facts),
     };

@@ -42,6 +42,8 @@ pub use self::tls::{BindTls, ClientAuth, Located, ServerTls, TlsVersion};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub global: Global,
+    /// `None`: nothing is told by HTTP.
+    pub admin: Option<Admin>,
     pub frontends: Vec<Frontend>,
     pub backends: Vec<Backend>,
 }
@@ -65,6 +67,14 @@ pub struct Global {
     pub log: Log,
     /// `None`: requests are not logged.
     pub access_log: Option<AccessLog>,
+}
+
+/// Where the daemon tells by HTTP how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub bind: SocketAddr,
+    /// Names that it may be asked by, in lower case, beside those that are always its own.
+    pub allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

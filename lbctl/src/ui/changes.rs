@@ -64,6 +64,7 @@ fn heading(change: &Change) -> String {
     let name = tame(&change.place.name);
     match change.place.section {
         Section::Global => "global".to_owned(),
+        Section::Admin => "admin".to_owned(),
         Section::Frontend => format!("frontend {name}"),
         Section::Backend => format!("backend {name}"),
         Section::Certificate => format!("certificate {name}"),

@@ -31,6 +31,7 @@ pub(crate) fn status() -> Status {
             handshakes_limit: 1000,
             access_log: None,
             kept: KeptStatus::default(),
+            admin: None,
         },
         frontends: vec![FrontendStatus {
             name: "web".parse().unwrap(),

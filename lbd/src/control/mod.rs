@@ -19,7 +19,8 @@ mod verbs;
 use std::sync::Arc;
 
 use lb_proto::error::ErrorReply;
-use lb_proto::status::By;
+use lb_proto::request;
+use lb_proto::status::{By, Status};
 
 use self::audit::Asked;
 use self::reload::Ask;
@@ -48,6 +49,11 @@ impl Control {
         let asked = self.asks_config(By::default(), signal);
         let done = self.reloader.reload(&Ask::plain(signal)).await;
         self.note_config(asked, &done, |done| done.generation);
+    }
+
+    /// How everything is.
+    pub(crate) async fn status(&self) -> Result<Status, ErrorReply> {
+        verbs::status::run(&request::Status::default(), self).await
     }
 
     /// Takes note of a signal that asks for something else.

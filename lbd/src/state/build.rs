@@ -17,8 +17,8 @@ use super::ring::Ring;
 use super::rotation::weights;
 use super::snapshot::most_connections;
 use super::{
-    Backend, BindError, Frontend, FrontendRecord, Gate, Limit, Listener, Loaded, PerThread, Server,
-    Snapshot, bind,
+    Admin, Backend, BindError, Frontend, FrontendRecord, Gate, Limit, Listener, Loaded, PerThread,
+    Server, Snapshot, bind,
 };
 use crate::tls::{Originator, Originators, Terminator, TlsError};
 
@@ -62,6 +62,10 @@ impl Snapshot {
             .into_iter()
             .map(|frontend| build_frontend(frontend, &certificates, before, &mut bound, threads))
             .collect::<Result<Vec<_>, _>>()?;
+        let admin = config
+            .admin
+            .map(|admin| build_admin(admin, before))
+            .transpose()?;
         let mut originators = Originators::new(&certificates, before.map(|b| &b.certificates));
         let backends = config
             .backends
@@ -85,6 +89,7 @@ impl Snapshot {
         Ok(Self {
             loaded,
             global: config.global,
+            admin,
             certificates,
             frontends,
             backends,
@@ -114,11 +119,11 @@ fn build_frontend(
     for wanted in &config.binds {
         let same = |l: &Arc<Listener>| {
             l.configured == wanted.address
-                && (wanted.address.port() != 0 || l.first_frontend == config.name)
+                && (wanted.address.port() != 0 || l.first_frontend.as_ref() == Some(&config.name))
         };
         let listener = match bound.iter().position(same) {
             Some(i) => bound.remove(i),
-            None => bind(wanted.address, &config.name, threads)?,
+            None => bind(wanted.address, Some(&config.name), threads)?,
         };
         if let Some(networks) = &wanted.proxy_protocol {
             introducers.push((listener.uid, Networks::new(networks)));
@@ -143,6 +148,17 @@ fn build_frontend(
         introducers,
         terminators,
     })
+}
+
+/// Its listener is for the one thread that answers there.
+fn build_admin(config: config::Admin, before: Option<&Snapshot>) -> Result<Admin, BuildError> {
+    let old = before.and_then(|snapshot| snapshot.admin.as_ref());
+    let same = old.filter(|old| old.config.bind == config.bind);
+    let listener = match same {
+        Some(old) => old.listener.clone(),
+        None => bind(config.bind, None, 1)?,
+    };
+    Ok(Admin { config, listener })
 }
 
 /// How each of a backend's servers speaks TLS.

@@ -21,8 +21,8 @@ pub(crate) struct Listener {
     pub(crate) configured: SocketAddr,
     /// As bound.
     pub(crate) address: SocketAddr,
-    /// Whose bind it was when it was bound; tells two binds on port 0 apart.
-    pub(crate) first_frontend: FrontendName,
+    /// Whose bind it was when it was bound, `None` if that was `[admin]`; tells two binds on port 0 apart.
+    pub(crate) first_frontend: Option<FrontendName>,
     /// Until a data thread takes its own: once that closes it, nothing listens here any more.
     sockets: Mutex<Vec<Option<TcpListener>>>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct BindError {
 }
 
 impl Listener {
-    /// Hands a data thread its socket, once.
+    /// Hands a thread its socket, once.
     pub(crate) fn take_socket(&self, thread: ThreadId) -> Option<TcpListener> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.get_mut(thread.0)?.take()
@@ -48,10 +48,10 @@ impl Listener {
 /// a data thread is about to close.
 static OPEN: Mutex<Vec<Weak<Listener>>> = Mutex::new(Vec::new());
 
-/// Binds an address for `threads` data threads.
+/// Binds an address for `threads` threads; `frontend` is whose it is, unless it is `[admin]`'s.
 pub(crate) fn bind(
     address: SocketAddr,
-    frontend: &FrontendName,
+    frontend: Option<&FrontendName>,
     threads: usize,
 ) -> Result<Arc<Listener>, BindError> {
     static UIDS: AtomicU64 = AtomicU64::new(1);
@@ -71,7 +71,7 @@ pub(crate) fn bind(
         uid: UIDS.fetch_add(1, Ordering::Relaxed),
         configured: address,
         address: bound,
-        first_frontend: frontend.clone(),
+        first_frontend: frontend.cloned(),
         sockets: Mutex::new(sockets),
     });
     open.push(Arc::downgrade(&listener));
@@ -135,28 +135,28 @@ mod tests {
     fn a_port_that_another_program_listens_on_is_refused() {
         let frontend = "web".parse().unwrap();
         let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = bind(foreign.local_addr().unwrap(), &frontend, 2).unwrap_err();
+        let error = bind(foreign.local_addr().unwrap(), Some(&frontend), 2).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn our_own_listener_is_not_in_the_way_of_a_wider_one() {
         let frontend = "web".parse().unwrap();
-        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 2).unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), Some(&frontend), 2).unwrap();
         assert_ne!(first.address.port(), 0);
         let wider = SocketAddr::new([0, 0, 0, 0].into(), first.address.port());
-        let second = bind(wider, &frontend, 2).unwrap();
+        let second = bind(wider, Some(&frontend), 2).unwrap();
         assert_eq!(second.address, wider);
     }
 
     #[test]
     fn a_listener_that_is_being_closed_is_not_in_the_way_of_the_next() {
         let frontend = "web".parse().unwrap();
-        let first = bind("127.0.0.1:0".parse().unwrap(), &frontend, 1).unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), Some(&frontend), 1).unwrap();
         let (address, thread) = (first.address, first.clone());
         let socket = thread.take_socket(ThreadId(0));
         drop(first);
-        let second = bind(address, &frontend, 1).unwrap();
+        let second = bind(address, Some(&frontend), 1).unwrap();
         drop((socket, thread));
         assert_eq!(second.address, address);
     }

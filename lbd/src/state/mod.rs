@@ -69,7 +69,7 @@ pub(crate) use ramp::run as run_slow_starts;
 pub(crate) use ring::{Ring, place};
 pub(crate) use rolling::Claim;
 pub(crate) use server::{Server, Taken, Who};
-pub(crate) use snapshot::{Backend, Frontend, FrontendRecord, Loaded, Snapshot};
+pub(crate) use snapshot::{Admin, Backend, Frontend, FrontendRecord, Loaded, Snapshot};
 pub(crate) use tally::{FrontendTally, OneMore, PerThread, ThreadId, add};
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.

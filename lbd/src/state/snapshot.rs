@@ -34,10 +34,17 @@ pub(crate) struct Loaded {
 pub(crate) struct Snapshot {
     pub(crate) loaded: Loaded,
     pub(crate) global: config::Global,
+    pub(crate) admin: Option<Admin>,
     pub(crate) certificates: Certificates,
     pub(crate) frontends: Vec<Frontend>,
     pub(crate) backends: Arc<[Backend]>,
     pub(super) backend_index: HashMap<BackendName, usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Admin {
+    pub(crate) config: config::Admin,
+    pub(crate) listener: Arc<Listener>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +92,7 @@ impl Snapshot {
     pub(crate) fn config(&self) -> config::Config {
         config::Config {
             global: self.global.clone(),
+            admin: self.admin.as_ref().map(|admin| admin.config.clone()),
             frontends: self.frontends.iter().map(|f| f.config.clone()).collect(),
             backends: self.backends.iter().map(|b| b.config.clone()).collect(),
         }
@@ -108,6 +116,7 @@ impl Snapshot {
         Self {
             loaded: self.loaded.clone(),
             global: self.global.clone(),
+            admin: self.admin.clone(),
             frontends: frontends.map(|f| f.showing(&certificates)).collect(),
             certificates,
             backends: self.backends.clone(),

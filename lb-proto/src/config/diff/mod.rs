@@ -4,6 +4,7 @@
 //! Pure. Every struct of the configuration is taken apart here without `..`: a key that is added to
 //! one and not compared does not compile.
 
+mod admin;
 mod backend;
 mod certificates;
 mod frontend;
@@ -27,11 +28,13 @@ use crate::plan::{Change, Effect, Kind, Part, Place, Section};
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         global,
+        admin,
         frontends,
         backends,
     } = old;
     let mut changes = Vec::new();
     global::compare(global, &new.global, &mut changes);
+    admin::compare(admin, &new.admin, &mut changes);
     frontend::compare(frontends, &new.frontends, &mut changes);
     backend::compare(backends, &new.backends, &mut changes);
     changes

@@ -166,6 +166,23 @@ fn a_default_shows_where_it_comes_out() {
 }
 
 #[test]
+fn the_admin_address_comes_moves_and_goes() {
+    let without = small("", &server("web01", 11));
+    let with = |bind: &str| Config {
+        admin: of(&WHOLE.replace("127.0.0.1:8404", bind)).admin,
+        ..without.clone()
+    };
+    let (one, other) = (with("127.0.0.1:1"), with("127.0.0.1:2"));
+    let told = |old, new| told(&diff(old, new));
+    assert_eq!(told(&without, &one), ["Added  - - -> 127.0.0.1:1"]);
+    assert_eq!(
+        told(&one, &other),
+        ["Changed  bind 127.0.0.1:1 -> 127.0.0.1:2"]
+    );
+    assert_eq!(told(&one, &without), ["Removed  - 127.0.0.1:1 -> -"]);
+}
+
+#[test]
 fn whole_sections_come_and_go() {
     let one = small("", &server("web01", 11));
     let two = of(

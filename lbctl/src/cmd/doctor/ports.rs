@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use lb_proto::config::Mode;
+use lb_proto::config::{Config, Mode};
 use lb_proto::os_error::in_words;
 use lb_proto::pem;
 use lb_proto::sockets::{self, Owner, Socket, nearest};
@@ -47,34 +47,38 @@ pub(super) fn check(scene: &Scene) -> Vec<Finding> {
         let what = format!("lbd takes connections at {}", pem::in_short(&open));
         findings.push(Finding::fine(CHECK, what));
     }
-    let others = scene
-        .config()
+    let configured = scene.config().map(binds_of_file).unwrap_or_default();
+    let new = configured
         .into_iter()
-        .flat_map(|config| &config.frontends);
-    for frontend in others {
-        let binds = frontend.binds.iter().map(|bind| bind.address);
-        let new = binds.filter(|bind| bind.port() != 0 && !listened.contains(bind));
-        for bind in new {
-            let held = held_by(bind, &all);
-            let cannot = cannot_have(bind);
-            let runs = scene.status().is_some();
-            findings.push(to_be_bound(
-                frontend.name.as_str(),
-                bind,
-                held,
-                cannot,
-                runs,
-            ));
-        }
+        .filter(|(bind, _)| bind.port() != 0 && !listened.contains(bind));
+    for (bind, whose) in new {
+        let held = held_by(bind, &all);
+        let cannot = cannot_have(bind);
+        let runs = scene.status().is_some();
+        findings.push(to_be_bound(&whose, bind, held, cannot, runs));
     }
     findings
+}
+
+/// Each with whose it is.
+fn binds_of_file(config: &Config) -> Vec<(SocketAddr, String)> {
+    let binds = config.frontends.iter().flat_map(|frontend| {
+        let whose = format!("frontend {}", frontend.name);
+        let binds = frontend.binds.iter();
+        binds.map(move |bind| (bind.address, whose.clone()))
+    });
+    let admin = config.admin.iter();
+    let admin = admin.map(|admin| (admin.bind, "[admin]".to_owned()));
+    binds.chain(admin).collect()
 }
 
 /// Where the daemon says that it listens.
 pub(super) fn binds_of_daemon(scene: &Scene) -> Vec<SocketAddr> {
     let frontends = scene.status().into_iter().flat_map(|s| &s.frontends);
     let binds = frontends.flat_map(|frontend| &frontend.binds);
-    binds.filter_map(|bind| bind.parse().ok()).collect()
+    let admin = scene.status().and_then(|s| s.daemon.admin.as_ref());
+    let all = binds.chain(admin.map(|admin| &admin.bind));
+    all.filter_map(|bind| bind.parse().ok()).collect()
 }
 
 /// Those of them where connections are passed on as they are.
@@ -143,14 +147,14 @@ fn no_connection(bind: SocketAddr, error: &io::Error, status: Option<&Status>) -
 
 /// Of an address of the file at which the daemon does not listen.
 fn to_be_bound(
-    frontend: &str,
+    whose: &str,
     bind: SocketAddr,
     held: Option<Option<Owner>>,
     cannot: Option<io::Error>,
     runs: bool,
 ) -> Finding {
     let port = bind.port();
-    let place = format!("{bind}, frontend {frontend}");
+    let place = format!("{bind}, {whose}");
     let fails = match runs {
         true => "a reload fails",
         false => "lbd does not start",
@@ -224,14 +228,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let bind = listener.local_addr().unwrap();
         let held = held_by(bind, &sockets::all());
-        let finding = to_be_bound("web", bind, held, None, false);
+        let finding = to_be_bound("frontend web", bind, held, None, false);
         let me = format!("(pid {}): lbd does not start", std::process::id());
         assert!(finding.what.ends_with(&me), "{finding:?}");
         assert_eq!(finding.severity, Severity::Problem);
-        let finding = to_be_bound("web", bind, Some(None), None, true);
+        let finding = to_be_bound("frontend web", bind, Some(None), None, true);
         assert!(finding.what.ends_with("another program: a reload fails"));
         assert_eq!(held_by(bind, &[]), None);
-        let free = to_be_bound("web", bind, None, None, false);
+        let free = to_be_bound("frontend web", bind, None, None, false);
         assert!(free.what.ends_with("clients are refused"), "{free:?}");
     }
 
@@ -257,7 +261,7 @@ mod tests {
     fn an_address_of_another_machine_is_told() {
         let elsewhere = "192.0.2.1:80".parse().unwrap();
         let error = cannot_have(elsewhere).unwrap();
-        let finding = to_be_bound("web", elsewhere, None, Some(error), false);
+        let finding = to_be_bound("frontend web", elsewhere, None, Some(error), false);
         assert!(finding.what.contains("no interface has this address"));
         assert!(cannot_have("0.0.0.0:80".parse().unwrap()).is_none());
         assert!(cannot_have("127.0.0.1:80".parse().unwrap()).is_none());

@@ -132,10 +132,13 @@ impl Reloader {
 /// Addresses that cannot be listened on. Nothing listens on them, not even for an instant.
 fn obstacles(config: &Config, before: &Snapshot) -> Vec<String> {
     let listeners = before.frontends.iter().flat_map(|f| &f.listeners);
+    let listeners = listeners.chain(before.admin.iter().map(|admin| &admin.listener));
     let known: Vec<_> = listeners.map(|listener| listener.configured).collect();
     let binds = config.frontends.iter().flat_map(|f| &f.binds);
-    let new = binds.filter(|bind| !known.contains(&bind.address));
-    let failed = new.filter_map(|bind| can_bind(bind.address).err());
+    let binds = binds.map(|bind| bind.address);
+    let all = binds.chain(config.admin.iter().map(|admin| admin.bind));
+    let new = all.filter(|bind| !known.contains(bind));
+    let failed = new.filter_map(|bind| can_bind(bind).err());
     failed.map(|error| explain_bind(&error).0).collect()
 }
 

@@ -11,8 +11,8 @@ use lb_proto::name::{BackendName, ServerId};
 use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
-    AccessLogStatus, BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus, HostStatus,
-    SCHEMA, ServerStatus, Status,
+    AccessLogStatus, AdminStatus, BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus,
+    HostStatus, SCHEMA, ServerStatus, Status,
 };
 
 use super::{find_server, unknown};
@@ -85,6 +85,9 @@ fn daemon_status(control: &Control, snapshot: &Snapshot, file_differs: Option<bo
         handshakes_limit: shared.handshakes.most() as u64,
         access_log,
         kept: control.keeper.status(shared),
+        admin: snapshot.admin.as_ref().map(|admin| AdminStatus {
+            bind: admin.listener.address.to_string(),
+        }),
     }
 }
 

@@ -1,0 +1,78 @@
+//! Whether a request was meant for us: a page of another site that has its name lead to this machine (DNS
+//! rebinding) is known by the name that its browser sends. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use http::uri::Authority;
+
+/// What a port stands for that is not written.
+const HTTP: u16 = 80;
+
+/// The address that is listened on, a loopback name at any port (an SSH tunnel brings its own), or a name that
+/// the configuration allows. `host` is what the client sent.
+pub(super) fn is_ours(host: &str, bound: SocketAddr, allowed: &[String]) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let name = authority.host().trim_matches(['[', ']']);
+    match name.parse::<IpAddr>() {
+        Ok(ip) if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => true,
+        Ok(ip) if ip == bound.ip() => authority.port_u16().unwrap_or(HTTP) == bound.port(),
+        Ok(ip) => allowed.contains(&ip.to_string()),
+        Err(_) => {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || allowed.contains(&name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(host: &str) -> bool {
+        let bound = "127.0.0.2:8404".parse().unwrap();
+        let allowed = ["lb1.example.com".to_owned(), "2001:db8::1".to_owned()];
+        is_ours(host, bound, &allowed)
+    }
+
+    #[test]
+    fn loopback_is_ours_at_any_port_the_bind_at_its_own() {
+        for host in [
+            "localhost",
+            "LOCALHOST:9999",
+            "localhost.:1",
+            "127.0.0.1:18404",
+            "[::1]:8404",
+            "[::1]",
+            "127.0.0.2:8404",
+        ] {
+            assert!(ours(host), "{host}");
+        }
+        assert!(!ours("127.0.0.2") && !ours("127.0.0.2:80") && !ours("127.0.0.3:8404"));
+        assert!(is_ours("127.0.0.2", "127.0.0.2:80".parse().unwrap(), &[]));
+    }
+
+    #[test]
+    fn what_is_allowed_is_ours_and_nothing_that_looks_like_it() {
+        for host in ["lb1.example.com", "LB1.example.com.:444", "[2001:db8::1]:1"] {
+            assert!(ours(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "lb1.example.com.evil.example",
+            "x.lb1.example.com",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil@localhost",
+            "localhost/",
+            "local host",
+        ] {
+            assert!(!ours(host), "{host}");
+        }
+    }
+}

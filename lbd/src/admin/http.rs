@@ -1,0 +1,156 @@
+//! Connections to `[admin]`: how many there are, and how long each may take over what.
+//!
+//! The only file of the admin pages that knows hyper. hyper answers heads that it cannot read (400) or that are too
+//! large (431) by itself.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::warn;
+
+use super::{Site, page};
+
+/// A few browsers, a few Prometheus servers and whoever asks for `/healthz`: more wait until one closes.
+const MOST_CONNECTIONS: usize = 64;
+
+/// To send the first request's head.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// To have an answer made.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// To take an answer, and to ask for the next one: longer than most scrape intervals.
+const NEXT: Duration = Duration::from_secs(75);
+
+/// How long a client may be silent where others wait for its place.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// A head that is larger than this is no browser's.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// After accept(2) fails, which it does again at once where files are short.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Accepts until `stops` says so; its connections then end with what they carry.
+pub(super) async fn accept(socket: TcpListener, site: Arc<Site>, mut stops: watch::Receiver<()>) {
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let crowd = watch::Sender::new(());
+    loop {
+        let next = async {
+            let accepted = socket.accept().await;
+            (place(&room, &crowd).await, accepted)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = stops.changed() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (site, stops, crowd) = (site.clone(), stops.clone(), crowd.subscribe());
+                tokio::spawn(async move {
+                    let _place = place;
+                    serve(stream, &site, stops, crowd).await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, "[admin] cannot accept a connection");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A place for one more connection, whose want of it ends those that are silent.
+async fn place(room: &Arc<Semaphore>, crowd: &watch::Sender<()>) -> Option<OwnedSemaphorePermit> {
+    loop {
+        match timeout(CROWDED, room.clone().acquire_owned()).await {
+            Ok(place) => return place.ok(),
+            Err(_) => crowd.send_replace(()),
+        }
+    }
+}
+
+/// When a connection has taken too long.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    /// Where others wait for its place.
+    crowded: Instant,
+}
+
+impl Due {
+    /// The client has so long.
+    fn from_client(within: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            at: now + within,
+            crowded: now + CROWDED,
+        }
+    }
+
+    fn from_us(within: Duration) -> Self {
+        let at = Instant::now() + within;
+        Self { at, crowded: at }
+    }
+}
+
+/// One connection, to its end or its deadline.
+async fn serve(
+    stream: TcpStream,
+    site: &Arc<Site>,
+    mut stops: watch::Receiver<()>,
+    mut crowd: watch::Receiver<()>,
+) {
+    let (deadline, mut until) = watch::channel(Due::from_client(HEAD));
+    let service = service_fn(|request| answer(request, site.clone(), deadline.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(NEXT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut stopping = false;
+    loop {
+        let due = *until.borrow_and_update();
+        tokio::select! {
+            // Who breaks off is his own business.
+            _ = connection.as_mut() => return,
+            () = sleep_until(due.at) => return,
+            _ = until.changed() => {}
+            Ok(()) = crowd.changed() => {
+                if Instant::now() >= due.crowded {
+                    return;
+                }
+            }
+            _ = stops.changed(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Bodies are not read: nothing takes one.
+async fn answer(
+    request: Request<Incoming>,
+    site: Arc<Site>,
+    deadline: watch::Sender<Due>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    deadline.send_replace(Due::from_us(ANSWER));
+    let (head, _) = request.into_parts();
+    let response = page::answer(&head, &site).await;
+    deadline.send_replace(Due::from_client(NEXT));
+    Ok(response.map(Full::new))
+}

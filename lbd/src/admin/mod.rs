@@ -1,0 +1,94 @@
+//! What the daemon tells by HTTP about itself, on `[admin]`'s own address and the control runtime.
+//!
+//! Never names the control plane: `app.rs` hands over what only that knows. Changes nothing.
+
+mod host;
+mod http;
+mod page;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lb_proto::error::ErrorReply;
+use lb_proto::status::Status;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::state::{Admin, Listener, Shared, ThreadId};
+
+/// What only the control plane knows.
+pub(crate) struct Knows {
+    pub(crate) status:
+        Box<dyn Fn() -> BoxFuture<'static, Result<Status, ErrorReply>> + Send + Sync>,
+}
+
+impl fmt::Debug for Knows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Knows")
+    }
+}
+
+/// What is served at one address.
+#[derive(Debug)]
+struct Site {
+    shared: Arc<Shared>,
+    knows: Arc<Knows>,
+    listener: Arc<Listener>,
+}
+
+impl Site {
+    /// What the configuration says of it now; `None`: it is on its way out.
+    fn admin(&self) -> Option<Admin> {
+        self.shared.snapshot().admin.clone()
+    }
+}
+
+/// Serves wherever the configuration says, until it is dropped; also while the daemon stops.
+pub(crate) async fn run(shared: Arc<Shared>, knows: Knows) {
+    let knows = Arc::new(knows);
+    let mut nudges = shared.phase();
+    let mut serving: Option<Serving> = None;
+    loop {
+        let admin = shared.snapshot().admin.clone();
+        let wanted = admin.map(|admin| admin.listener);
+        if wanted.as_ref().map(|l| l.uid) != serving.as_ref().map(|s| s.uid) {
+            // The one before is dropped when this one listens.
+            serving = wanted.and_then(|listener| {
+                Serving::start(Site {
+                    shared: shared.clone(),
+                    knows: knows.clone(),
+                    listener,
+                })
+            });
+        }
+        if nudges.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// An address that is served: dropped, it is closed, and its connections end with what they carry.
+struct Serving {
+    uid: u64,
+    _stop: watch::Sender<()>,
+}
+
+impl Serving {
+    fn start(site: Site) -> Option<Self> {
+        let (uid, address) = (site.listener.uid, site.listener.address);
+        let socket = site.listener.take_socket(ThreadId(0))?;
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                error!(%address, %error, "[admin] cannot be served");
+                return None;
+            }
+        };
+        info!(%address, "[admin] is served");
+        let (stop, stops) = watch::channel(());
+        tokio::spawn(http::accept(socket, Arc::new(site), stops));
+        Some(Self { uid, _stop: stop })
+    }
+}
