@@ -63,6 +63,7 @@ pub struct Daemon {
 
 /// What `[admin]` comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdminStatus {
     /// As bound.
     pub bind: String,
