@@ -11,11 +11,11 @@ use std::time::Duration;
 use clap::CommandFactory;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
-use lb_proto::client::Client;
 use lb_proto::request::Status;
 use lb_proto::status::Status as StatusReply;
 
 use crate::args::{Cli, Shell};
+use crate::connect;
 
 /// Set by the registration script when it calls us.
 const VARIABLE: &str = "LBCTL_COMPLETE";
@@ -119,8 +119,7 @@ fn candidates(typed: &OsStr, of: Offer) -> Vec<CompletionCandidate> {
 fn ask_daemon() -> Option<StatusReply> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
-        let status =
-            Client::connect(&socket()).and_then(|mut client| client.call(&Status::default()));
+        let status = connect::at(&socket()).and_then(|mut daemon| daemon.call(&Status::default()));
         // Nobody listens any more when patience ran out.
         let _ = tell.send(status.ok());
     });

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 
 use crate::args::cert::RENEWED_LINEAGE;
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, When};
 use crate::cmd;
 use crate::connect;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::hosts;
 use crate::ui::Ui;
 
 pub(crate) fn run() -> Exit {
-    let cli = match Cli::try_parse_from(command_line()) {
+    let cli = match parse(&command_line()) {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&error),
     };
@@ -27,6 +27,33 @@ pub(crate) fn run() -> Exit {
             hosts => hosts::run(&cli, hosts, &ui),
         });
     ended.unwrap_or_else(|error| ui.fail(&error))
+}
+
+/// Clap's own help and errors are coloured as everything else is.
+fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let color = match color(words) {
+        When::Auto => ColorChoice::Auto,
+        When::Always => ColorChoice::Always,
+        When::Never => ColorChoice::Never,
+    };
+    let mut matches = Cli::command().color(color).try_get_matches_from(words)?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
+
+/// What `--color` says, as far as a command line that may be wrong can be read.
+fn color(words: &[OsString]) -> When {
+    let known = words.iter().take_while(|word| *word != "--");
+    let mut words = known.filter_map(|word| word.to_str());
+    let mut said = When::Auto;
+    while let Some(word) = words.next() {
+        let value = match word {
+            "--color" => words.next(),
+            word => word.strip_prefix("--color="),
+        };
+        let when = value.and_then(|value| When::from_str(value, false).ok());
+        said = when.unwrap_or(said);
+    }
+    said
 }
 
 /// What was typed. Certbot calls the hooks of a folder by their name alone, and a link there leads

@@ -4,7 +4,9 @@
 mod by_hand;
 mod normal;
 mod schemas;
+mod streams;
 mod transcript;
+mod walk;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

@@ -14,6 +14,7 @@ mod cert_install;
 mod cert_list;
 mod cert_live;
 mod cert_put_back;
+mod completions;
 mod confirm;
 mod demo;
 mod dns;

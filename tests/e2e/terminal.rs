@@ -69,10 +69,47 @@ fn colour_is_where_it_was_asked_for() {
     let mut without = status(&[]);
     without.env("NO_COLOR", "1");
     assert!(!coloured(without), "NO_COLOR has some");
+    let mut dumb = status(&[]);
+    dumb.env("TERM", "dumb");
+    assert!(!coloured(dumb), "a dumb terminal has some");
+    let mut asked = status(&["--color", "always"]);
+    asked.env("NO_COLOR", "1").env("TERM", "dumb");
+    assert!(coloured(asked), "--color always has none");
     let plain = lbd.lbctl(["status"]).exits(0);
     assert!(!plain.stdout.contains('\x1b'), "{}", plain.stdout);
     let always = lbd.lbctl(["--color", "always", "status"]).exits(0);
     assert!(always.stdout.contains("\x1b["), "{}", always.stdout);
+}
+
+#[test]
+fn help_and_wrong_usage_are_coloured_as_all_else() {
+    let coloured = |args: &[&str], variable: (&str, &str)| {
+        let mut command = lbctl::bare();
+        command.args(args).env(variable.0, variable.1);
+        OnTerminal::spawn(command).wait().1.contains("\x1b[")
+    };
+    const NONE: (&str, &str) = ("NO_COLOR", "");
+    for wrong in [&["drain", "--help"][..], &["drain"], &["dance"]] {
+        let with = |color: &[&'static str]| [wrong, color].concat();
+        assert!(coloured(wrong, NONE), "{wrong:?}: none on a terminal");
+        assert!(!coloured(wrong, ("NO_COLOR", "1")), "{wrong:?}");
+        assert!(!coloured(wrong, ("TERM", "dumb")), "{wrong:?}");
+        assert!(!coloured(&with(&["--color", "never"]), NONE), "{wrong:?}");
+        assert!(!coloured(&with(&["--color=never"]), NONE), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_terminal_without_a_cursor_gets_lines() {
+    let (origin, lbd, _held) = busy();
+    let mut command = lbctl::command(&lbd.socket(), ["drain", "app/a"]);
+    command.env("TERM", "dumb");
+    let drain = OnTerminal::spawn(command);
+    drain.shows("app/a: 1 of 1 session left");
+    origin.release();
+    let (code, screen) = drain.wait();
+    assert_eq!(code, Some(0), "{screen:?}");
+    assert!(!screen.contains('\x1b'), "{screen:?}");
 }
 
 #[test]

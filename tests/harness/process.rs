@@ -35,11 +35,19 @@ impl Process {
 
     /// Starts one whose standard output goes elsewhere, and is not collected.
     #[track_caller]
-    pub fn spawn_into(mut command: Command, stdout: Stdio) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(Stdio::piped());
+    pub fn spawn_into(command: Command, stdout: Stdio) -> Self {
+        Self::spawn_between(Stdio::null(), command, stdout)
+    }
+
+    /// Starts one that may read `stdin`.
+    #[track_caller]
+    pub fn spawn_from(stdin: Stdio, command: Command) -> Self {
+        Self::spawn_between(stdin, command, Stdio::piped())
+    }
+
+    #[track_caller]
+    fn spawn_between(stdin: Stdio, mut command: Command, stdout: Stdio) -> Self {
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         // A program that a test has just written is busy while a process that another one begins
         // still has its file.
         let mut child = eventually("the program can be run", || match command.spawn() {

@@ -27,7 +27,9 @@ impl OnTerminal {
     pub fn spawn(mut command: Command) -> Self {
         let (ours, theirs) = pair().expect("a terminal can be opened");
         let theirs = || Stdio::from(theirs.try_clone().expect("a descriptor can be doubled"));
-        command.env("TERM", "xterm");
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm");
+        }
         let child = command
             .stdin(theirs())
             .stdout(theirs())

@@ -50,6 +50,7 @@ pub(crate) struct Ui {
     quiet: bool,
     color_out: bool,
     color_err: bool,
+    dumb: bool,
 }
 
 impl Ui {
@@ -59,6 +60,7 @@ impl Ui {
             quiet: globals.quiet,
             color_out: colored(globals.color, io::stdout().is_terminal()),
             color_err: colored(globals.color, io::stderr().is_terminal()),
+            dumb: dumb(),
         }
     }
 
@@ -69,6 +71,7 @@ impl Ui {
             quiet: true,
             color_out: false,
             color_err: false,
+            dumb: dumb(),
         }
     }
 
@@ -190,14 +193,14 @@ impl Ui {
         text
     }
 
-    /// Whether bars may be drawn: on a terminal, for somebody who wants to see them.
+    /// Whether bars may be drawn: on a terminal that can, for somebody who wants to see them.
     pub(crate) fn draws_bars(&self) -> bool {
-        !self.quiet && io::stderr().is_terminal()
+        !self.quiet && !self.dumb && io::stderr().is_terminal()
     }
 
     /// Whether a report may be redrawn in place.
     pub(crate) fn redraws(&self) -> bool {
-        !self.json && io::stdout().is_terminal()
+        !self.json && !self.dumb && io::stdout().is_terminal()
     }
 
     pub(crate) fn canvas(&self) -> Canvas {
@@ -271,12 +274,16 @@ fn failure(error: &ErrorReply, servers: Option<&Unfinished>) -> Failure {
 /// NO_COLOR and dumb terminals count only where the operator left the choice to us.
 fn colored(when: When, terminal: bool) -> bool {
     let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     match when {
         When::Always => true,
         When::Never => false,
         When::Auto => terminal && !unwanted() && !dumb(),
     }
+}
+
+/// A terminal without a cursor to move, as in an editor's shell.
+fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Columns and rows of the terminal on stdout; COLUMNS where `watch(1)` and the like set it.

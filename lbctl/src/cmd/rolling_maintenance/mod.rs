@@ -58,7 +58,7 @@ pub(crate) fn run(
     };
     let started = Instant::now();
     let teller = Teller::new(ui, &args.backend, &plan);
-    teller.begin(&plan)?;
+    teller.begin(&plan);
     let mut turns = Turns {
         args,
         daemon,

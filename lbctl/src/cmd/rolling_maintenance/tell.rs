@@ -44,21 +44,19 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// # Errors
-    /// As [`Ui::data`]; so with the others.
-    pub(super) fn begin(&self, plan: &Plan) -> Result<(), Error> {
+    pub(super) fn begin(&self, plan: &Plan) {
         for skipped in &plan.skipped {
             self.ui.warn(&left_out(self.backend, skipped));
         }
         for at in 0..plan.todo.len() {
             self.progress.note(at, "to do");
         }
-        self.ui.json_if_asked(|| Event::Begin {
+        self.event(|| Event::Begin {
             backend: self.backend.clone(),
             done: plan.done.clone(),
             todo: plan.todo.clone(),
             skipped: plan.skipped.clone(),
-        })
+        });
     }
 
     pub(super) fn phase(&self, at: usize, id: &ServerId, phase: Phase, others: &Others) {
@@ -200,6 +198,8 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// # Errors
+    /// As [`Ui::data`].
     pub(super) fn finished(self, plan: &Plan, took: Duration) -> Result<(), Error> {
         let Self {
             ui,
