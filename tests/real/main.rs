@@ -22,4 +22,5 @@ mod program;
 mod recipe;
 mod ssh;
 mod testssl;
+mod tmux;
 mod wrk;

@@ -154,7 +154,7 @@ fn style(look: Look) -> ProgressStyle {
     // The templates are constants; one that did not parse would only look plain.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("##-")
+        .progress_chars("#-")
         .tick_chars(r"-\|/ ")
 }
 
