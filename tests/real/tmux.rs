@@ -110,7 +110,7 @@ fn a_rolling_maintenance_is_overseen_in_place() {
     screen.types(&["clear; lbctl rolling app", "Enter"]);
     lbd.wait_for_state("app/a", State::Drain);
     screen.shows(&["app/b  to do", "app/c  to do"]);
-    origins[0].release();
+    origins.iter().for_each(Origin::release);
     let asks = |id: &str| format!("{id}  is drained and in maint; Enter when done, Ctrl-C to stop");
     screen.shows(&[&asks("app/a"), "app/b  to do", "app/c  to do"]);
     screen.types(&["Enter"]);
