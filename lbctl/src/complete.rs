@@ -46,8 +46,23 @@ pub(crate) fn registration(shell: Shell) -> std::io::Result<String> {
         completer.write_registration(VARIABLE, "lbctl", "lbctl", "lbctl", &mut script)?;
     }
     let script = String::from_utf8_lossy(&script);
+    let script = match shell {
+        Shell::Zsh => script.replace(ZSH_REGISTERS, ZSH_COMPLETES),
+        _ => script.into_owned(),
+    };
     Ok(format!("{}\n", script.trim()))
 }
+
+/// Clap's script for zsh only registers its completer. Autoloaded from `fpath`, the script is what zsh
+/// calls at the first Tab, which would come to nothing.
+const ZSH_REGISTERS: &str = "\ncompdef _clap_dynamic_completer_lbctl lbctl\n";
+const ZSH_COMPLETES: &str = "
+if [[ $funcstack[1] == _lbctl ]]; then
+    _clap_dynamic_completer_lbctl \"$@\"
+else
+    compdef _clap_dynamic_completer_lbctl lbctl
+fi
+";
 
 /// Every `BACKEND/SERVER` that starts with `typed`.
 pub(crate) fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {

@@ -99,3 +99,17 @@ fn a_daemon_that_is_not_there_or_says_nothing_is_no_trouble() {
         assert!(began.elapsed().as_secs() < LONG, "{}", socket.display());
     }
 }
+
+#[test]
+fn a_shell_gets_its_script_whatever_nodes_are_named() {
+    for shell in SHELLS {
+        let mut command = lbctl::bare();
+        command
+            .args(["completions", shell])
+            .env("LBCTL_HOSTS", "ssh://lb1");
+        Process::run(command).exits(0).says("LBCTL_COMPLETE");
+    }
+    let mut named = lbctl::bare();
+    named.args(["completions", "bash", "--host", "ssh://lb1"]);
+    Process::run(named).exits(2).says("about the machine");
+}

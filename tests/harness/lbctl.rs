@@ -19,6 +19,7 @@ pub fn bare() -> Command {
     let mut command = Command::new(programs::lbctl());
     command
         .env_remove("LBCTL_SOCKET")
+        .env_remove("LBCTL_HOSTS")
         .env_remove("RENEWED_LINEAGE")
         .env_remove("NO_COLOR")
         .env_remove("CLICOLOR_FORCE")

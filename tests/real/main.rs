@@ -20,6 +20,7 @@ mod pebble;
 mod proxy_protocol;
 mod program;
 mod recipe;
+mod shells;
 mod ssh;
 mod testssl;
 mod tmux;

@@ -33,6 +33,13 @@ pub(crate) fn named(cli: &Cli) -> Result<Vec<Url>, ErrorReply> {
     if !cli.globals.hosts.is_empty() {
         return Ok(cli.globals.hosts.clone());
     }
+    // A shell that starts asks for these whatever it exports.
+    if matches!(
+        cli.command,
+        args::Command::Completions(_) | args::Command::Man(_)
+    ) {
+        return Ok(Vec::new());
+    }
     let named = std::env::var(HOSTS).unwrap_or_default();
     let words = named.split([',', ' ']).filter(|word| !word.is_empty());
     let urls = words.map(|word| word.parse::<Url>());
