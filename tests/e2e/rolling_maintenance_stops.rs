@@ -12,9 +12,9 @@ use lb_tests::{Lbd, Origin, Process, Wire, eventually, is, lbctl};
 use rustix::process::Signal;
 
 /// A daemon before three servers, and hooks that wait to be told how to end.
-struct Stage {
-    origins: [Origin; 3],
-    lbd: Lbd,
+pub(crate) struct Stage {
+    pub(crate) origins: [Origin; 3],
+    pub(crate) lbd: Lbd,
 }
 
 /// Notes whose turn it is, and ends as the file `SERVER` or `all` in the folder says once it is there.
@@ -23,13 +23,13 @@ until test -e "$FOLDER/all" -o -e "$FOLDER/$LB_SERVER"; do sleep 0.02; done
 if test -e "$FOLDER/$LB_SERVER"; then exit $(cat "$FOLDER/$LB_SERVER"); fi"#;
 
 impl Stage {
-    fn new(checks: &str) -> Self {
+    pub(crate) fn new(checks: &str) -> Self {
         let origins = Origin::start_all(["a", "b", "c"]);
         let lbd = Lbd::start(app(checks, &origins));
         Self { origins, lbd }
     }
 
-    fn begin(&self, more: &[&str]) -> Process {
+    pub(crate) fn begin(&self, more: &[&str]) -> Process {
         let args = ["rolling-maintenance", "app", "--exec", HOOK];
         let args = args.iter().chain(more);
         let mut command = lbctl::command(&self.lbd.socket(), args);
@@ -37,34 +37,34 @@ impl Stage {
         Process::spawn(command)
     }
 
-    fn run(&self, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, more: &[&str]) -> Output {
         self.begin(more).wait()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.lbd.folder().join(name)
     }
 
     /// Has the hooks of a server end with a code, or `all` with 0.
-    fn ends(&self, server: &str, code: &str) {
+    pub(crate) fn ends(&self, server: &str, code: &str) {
         fs::write(self.file(server), code).expect("the folder is ours");
     }
 
-    fn turns(&self) -> String {
+    pub(crate) fn turns(&self) -> String {
         let turns = fs::read_to_string(self.file("turns")).unwrap_or_default();
         turns.split_whitespace().collect()
     }
 
-    fn wait_for_turns(&self, turns: &str) {
+    pub(crate) fn wait_for_turns(&self, turns: &str) {
         eventually("the hooks have run", || is(self.turns(), turns.to_owned()));
     }
 
-    fn admins(&self) -> [Admin; 3] {
+    pub(crate) fn admins(&self) -> [Admin; 3] {
         ["app/a", "app/b", "app/c"].map(|id| self.lbd.server(id).admin)
     }
 
     /// The daemon hears a moment later that a client is gone.
-    fn wait_until_nobody_is_at_it(&self) {
+    pub(crate) fn wait_until_nobody_is_at_it(&self) {
         eventually("nobody is at it", || {
             let rolling = self.lbd.status().backends[0].rolling.clone();
             is(rolling.map(|rolling| rolling.running), Some(false))
