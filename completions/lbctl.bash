@@ -7,10 +7,23 @@ _clap_complete_lbctl() {
     else
         local _CLAP_COMPLETE_SPACE=true
     fi
-    local words=("${COMP_WORDS[@]}")
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        words[COMP_CWORD]="$2"
-    fi
+    local words=() line="${COMP_LINE:0:COMP_POINT}" rest part head="" at
+    for ((at = 0; at <= COMP_CWORD; at++)); do
+        rest="${line#"${line%%[![:space:]]*}"}"
+        part="${COMP_WORDS[at]}"
+        if ((at == COMP_CWORD)); then
+            part="$rest"
+        fi
+        if ((at > 0)) && [[ -n "$part" && "$rest" == "$line" ]]; then
+            head="${words[${#words[@]} - 1]}${part%"$2"}"
+            words[${#words[@]} - 1]+="$part"
+        else
+            head=""
+            words+=("$part")
+        fi
+        line="${rest#"$part"}"
+    done
+    _CLAP_COMPLETE_INDEX=$((${#words[@]} - 1))
     COMPREPLY=( $( \
         _CLAP_IFS="$IFS" \
         _CLAP_COMPLETE_INDEX="$_CLAP_COMPLETE_INDEX" \
@@ -23,6 +36,9 @@ _clap_complete_lbctl() {
         unset COMPREPLY
     elif [[ $_CLAP_COMPLETE_SPACE == false ]] && [[ "${COMPREPLY-}" =~ [=/:]$ ]]; then
         compopt -o nospace
+    fi
+    if [[ -n "$head" && -n "${COMPREPLY-}" ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"$head"}")
     fi
 }
 if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then

@@ -48,6 +48,9 @@ pub(crate) fn registration(shell: Shell) -> std::io::Result<String> {
     let script = String::from_utf8_lossy(&script);
     let script = match shell {
         Shell::Zsh => script.replace(ZSH_REGISTERS, ZSH_COMPLETES),
+        Shell::Bash => script
+            .replace(BASH_WORDS, BASH_WHOLE_WORDS)
+            .replace(BASH_END, BASH_REST_OF_ANSWERS),
         _ => script.into_owned(),
     };
     Ok(format!("{}\n", script.trim()))
@@ -63,6 +66,47 @@ else
     compdef _clap_dynamic_completer_lbctl lbctl
 fi
 ";
+
+/// Bash parts words at `:` and `=`, which stand in names, addresses and flags. What belongs together is
+/// put together for us, and of our answers bash gets what comes after the part that it has.
+const BASH_WORDS: &str = r#"
+    local words=("${COMP_WORDS[@]}")
+    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        words[COMP_CWORD]="$2"
+    fi
+"#;
+const BASH_WHOLE_WORDS: &str = r#"
+    local words=() line="${COMP_LINE:0:COMP_POINT}" rest part head="" at
+    for ((at = 0; at <= COMP_CWORD; at++)); do
+        rest="${line#"${line%%[![:space:]]*}"}"
+        part="${COMP_WORDS[at]}"
+        if ((at == COMP_CWORD)); then
+            part="$rest"
+        fi
+        if ((at > 0)) && [[ -n "$part" && "$rest" == "$line" ]]; then
+            head="${words[${#words[@]} - 1]}${part%"$2"}"
+            words[${#words[@]} - 1]+="$part"
+        else
+            head=""
+            words+=("$part")
+        fi
+        line="${rest#"$part"}"
+    done
+    _CLAP_COMPLETE_INDEX=$((${#words[@]} - 1))
+"#;
+const BASH_END: &str = "
+        compopt -o nospace
+    fi
+}
+";
+const BASH_REST_OF_ANSWERS: &str = r#"
+        compopt -o nospace
+    fi
+    if [[ -n "$head" && -n "${COMPREPLY-}" ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"$head"}")
+    fi
+}
+"#;
 
 /// Every `BACKEND/SERVER` that starts with `typed`.
 pub(crate) fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {

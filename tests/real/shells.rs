@@ -10,10 +10,21 @@ use tempfile::TempDir;
 
 use crate::program::path_with_ours;
 
-/// A Tab after the beginning of a server's name writes the rest of it.
+/// A Tab after the beginning of a server's name writes the rest of it, with what parts words in bash before
+/// it and in it.
 #[track_caller]
 fn completes(shell: &str, flags: &[&str], setup: &str) {
-    let origins = Origin::start_all(["web01"]);
+    for typed in [
+        "lbctl explain app/w",
+        "lbctl --socket=lbd.sock explain app/web:0",
+    ] {
+        completes_line(shell, flags, setup, typed);
+    }
+}
+
+#[track_caller]
+fn completes_line(shell: &str, flags: &[&str], setup: &str, typed: &str) {
+    let origins = Origin::start_all(["web:01"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
     let home = TempDir::new().expect("a folder can be made");
     // A shell wants its terminal to be its own.
@@ -21,7 +32,7 @@ fn completes(shell: &str, flags: &[&str], setup: &str) {
     command
         .args(["--ctty", shell])
         .args(flags)
-        .current_dir(home.path())
+        .current_dir(lbd.folder())
         .env("HOME", home.path())
         .env("PATH", path_with_ours())
         .env("LBCTL_SOCKET", lbd.socket());
@@ -31,8 +42,8 @@ fn completes(shell: &str, flags: &[&str], setup: &str) {
     // In two halves, so that what is typed is not taken for what is said.
     terminal.types(&format!("{setup}; echo load''ed\n"));
     terminal.shows("loaded");
-    terminal.types("lbctl explain app/w\t");
-    terminal.shows("app/web01");
+    terminal.types(&format!("{typed}\t"));
+    terminal.shows("app/web:01");
     terminal.types("\n");
     terminal.shows("share ");
     terminal.types("exit\n");
