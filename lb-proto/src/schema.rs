@@ -12,10 +12,14 @@ use crate::{event, reply, status};
 /// What any command prints that failed.
 pub const ERROR: &str = "error";
 
+/// What is printed of each of several nodes.
+pub const HOST: &str = "host";
+
 /// Each by its name: the words of the command, with hyphens between them.
 pub fn all() -> Vec<(&'static str, Schema)> {
     let mut all = vec![
         (ERROR, of::<document::Failure>()),
+        (HOST, of::<document::OfHost<serde_json::Value>>()),
         ("validate", of::<document::Validated>()),
         ("status", of::<status::Status>()),
         ("drain", of::<Servers<Drained>>()),
@@ -39,6 +43,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
     for (name, schema) in &mut all {
         let title = match *name {
             ERROR => "lbctl … --json, failed".to_owned(),
+            HOST => "lbctl --host … --host … --json".to_owned(),
             name => format!("lbctl {} --json", name.replacen("cert-", "cert ", 1)),
         };
         schema.insert("title".to_owned(), title.into());

@@ -34,6 +34,15 @@ pub enum Unfinished {
     RollingMaintenance(rolling::Stopped),
 }
 
+/// What a command printed of one of several nodes, with `--host`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OfHost<D> {
+    pub host: String,
+    /// As the command prints it of a single one, a failure or not.
+    pub document: D,
+}
+
 /// A file that is valid.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

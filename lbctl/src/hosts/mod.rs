@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
+use lb_proto::document::OfHost;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 use serde_json::value::RawValue;
@@ -193,14 +194,9 @@ fn lines(pipe: impl Read, mut each: impl FnMut(&str)) {
 
 /// A line of data. A reader who has left is no reason to stop half-way.
 fn pass_on(ui: Ui, label: &str, line: &str) {
-    #[derive(serde::Serialize)]
-    struct OfHost<'a> {
-        host: &'a str,
-        document: &'a RawValue,
-    }
-    let _ = match serde_json::from_str(line) {
+    let _ = match serde_json::from_str::<&RawValue>(line) {
         Ok(document) if ui.wants_json() => ui.json(&OfHost {
-            host: label,
+            host: label.to_owned(),
             document,
         }),
         _ => ui.data(&format!("{label}: {line}\n")),
