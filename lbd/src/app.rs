@@ -307,12 +307,14 @@ impl Daemon {
 
 /// What the admin pages show of the control plane.
 fn known_to(control: &Arc<Control>) -> admin::Knows {
-    let control = control.clone();
+    let (control, asked) = (control.clone(), control.clone());
     let status = move || {
         let control = control.clone();
         async move { control.status().await }.boxed()
     };
+    let last_reload = move || asked.last_reload();
     admin::Knows {
+        last_reload: Box::new(last_reload),
         status: Box::new(status),
     }
 }

@@ -5,6 +5,7 @@ mod access_log;
 mod accounting;
 mod admin;
 mod admin_http;
+mod admin_metrics;
 mod answers;
 mod balance;
 mod behaviour_table;

@@ -19,6 +19,7 @@ mod origin;
 mod pebble;
 mod proxy_protocol;
 mod program;
+mod prometheus;
 mod recipe;
 mod shells;
 mod ssh;

@@ -4,6 +4,7 @@
 
 mod host;
 mod http;
+mod metrics;
 mod page;
 
 use std::fmt;
@@ -11,15 +12,16 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lb_proto::error::ErrorReply;
-use lb_proto::status::Status;
+use lb_proto::status::{LastReload, Status};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 
 use crate::state::{Admin, Listener, Shared, ThreadId};
 
 /// What only the control plane knows.
 pub(crate) struct Knows {
+    pub(crate) last_reload: Box<dyn Fn() -> Option<LastReload> + Send + Sync>,
     pub(crate) status:
         Box<dyn Fn() -> BoxFuture<'static, Result<Status, ErrorReply>> + Send + Sync>,
 }
@@ -36,6 +38,8 @@ struct Site {
     shared: Arc<Shared>,
     knows: Arc<Knows>,
     listener: Arc<Listener>,
+    /// One scrape at a time: each takes a CPU for a while, and memory.
+    scrapes: Mutex<()>,
 }
 
 impl Site {
@@ -60,6 +64,7 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows) {
                     shared: shared.clone(),
                     knows: knows.clone(),
                     listener,
+                    scrapes: Mutex::default(),
                 })
             });
         }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::task::spawn_blocking;
 
 use super::Site;
 use super::host::is_ours;
+use super::metrics::{self, Format};
 
 /// No page has a longer name.
 const MAX_TARGET: usize = 2048;
@@ -21,6 +22,7 @@ const JSON: &str = "application/json";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Health,
+    Metrics,
     Status,
 }
 
@@ -28,6 +30,7 @@ impl Page {
     fn at(path: &str) -> Option<Self> {
         match path {
             "/healthz" => Some(Self::Health),
+            "/metrics" => Some(Self::Metrics),
             "/api/v1/status" => Some(Self::Status),
             _ => None,
         }
@@ -35,7 +38,7 @@ impl Page {
 
     /// Programs ask for it by whatever name they know, and there is nothing in it that a foreign page could use.
     fn is_for_anybody(self) -> bool {
-        self == Self::Health
+        matches!(self, Self::Health | Self::Metrics)
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) async fn answer(head: &Parts, site: &Arc<Site>) -> Response<Bytes> {
     let Some(page) = page else {
         return text(
             StatusCode::NOT_FOUND,
-            "there is no such page here: /healthz, /api/v1/status",
+            "there is no such page here: /healthz, /metrics, /api/v1/status",
         );
     };
     if !matches!(head.method, Method::GET | Method::HEAD) {
@@ -73,6 +76,7 @@ pub(super) async fn answer(head: &Parts, site: &Arc<Site>) -> Response<Bytes> {
             text(StatusCode::SERVICE_UNAVAILABLE, "stopping")
         }
         Page::Health => text(StatusCode::OK, "ok"),
+        Page::Metrics => metrics(head, site).await,
         Page::Status => status(site).await,
     }
 }
@@ -103,6 +107,25 @@ fn stranger(head: &Parts, site: &Site) -> Option<Response<Bytes>> {
     Some(text(StatusCode::MISDIRECTED_REQUEST, &sentence))
 }
 
+async fn metrics(head: &Parts, site: &Arc<Site>) -> Response<Bytes> {
+    let accept = head.headers.get_all(ACCEPT).iter();
+    let format = Format::wanted(accept.filter_map(|value| value.to_str().ok()));
+    let last_reload = (site.knows.last_reload)();
+    let _turn = site.scrapes.lock().await;
+    let shared = site.shared.clone();
+    let written = spawn_blocking(move || metrics::write(&shared, last_reload.as_ref(), format));
+    match written.await {
+        Ok(text) => whole(StatusCode::OK, format.content_type(), text),
+        Err(_) => unwritten("metrics"),
+    }
+}
+
+/// A bug, which the log tells of.
+fn unwritten(what: &str) -> Response<Bytes> {
+    let sentence = format!("the {what} cannot be written; see the log");
+    text(StatusCode::INTERNAL_SERVER_ERROR, &sentence)
+}
+
 /// What `lbctl status --json` prints.
 async fn status(site: &Site) -> Response<Bytes> {
     let status = match (site.knows.status)().await {
@@ -116,10 +139,7 @@ async fn status(site: &Site) -> Response<Bytes> {
             json.push(b'\n');
             whole(StatusCode::OK, JSON, json)
         }
-        _ => text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the status cannot be written; see the log",
-        ),
+        _ => unwritten("status"),
     }
 }
 

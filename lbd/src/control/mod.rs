@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use lb_proto::error::ErrorReply;
 use lb_proto::request;
-use lb_proto::status::{By, Status};
+use lb_proto::status::{By, LastReload, Status};
 
 use self::audit::Asked;
 use self::reload::Ask;
@@ -54,6 +54,10 @@ impl Control {
     /// How everything is.
     pub(crate) async fn status(&self) -> Result<Status, ErrorReply> {
         verbs::status::run(&request::Status::default(), self).await
+    }
+
+    pub(crate) fn last_reload(&self) -> Option<LastReload> {
+        self.reloader.last_reload()
     }
 
     /// Takes note of a signal that asks for something else.

@@ -10,6 +10,7 @@ use http::{Request, StatusCode};
 use super::client::Client;
 use super::fault::Fault;
 use super::lease::Lease;
+use super::outcome::Outcome;
 use super::sticky::Visit;
 use super::thread::Thread;
 use super::trace::Trace;
@@ -26,6 +27,7 @@ pub(super) struct Account {
     pub(super) lease: Option<Lease>,
     /// What a stickiness cookie did for it.
     pub(super) cookie: Visit,
+    outcome: Outcome,
     /// `None`: it is not logged.
     trace: Option<Box<RefCell<Trace>>>,
 }
@@ -37,33 +39,34 @@ impl Account {
         frontend: usize,
         request: &Request<B>,
     ) -> Self {
-        let trace = || Trace::of_request(&client.flow, request);
+        let trace = |outcome: &Outcome| Trace::of_request(outcome, request);
         Self::begin(client, view, frontend, trace)
     }
 
     /// That of a connection in mode tcp.
     pub(super) fn of_connection(client: &Client, view: Rc<View>, frontend: usize) -> Self {
-        let trace = || Trace::of_connection(&client.flow);
-        Self::begin(client, view, frontend, trace)
+        Self::begin(client, view, frontend, Trace::of_connection)
     }
 
     fn begin(
         client: &Client,
         view: Rc<View>,
         frontend: usize,
-        trace: impl FnOnce() -> Trace,
+        trace: impl FnOnce(&Outcome) -> Trace,
     ) -> Self {
         let thread = client.thread.clone();
+        let outcome = Outcome::begin(&client.flow);
         let trace = thread
             .journal
             .is_on()
-            .then(|| Box::new(RefCell::new(trace())));
+            .then(|| Box::new(RefCell::new(trace(&outcome))));
         let account = Self {
             thread,
             view,
             frontend,
             lease: None,
             cookie: Visit::NONE,
+            outcome,
             trace,
         };
         add(&account.tally().requests_total, 1);
@@ -81,6 +84,7 @@ impl Account {
 
     /// It waits for a server with room.
     pub(super) fn waits(&self, ahead: Ahead) {
+        self.outcome.waits();
         self.note(|trace| trace.waits(ahead));
     }
 
@@ -94,22 +98,36 @@ impl Account {
         if let Some(client) = client {
             lease.server().saw_returning(client);
         }
+        if self.outcome.picked() {
+            add(&lease.server().tally(self.thread.id).retries, 1);
+        }
         self.note(|trace| trace.picked(lease.position()));
     }
 
     /// A connection to the server is being made.
     pub(super) fn connecting(&self) {
+        self.outcome.waits();
+        if let Some(lease) = &self.lease {
+            add(&lease.server().tally(self.thread.id).connects, 1);
+        }
         self.note(Trace::connecting);
     }
 
     /// There is one, be it one that was kept.
     pub(super) fn connected(&self) {
-        self.note(Trace::connected);
+        let now = self.outcome.connected();
+        self.note(|trace| trace.connected(now));
     }
 
     /// The head of the server's response has come.
     pub(super) fn answered(&self, status: StatusCode) {
-        self.note(|trace| trace.answered(status));
+        let (now, took) = self.outcome.answered(status);
+        if let Some(lease) = &self.lease {
+            let tally = lease.server().tally(self.thread.id);
+            tally.responses.count(Some(status.as_u16()));
+            tally.times.count(took);
+        }
+        self.note(|trace| trace.answered(now));
     }
 
     /// A server is connected to a client in mode tcp.
@@ -119,28 +137,33 @@ impl Account {
 
     /// It cannot be finished.
     pub(super) fn cut(&self, by: Cause) {
+        self.outcome.ends();
         self.note(|trace| trace.cut(by));
     }
 
     /// lbd answers with this status because it is configured to.
     pub(super) fn answers(&self, status: StatusCode) {
         let end = Termination::at(Cause::Local, Phase::Request);
-        self.note(|trace| trace.answers(status, end));
+        self.outcome.answers(status);
+        self.note(|trace| trace.answers(end));
     }
 
     /// lbd answers because of this.
     pub(super) fn failed(&self, fault: Fault) {
-        self.note(|trace| trace.answers(fault.status(), fault.termination(trace.phase())));
+        self.outcome.answers(fault.status());
+        self.note(|trace| trace.answers(fault.termination(trace.phase())));
     }
 
     /// The connection was a tunnel; `bytes`: what the client got there.
     pub(super) fn tunnelled(&self, end: Termination, bytes: u64) {
-        self.note(|trace| trace.tunnelled(end, bytes));
+        self.outcome.ends();
+        self.outcome.flow.wrote(bytes);
+        self.note(|trace| trace.tunnelled(end));
     }
 
     /// The client was sent the whole answer.
     pub(super) fn complete(&self) {
-        self.note(Trace::complete);
+        self.outcome.complete();
     }
 
     /// A connect to the leased server failed.
@@ -183,13 +206,17 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        add(&self.tally().sessions, 1u64.wrapping_neg());
+        let tally = self.tally();
+        add(&tally.sessions, 1u64.wrapping_neg());
+        let status = self.outcome.status();
+        tally.responses.count(status.map(|status| status.as_u16()));
         let Some(trace) = &self.trace else {
             return;
         };
         let trace = trace.borrow();
         let snapshot = &self.view.snapshot;
         trace.write(
+            &self.outcome,
             self.cookie.flags(),
             &self.thread.journal,
             snapshot,

@@ -23,6 +23,7 @@ use super::tunnel::Silence;
 use super::upgrade::Upgrade;
 use super::watch::{Awaiting, Watch};
 use crate::access_log::Termination;
+use crate::state::add;
 
 /// Informational responses kept for a client that does not take them, in bytes, beyond the last.
 const MOST_INFORMED: usize = 16 * 1024;
@@ -260,7 +261,14 @@ impl Client {
         true
     }
 
-    /// A head that was refused, or never came whole, in the access log.
+    /// A head that was refused, or never came whole, is counted as a request is.
+    pub(super) fn count_bad_request(&self, status: Option<StatusCode>) {
+        let tally = self.tally();
+        add(&tally.requests_total, 1);
+        tally.responses.count(status.map(|status| status.as_u16()));
+    }
+
+    /// It has a line in the access log.
     pub(super) fn log_bad_request(&self, status: Option<StatusCode>, end: Termination, bytes: u64) {
         if self.thread.journal.is_on()
             && let Some(place) = self.thread.place(self.listener)

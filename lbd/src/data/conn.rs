@@ -133,6 +133,7 @@ async fn busy(stream: Socket, client: Rc<Client>) -> Next {
     let unread = io.unread();
     if matches!(end, End::Done(_)) && io.in_head() && !client.in_exchange() {
         let gone = Termination::at(Cause::Client, Phase::Request);
+        client.count_bad_request(None);
         client.log_bad_request(None, gone, 0);
     }
     let upgrade = client.take_upgrade();

@@ -29,8 +29,9 @@ pub(super) enum Unread {
 
 /// Answers a head that could not be read, and closes.
 pub(super) async fn refuse(mut stream: Socket, client: &Client, fault: Fault) {
-    let tally = client.tally();
-    add(&tally.requests_total, 1);
+    if !client.in_exchange() {
+        client.count_bad_request(Some(fault.status()));
+    }
     let answer = reply::raw_fault(fault);
     let send = async {
         stream.write_all(&answer).await?;
@@ -43,7 +44,7 @@ pub(super) async fn refuse(mut stream: Socket, client: &Client, fault: Fault) {
         client.log_bad_request(Some(fault.status()), end, bytes);
     }
     if sent {
-        add(&tally.bytes_out, bytes);
+        add(&client.tally().bytes_out, bytes);
         close(stream, Unread::Something).await;
     }
 }

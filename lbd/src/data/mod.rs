@@ -19,6 +19,7 @@ mod framing;
 mod request;
 mod request_body;
 mod account;
+mod outcome;
 mod trace;
 mod https_redirect;
 mod journal;

@@ -10,6 +10,7 @@ use http::{Request, StatusCode, Version};
 
 use super::fault::Fault;
 use super::journal::Journal;
+use super::outcome::Outcome;
 use crate::access_log::{
     BAD_REQUEST, Cause, CookieFlags, Counts, Kind, Line, Phase, Termination, Timers, push_request,
 };
@@ -40,6 +41,10 @@ impl Flow {
         })
     }
 
+    pub(super) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
     pub(super) fn wrote(&self, n: u64) {
         self.written.set(self.written.get() + n);
     }
@@ -55,18 +60,17 @@ impl Flow {
     pub(super) fn will_be_refused(&self, fault: Fault) {
         self.refused.set(Some(fault));
     }
+
+    pub(super) fn refused(&self) -> Option<Fault> {
+        self.refused.get()
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Trace {
-    flow: Rc<Flow>,
     /// `None`: it is a connection in mode tcp.
     request: Option<Vec<u8>>,
     began: Instant,
-    /// When the head was whole.
-    asked: Instant,
-    /// Of the flow, before this request.
-    written: u64,
     pub(super) backend: Option<usize>,
     server: Option<usize>,
     /// How long it waited for a server; `None`: it got none.
@@ -78,7 +82,6 @@ pub(super) struct Trace {
     /// How long the last connect took.
     connect: Option<Duration>,
     answered: Option<Instant>,
-    status: Option<StatusCode>,
     retries: u32,
     redispatched: bool,
     server_queue: u64,
@@ -87,30 +90,26 @@ pub(super) struct Trace {
     phase: Phase,
     /// The first thing that went wrong, if anything did.
     end: Option<Termination>,
-    complete: bool,
 }
 
 impl Trace {
     /// A request whose head is whole.
-    pub(super) fn of_request<B>(flow: &Rc<Flow>, request: &Request<B>) -> Self {
+    pub(super) fn of_request<B>(outcome: &Outcome, request: &Request<B>) -> Self {
         let mut line = Vec::with_capacity(128);
         push_request_line(&mut line, request);
-        Self::begin(flow, Some(line))
+        Self::begin(outcome, Some(line))
     }
 
     /// A connection in mode tcp.
-    pub(super) fn of_connection(flow: &Rc<Flow>) -> Self {
-        Self::begin(flow, None)
+    pub(super) fn of_connection(outcome: &Outcome) -> Self {
+        Self::begin(outcome, None)
     }
 
-    fn begin(flow: &Rc<Flow>, request: Option<Vec<u8>>) -> Self {
-        let asked = Instant::now();
+    fn begin(outcome: &Outcome, request: Option<Vec<u8>>) -> Self {
+        let head_began = outcome.flow.head_began.take();
         Self {
             request,
-            began: flow.head_began.take().unwrap_or(asked),
-            asked,
-            written: flow.written.get(),
-            flow: flow.clone(),
+            began: head_began.unwrap_or(outcome.asked),
             backend: None,
             server: None,
             queued: None,
@@ -119,14 +118,12 @@ impl Trace {
             connected: None,
             connect: None,
             answered: None,
-            status: None,
             retries: 0,
             redispatched: false,
             server_queue: 0,
             backend_queue: 0,
             phase: Phase::Request,
             end: None,
-            complete: false,
         }
     }
 
@@ -178,28 +175,17 @@ impl Trace {
     }
 
     /// There is a connection to the server, be it one that was kept.
-    pub(super) fn connected(&mut self) {
+    pub(super) fn connected(&mut self, now: Instant) {
         self.phase = Phase::Head;
-        self.connected = match self.connecting.take() {
-            Some(began) => {
-                let now = Instant::now();
-                self.connect = Some(now.saturating_duration_since(began));
-                now
-            }
-            None => {
-                self.connect = Some(Duration::ZERO);
-                // It came to that without a wait: there is no clock to ask.
-                let at_once = self.retries == 0 && self.queued == Some(Duration::ZERO);
-                if at_once { self.asked } else { Instant::now() }
-            }
-        }
-        .into();
+        let connecting = self.connecting.take();
+        let took = connecting.map(|began| now.saturating_duration_since(began));
+        self.connect = Some(took.unwrap_or_default());
+        self.connected = Some(now);
     }
 
     /// The head of the server's response has come.
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        self.answered = Some(Instant::now());
-        self.status = Some(status);
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.answered = Some(now);
         self.phase = Phase::Data;
     }
 
@@ -209,8 +195,7 @@ impl Trace {
     }
 
     /// lbd answers itself.
-    pub(super) fn answers(&mut self, status: StatusCode, end: Termination) {
-        self.status = Some(status);
+    pub(super) fn answers(&mut self, end: Termination) {
         self.end.get_or_insert(end);
     }
 
@@ -224,37 +209,29 @@ impl Trace {
     }
 
     /// It was a tunnel, which ended like this.
-    pub(super) fn tunnelled(&mut self, end: Termination, bytes: u64) {
+    pub(super) fn tunnelled(&mut self, end: Termination) {
         self.end.get_or_insert(end);
-        self.flow.wrote(bytes);
     }
 
-    /// The client was sent all of it.
-    pub(super) fn complete(&mut self) {
-        self.complete = true;
-    }
-
-    /// How it ended, and with what status: the first thing that was noted, else what happened to the
-    /// connection, else nothing.
-    fn end(&self) -> (Termination, Option<StatusCode>) {
+    /// How it ended: the first thing that was noted, else what happened to the connection, else nothing.
+    fn end(&self, outcome: &Outcome) -> Termination {
         if let Some(end) = self.end {
-            let sent = self.flow.written.get() > self.written;
-            return (end, self.status.filter(|_| sent));
+            return end;
         }
-        if self.complete {
-            return (Termination::NORMAL, self.status);
+        if outcome.is_complete() {
+            return Termination::NORMAL;
         }
-        if let Some(fault) = self.flow.refused.get() {
-            let status = self.status.unwrap_or(fault.status());
-            return (fault.termination(self.phase), Some(status));
+        if let Some(fault) = outcome.flow.refused() {
+            return fault.termination(self.phase);
         }
-        let by = self.flow.cut.get().unwrap_or(Cause::Client);
-        (Termination::at(by, self.phase), self.status)
+        let by = outcome.flow.cut.get().unwrap_or(Cause::Client);
+        Termination::at(by, self.phase)
     }
 
     /// Writes the line.
     pub(super) fn write(
         &self,
+        outcome: &Outcome,
         cookies: CookieFlags,
         journal: &Journal,
         snapshot: &Snapshot,
@@ -262,7 +239,7 @@ impl Trace {
     ) {
         let now = Instant::now();
         let since = |then: Instant| now.saturating_duration_since(then);
-        let (end, status) = self.end();
+        let (peer, status) = (outcome.flow.peer, outcome.status());
         let response = self.answered.zip(self.connected);
         let frontend = &snapshot.frontends[frontend];
         let backend = self.backend.map(|backend| &snapshot.backends[backend]);
@@ -273,20 +250,20 @@ impl Trace {
         journal.write(&Line {
             began: journal.date(self.began),
             now: journal.date(now),
-            client_ip: self.flow.peer.ip().to_canonical(),
-            client_port: self.flow.peer.port(),
+            client_ip: peer.ip().to_canonical(),
+            client_port: peer.port(),
             frontend: frontend.config.name.as_str(),
             backend: backend.map(|backend| backend.config.name.as_str()),
             server: server.map(|(config, _)| config.name.as_str()),
             timers: Timers {
-                request: Some(self.asked.saturating_duration_since(self.began)),
+                request: Some(outcome.asked.saturating_duration_since(self.began)),
                 queue: self.time_queued(now),
                 connect: self.connect,
                 response: response.map(|(at, sent)| at.saturating_duration_since(sent)),
                 whole: since(self.began),
             },
-            bytes: self.flow.written.get() - self.written,
-            termination: end,
+            bytes: outcome.bytes(),
+            termination: self.end(outcome),
             counts: Counts {
                 process: journal.connections(),
                 frontend: frontend.record.limit.taken() as u64,

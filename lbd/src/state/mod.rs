@@ -70,7 +70,7 @@ pub(crate) use ring::{Ring, place};
 pub(crate) use rolling::Claim;
 pub(crate) use server::{Server, Taken, Who};
 pub(crate) use snapshot::{Admin, Backend, Frontend, FrontendRecord, Loaded, Snapshot};
-pub(crate) use tally::{FrontendTally, OneMore, PerThread, ThreadId, add};
+pub(crate) use tally::{ByClass, FrontendTally, Histogram, OneMore, PerThread, ThreadId, add};
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.
 const EVENT_BACKLOG: usize = 4096;

@@ -19,8 +19,16 @@ pub(crate) struct Past(Mutex<Events>);
 #[derive(Debug, Default)]
 struct Events {
     probes: Recent<CheckStatus>,
+    made: Checks,
     against: u32,
     changes: Recent<Change>,
+}
+
+/// How many checks there were, ever.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checks {
+    pub(crate) all: u64,
+    pub(crate) failed: u64,
 }
 
 /// All that is remembered.
@@ -39,6 +47,8 @@ impl Past {
     pub(crate) fn saw_check(&self, check: CheckStatus, against: u32) {
         let detail = bounded(check.detail);
         let mut events = self.lock();
+        events.made.all += 1;
+        events.made.failed += u64::from(!check.result.is_ok());
         events.probes.push(CheckStatus { detail, ..check });
         events.against = against;
     }
@@ -63,6 +73,10 @@ impl Past {
 
     pub(crate) fn last_check(&self) -> Option<CheckStatus> {
         self.lock().probes.last().cloned()
+    }
+
+    pub(crate) fn checks(&self) -> Checks {
+        self.lock().made
     }
 
     pub(crate) fn story(&self) -> Story {

@@ -345,6 +345,11 @@ impl Server {
         self.tallies.of(thread)
     }
 
+    /// The sum over threads of one counter.
+    pub(crate) fn sum(&self, counter: impl Fn(&ServerTally) -> &AtomicU64) -> u64 {
+        self.tallies.sum(counter)
+    }
+
     pub(crate) fn sessions_total(&self) -> u64 {
         self.tallies.sum(|t| &t.sessions_total)
     }

@@ -1,6 +1,7 @@
 //! Counters that one thread writes and anybody sums.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The number of a data thread, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,58 @@ impl Drop for OneMore<'_> {
     }
 }
 
+/// A counter for each class of status.
+#[derive(Debug, Default)]
+pub(crate) struct ByClass([AtomicU64; ByClass::NAMES.len()]);
+
+impl ByClass {
+    /// The first is for those that got no status.
+    pub(crate) const NAMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+    pub(crate) fn count(&self, status: Option<u16>) {
+        let class = status.map_or(0, |status| usize::from(status / 100));
+        // What is beyond 599 is what a client takes for 5xx (RFC 9110, 15).
+        add(&self.0[class.min(Self::NAMES.len() - 1)], 1);
+    }
+
+    pub(crate) fn of(&self, class: usize) -> &AtomicU64 {
+        &self.0[class]
+    }
+}
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    /// One for each bound, and one for what is above them.
+    buckets: [AtomicU64; Histogram::BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    /// In microseconds: from what a local network takes to the patience of people.
+    pub(crate) const BOUNDS: [u64; 11] = [
+        5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+        10_000_000,
+    ];
+
+    pub(crate) fn count(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bounds = Self::BOUNDS.iter();
+        let bucket = bounds.take_while(|bound| micros > **bound).count();
+        add(&self.buckets[bucket], 1);
+        add(&self.micros, micros);
+    }
+
+    /// Those within this bound and above the one before it.
+    pub(crate) fn bucket(&self, bound: usize) -> &AtomicU64 {
+        &self.buckets[bound]
+    }
+
+    pub(crate) fn micros(&self) -> &AtomicU64 {
+        &self.micros
+    }
+}
+
 /// What a data thread counts of a server.
 #[derive(Debug, Default)]
 pub(crate) struct ServerTally {
@@ -69,6 +122,13 @@ pub(crate) struct ServerTally {
     pub(crate) response_errors: AtomicU64,
     /// Open now.
     pub(crate) tunnels: AtomicU64,
+    /// Sessions that began because an attempt before them failed.
+    pub(crate) retries: AtomicU64,
+    /// Sessions for which a connection was to be made.
+    pub(crate) connects: AtomicU64,
+    pub(crate) responses: ByClass,
+    /// From when a request was sent to when the head of its response was there.
+    pub(crate) times: Histogram,
 }
 
 /// What a data thread counts of a frontend.
@@ -77,6 +137,8 @@ pub(crate) struct FrontendTally {
     pub(crate) connections: AtomicU64,
     pub(crate) sessions: AtomicU64,
     pub(crate) requests_total: AtomicU64,
+    /// What clients were sent.
+    pub(crate) responses: ByClass,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
 }
@@ -84,6 +146,29 @@ pub(crate) struct FrontendTally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statuses_are_counted_by_class_and_none_is_one() {
+        let classes = ByClass::default();
+        for status in [None, Some(101), Some(204), Some(200), Some(503), Some(999)] {
+            classes.count(status);
+        }
+        let counts = [0, 1, 2, 3, 4, 5].map(|class| classes.of(class).load(Ordering::Relaxed));
+        assert_eq!(counts, [1, 1, 2, 0, 0, 2]);
+    }
+
+    #[test]
+    fn a_time_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
+        let times = Histogram::default();
+        for micros in [0, 5_000, 5_001, 10_000_000, 10_000_001] {
+            times.count(Duration::from_micros(micros));
+        }
+        let counts: Vec<_> = (0..=Histogram::BOUNDS.len())
+            .map(|bound| times.bucket(bound).load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(times.micros().load(Ordering::Relaxed), 20_010_002);
+    }
 
     #[test]
     fn what_goes_up_here_and_down_there_sums_to_zero() {

@@ -110,6 +110,7 @@ fn log_end(client: &Client, streams: &Streams, end: &End) {
         End::Closed if streams.frames.in_head() => (Cause::Client, Phase::Request),
         End::Silent(_) | End::Broken(_) | End::Closed => return,
     };
+    client.count_bad_request(None);
     client.log_bad_request(None, Termination::at(cause, phase), 0);
 }
 

@@ -20,7 +20,6 @@ use crate::data::fault::Fault;
 use crate::data::request_body::RequestBody;
 use crate::data::watch::Expired;
 use crate::data::{reply, request};
-use crate::state::add;
 
 /// The stream is over before its answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +127,7 @@ fn refuse(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Lost> {
     let client = &stream.client;
-    add(&client.tally().requests_total, 1);
+    client.count_bad_request(Some(fault.status()));
     let sent = response::send_page(stream, page, to_head, respond);
     let end = fault.termination(Phase::Request);
     client.log_bad_request(Some(fault.status()), end, sent.unwrap_or_default());
