@@ -310,7 +310,8 @@ pub struct Override {
     pub left_s: Option<u64>,
 }
 
-/// Who did something, as the kernel and the user database know them.
+/// Who did something, as the kernel and the user database know them; nobody who is known where a signal
+/// asked for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct By {
@@ -326,6 +327,9 @@ pub struct By {
 /// `ops (uid 1000, pid 4711)`
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::default() {
+            return f.write_str("a signal");
+        }
         let uid = self
             .uid
             .map_or("unknown uid".to_owned(), |uid| format!("uid {uid}"));
