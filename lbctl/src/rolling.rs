@@ -56,6 +56,16 @@ impl Plan {
         plan
     }
 
+    pub(crate) fn leaves_out(&self, server: &ServerName) -> bool {
+        self.skipped.iter().any(|skipped| skipped.server == *server)
+    }
+
+    /// Somebody took it out since.
+    pub(crate) fn leave_out(&mut self, skipped: Skipped) {
+        self.todo.retain(|server| *server != skipped.server);
+        self.skipped.push(skipped);
+    }
+
     fn add(&mut self, server: &ServerStatus) {
         match server.admin {
             Admin::Ready => self.todo.push(server.name.clone()),
@@ -182,6 +192,8 @@ pub(crate) struct Stopped<'a> {
     pub(crate) left: Option<Admin>,
     /// The command line that goes on.
     pub(crate) resume: &'a str,
+    /// What other command lines to the same daemon begin with.
+    pub(crate) lbctl: &'a str,
 }
 
 impl Stopped<'_> {
@@ -190,31 +202,60 @@ impl Stopped<'_> {
         let stays = match self.left {
             Some(Admin::Ready) => format!("{id} is ready"),
             Some(admin) => format!("{id} stays in {admin}"),
+            None if matches!(self.why, Why::Refused(error) if error.code == ErrorCode::NoSuchServer) => {
+                "nobody is sent there".to_owned()
+            }
             None => format!("{id} is as it was when lbd was last heard of"),
         };
         let message = format!("stopped at {id}: {}; {stays}", self.why.words());
         let mut hint = format!("go on with: {}", self.resume);
-        if self.left.is_some_and(|admin| admin != Admin::Ready) {
-            hint = format!("{hint}; or put it back: lbctl ready {id}");
+        let is_ours = !matches!(self.why, Why::Overruled(_));
+        if is_ours && self.left.is_some_and(|admin| admin != Admin::Ready) {
+            hint = format!("{hint}; or put it back: {} ready {id}", self.lbctl);
         }
         ErrorReply::new(ErrorCode::StoppedPartWay, message).hint(hint)
     }
 }
 
-/// The command line as it was typed, with `--resume`, for a shell.
-pub(crate) fn resume_command(typed: impl Iterator<Item = String>) -> String {
-    let mut words: Vec<String> = typed.collect();
-    if let Some(program) = words.first_mut() {
-        *program = "lbctl".to_owned();
+/// The command line as it was typed, with `--resume`, for a shell. `host`: the words that lead to the
+/// daemon, where those were taken from it.
+pub(crate) fn resume_command(typed: &[String], host: &[String]) -> String {
+    let mut words: Vec<String> = ["lbctl".to_owned()]
+        .into_iter()
+        .chain(host.to_vec())
+        .collect();
+    let mut rest = typed.iter().skip(1);
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "--server" => _ = rest.next(),
+            word if word.starts_with("--server=") => {}
+            word => words.push(word.to_owned()),
+        }
     }
-    let chosen = |word: &String| word == "--server";
-    while let Some(at) = words.iter().position(chosen) {
-        words.drain(at..(at + 2).min(words.len()));
-    }
-    words.retain(|word| !word.starts_with("--server="));
     if !words.iter().any(|word| word == "--resume") {
         words.push("--resume".to_owned());
     }
+    for_shell(&words)
+}
+
+/// `lbctl` and what leads to the same daemon.
+pub(crate) fn lbctl_there(typed: &[String], host: &[String]) -> String {
+    let mut words: Vec<String> = ["lbctl".to_owned()]
+        .into_iter()
+        .chain(host.to_vec())
+        .collect();
+    let mut rest = typed.iter();
+    while let Some(word) = rest.next() {
+        if word == "--socket" {
+            words.extend([word, rest.next().unwrap_or(word)].map(String::to_owned));
+        } else if word.starts_with("--socket=") {
+            words.push(word.clone());
+        }
+    }
+    for_shell(&words)
+}
+
+fn for_shell(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     quoted.join(" ")
 }
@@ -330,6 +371,7 @@ mod tests {
             why: &Why::Hook("CMD exited with 3".to_owned()),
             left: Some(Admin::Maint),
             resume: "lbctl rolling app --resume",
+            lbctl: "lbctl",
         };
         let error = stopped.error();
         assert_eq!(
@@ -344,7 +386,13 @@ mod tests {
 
     #[test]
     fn the_command_that_resumes_can_be_pasted() {
-        let typed = |words: &[&str]| resume_command(words.iter().map(|word| (*word).to_owned()));
+        let words = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let typed = |typed: &[&str]| resume_command(&words(typed), &[]);
         assert_eq!(
             typed(&[
                 "/usr/bin/lbctl",
@@ -367,5 +415,13 @@ mod tests {
             ]),
             "lbctl rolling app --resume"
         );
+        let host = words(&["--host", "ssh://lb1"]);
+        let typed = words(&["lbctl", "rolling", "app", "--socket", "/x y"]);
+        assert_eq!(
+            resume_command(&typed, &host),
+            "lbctl --host ssh://lb1 rolling app --socket '/x y' --resume"
+        );
+        assert_eq!(lbctl_there(&typed[..3], &host), "lbctl --host ssh://lb1");
+        assert_eq!(lbctl_there(&typed, &[]), "lbctl --socket '/x y'");
     }
 }

@@ -31,7 +31,8 @@ fn while_its_sessions_finish() {
             is(stage.origins.each_ref().map(Origin::in_flight), [1; 3])
         });
         let rolling = stage.begin(&[]);
-        let stage = killed(stage, rolling, victim, (Phase::Drain, Admin::Drain));
+        let there = (Phase::Drain, Admin::Drain);
+        let stage = killed(stage, rolling, victim, there, "1 session left");
         stage.origins.iter().for_each(Origin::release);
         drop(held);
         goes_on(&stage, "abc");
@@ -44,7 +45,8 @@ fn while_it_is_maintained() {
         let stage = Stage::new(QUICK_CHECK);
         let rolling = stage.begin(&[]);
         stage.wait_for_turns("a");
-        let stage = killed(stage, rolling, victim, (Phase::Maint, Admin::Maint));
+        let there = (Phase::Maint, Admin::Maint);
+        let stage = killed(stage, rolling, victim, there, "CMD runs");
         goes_on(&stage, "aabc");
     });
 }
@@ -57,7 +59,8 @@ fn while_it_comes_back() {
         stage.wait_for_turns("a");
         stage.origins[0].kill();
         stage.ends("a", "0");
-        let mut stage = killed(stage, rolling, victim, (Phase::Return, Admin::Ready));
+        let there = (Phase::Return, Admin::Ready);
+        let mut stage = killed(stage, rolling, victim, there, "ready again");
         stage.origins[0].revive();
         goes_on(&stage, "aabc");
     });
@@ -82,8 +85,21 @@ fn each_victim(scene: impl Fn(Victim)) {
     [Victim::Lbctl, Victim::Lbd].into_iter().for_each(scene);
 }
 
-/// Kills it once the server a is there; it stays there.
-fn killed(mut stage: Stage, mut rolling: Process, victim: Victim, there: (Phase, Admin)) -> Stage {
+/// Kills it once the server a is there, and `says` tells that lbctl knows; it stays there.
+fn killed(
+    mut stage: Stage,
+    mut rolling: Process,
+    victim: Victim,
+    there: (Phase, Admin),
+    says: &str,
+) -> Stage {
+    eventually(&format!("it says {says:?}"), || {
+        let said = rolling.stderr.so_far();
+        match said.contains(says) {
+            true => Ok(()),
+            false => Err(said),
+        }
+    });
     eventually(&format!("a is in {there:?}"), || {
         let rolling = stage.lbd.status().backends[0].rolling.clone();
         let current = rolling.and_then(|rolling| rolling.current().map(|turn| turn.phase));

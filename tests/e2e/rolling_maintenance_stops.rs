@@ -298,6 +298,75 @@ fn it_goes_on_after_the_daemon_was_killed_and_started_again() {
     stage.resumes("abbc");
 }
 
+/// Whoever takes a server out has a reason, even while a maintenance is on.
+#[test]
+fn one_that_somebody_takes_out_before_its_turn_stays_as_it_is() {
+    let stage = Stage::new(NO_CHECK);
+    let rolling = stage.begin(&[]);
+    stage.wait_for_turns("a");
+    stage
+        .lbd
+        .lbctl(["maint", "app/b", "--reason", "broken disk"])
+        .exits(0);
+    stage.ends("all", "");
+    let output = rolling.wait().exits(0);
+    output.says("app/b is left out: it is in maint already");
+    assert_eq!((stage.turns().as_str(), stage.admins()), ("ac", B_IS_OUT));
+    let set = stage.lbd.server("app/b").overrides.admin;
+    assert_eq!(
+        set.and_then(|set| set.reason).as_deref(),
+        Some("broken disk")
+    );
+}
+
+#[test]
+fn the_server_at_which_it_stopped_may_be_somebodys_by_then() {
+    let stage = Stage::new(NO_CHECK);
+    stage.ends("a", "1");
+    stage.run(&[]).exits(8);
+    stage.lbd.lbctl(["ready", "app/a"]).exits(0);
+    stage
+        .lbd
+        .lbctl(["maint", "app/a", "--reason", "broken disk"])
+        .exits(0);
+    stage.ends("all", "");
+    stage.run(&["--resume"]).exits(0).says("app/a is left out");
+    assert_eq!(stage.turns(), "abc");
+    assert_eq!(stage.lbd.server("app/a").admin, Admin::Maint);
+}
+
+#[test]
+fn a_server_that_somebody_sets_while_it_is_maintained_is_theirs() {
+    for verb in ["ready", "maint", "drain"] {
+        let stage = Stage::new(NO_CHECK);
+        let rolling = stage.begin(&[]);
+        stage.wait_for_turns("a");
+        stage
+            .lbd
+            .lbctl([verb, "app/a", "--reason", "mine"])
+            .exits(0);
+        stage.ends("all", "");
+        let output = rolling.wait().exits(8);
+        output.says(&format!("someone else set it to {verb}"));
+        assert_eq!(stage.lbd.server("app/a").admin.as_str(), verb);
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_stands_in_the_way() {
+    let stage = Stage::new(NO_CHECK);
+    stage.ends("a", "1");
+    stage.run(&[]).exits(8);
+    stage
+        .run(&["--dry-run"])
+        .exits(1)
+        .says("stopped at app/a, which is still out");
+    stage
+        .run(&["--dry-run", "--resume"])
+        .exits(0)
+        .says("app/a: drain");
+}
+
 #[test]
 fn a_server_that_somebody_else_sets_meanwhile_is_theirs() {
     let stage = Stage::new(NO_CHECK);

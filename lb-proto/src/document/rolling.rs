@@ -41,6 +41,15 @@ pub enum Event {
         stream: Stream,
         line: String,
     },
+    /// Somebody took it out before its turn came: it stays as it is.
+    Skipped {
+        server: ServerId,
+        admin: Admin,
+    },
+    /// A restart of lbd would forget how far this is.
+    NotKept {
+        why: String,
+    },
     Done {
         server: ServerId,
         took_s: f64,

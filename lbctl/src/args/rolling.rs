@@ -28,7 +28,7 @@ Examples:
   lbctl rolling-maintenance app --dry-run
   lbctl rolling-maintenance app
   lbctl rolling-maintenance app --exec 'ssh $LB_SERVER sudo apt-get -y upgrade' --pause 30s
-  lbctl rolling-maintenance app --server web02 --exec ./patch.sh --resume")]
+  lbctl rolling-maintenance app --exec ./patch.sh --resume")]
 pub(crate) struct RollingMaintenance {
     #[arg(
         value_name = "BACKEND",

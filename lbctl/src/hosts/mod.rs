@@ -26,6 +26,9 @@ pub(crate) use self::url::Url;
 /// Where the nodes are named once for all commands, with commas between them.
 pub(crate) const HOSTS: &str = "LBCTL_HOSTS";
 
+/// Tells an lbctl which words of its command line were taken from it.
+pub(crate) const VIA: &str = "LBCTL_VIA";
+
 /// The nodes that the command line names, or else the environment.
 ///
 /// # Errors
@@ -121,6 +124,7 @@ fn start(tunnel: &Tunnel, alone: bool) -> io::Result<Child> {
     command
         .args(for_one(std::env::args_os().skip(1)))
         .env("LBCTL_SOCKET", &tunnel.socket)
+        .env(VIA, &tunnel.via)
         .env_remove(HOSTS);
     if !alone {
         command

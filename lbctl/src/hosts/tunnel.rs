@@ -38,6 +38,8 @@ pub(super) struct Tunnel {
     pub(super) socket: PathBuf,
     /// On the other.
     remote: PathBuf,
+    /// The words of a command line that lead here.
+    pub(super) via: String,
     ssh: Child,
     _alive: Option<ChildStdin>,
     said: Receiver<String>,
@@ -87,6 +89,7 @@ impl Tunnel {
         Ok(Self {
             label: label.to_owned(),
             socket: local,
+            via: format!("--host {}{}", url.destination, remote.display()),
             remote,
             _alive: ssh.stdin.take(),
             said: listen(&mut ssh),

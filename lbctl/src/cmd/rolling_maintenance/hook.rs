@@ -68,8 +68,10 @@ impl<'a> Hook<'a> {
     }
 
     fn start(&self, server: &ServerId, address: &str) -> io::Result<Child> {
+        // Ctrl-C at a terminal reaches everybody there; half an upgrade is worse than a whole one.
+        let command = format!("trap '' INT\n{}", self.command);
         Command::new("sh")
-            .args(["-c", self.command])
+            .args(["-c", &command])
             .env("LB_BACKEND", server.backend.as_str())
             .env("LB_SERVER", server.server.as_str())
             .env("LB_ADDRESS", address)
@@ -101,27 +103,22 @@ fn listen(child: &mut Child) -> Receiver<(Stream, String)> {
     heard
 }
 
-/// Until it ends or nobody listens.
+/// Until it ends. Nobody may listen any more: what it left running would be killed by a closed pipe.
 fn read_lines(mut pipe: impl Read, from: Stream, lines: &Sender<(Stream, String)>) {
     let mut line = Vec::new();
     let mut buffer = [0; 8 * 1024];
     let send = |line: &mut Vec<u8>| {
-        let text = shown(line);
+        let _ = lines.send((from, shown(line)));
         line.clear();
-        lines.send((from, text)).is_ok()
     };
     while let Ok(read @ 1..) = pipe.read(&mut buffer) {
         for byte in &buffer[..read] {
             match byte {
-                b'\n' => {
-                    if !send(&mut line) {
-                        return;
-                    }
-                }
+                b'\n' => send(&mut line),
                 byte => line.push(*byte),
             }
-            if line.len() >= MOST_LINE && !send(&mut line) {
-                return;
+            if line.len() >= MOST_LINE {
+                send(&mut line);
             }
         }
     }

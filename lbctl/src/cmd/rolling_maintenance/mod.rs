@@ -9,20 +9,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lb_proto::client::Client;
+use lb_proto::document::rolling::Skipped;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
 use lb_proto::request::{RollingBegin, RollingEnd, Status};
-use lb_proto::rolling::Rolling;
+use lb_proto::rolling::{Rolling, Turn};
 use lb_proto::status::{BackendStatus, Status as StatusReply};
 
 use self::hook::Hook;
 use self::tell::Teller;
-use self::turn::{Stop, Turns};
+use self::turn::{Stop, Taken, Turns};
 use crate::args::rolling::RollingMaintenance;
 use crate::error::Error;
+use crate::hosts::VIA;
 use crate::interrupt::Interrupt;
-use crate::rolling::{Plan, Stopped, resume_command};
+use crate::rolling::{Plan, Stopped, lbctl_there, resume_command};
 use crate::servers;
 use crate::ui::Ui;
 
@@ -45,11 +47,21 @@ pub(crate) fn run(
         Some(stopped) if args.resume => Plan::resumed(backend, stopped),
         _ => Plan::new(backend, &chosen),
     };
+    if let Some(stopped) = &backend.rolling
+        && let Some(turn) = stopped.current()
+        && !args.resume
+        && plan.leaves_out(&turn.server)
+        && args.dry_run
+    {
+        return Err(stands_in_the_way(args, stopped, turn).into());
+    }
     if args.dry_run {
         return tell::plan(ui, args, backend, &plan);
     }
 
     let interrupt = Interrupt::catch()?;
+    let before = backend.rolling.as_ref().filter(|_| args.resume);
+    let before = before.map(|stopped| stopped.by.clone());
     let begun = begin(args, &plan, &mut daemon)?;
     // Between the look and the claim somebody else may have gone on with it.
     let plan = match args.resume {
@@ -64,13 +76,26 @@ pub(crate) fn run(
         daemon,
         interrupt: &interrupt,
         reason: reason(args.why.reason.as_ref()),
+        us: before.into_iter().chain([begun.by]).collect(),
+        warned: false,
         teller,
         hook: args.exec.as_deref().map(Hook::new),
     };
-    for (at, server) in plan.todo.iter().enumerate() {
-        if let Err(stop) = turns.take(server, at) {
-            let error = stopped(args, server, &stop);
-            return Err(turns.teller.stopped(error, &plan, at, stop.phase));
+    let mut plan = plan;
+    let mut done = 0;
+    for (at, server) in plan.todo.clone().into_iter().enumerate() {
+        match turns.take(&server, at) {
+            Ok(Taken::Done) => done += 1,
+            Ok(Taken::Somebodys(admin)) => {
+                let skipped = Skipped { server, admin };
+                turns.teller.leaves_out(at, &skipped);
+                plan.leave_out(skipped);
+            }
+            Err(stop) => {
+                let error = stopped(args, &server, &stop);
+                let phase = stop.phase;
+                return Err(turns.teller.stopped(error, &plan, done, phase));
+            }
         }
     }
     let Turns {
@@ -104,6 +129,16 @@ fn begin(
     }
 }
 
+/// What the daemon would say to one that begins anew.
+fn stands_in_the_way(args: &RollingMaintenance, stopped: &Rolling, turn: &Turn) -> ErrorReply {
+    let backend = &args.backend;
+    let message = format!(
+        "the rolling maintenance of {backend} by {} stopped at {backend}/{}, which is still out",
+        stopped.by, turn.server
+    );
+    ErrorReply::new(ErrorCode::Failed, message).hint("--resume --dry-run shows what is left of it")
+}
+
 /// Why its servers are out, for whoever looks at them.
 fn reason(given: Option<&Reason>) -> Option<Reason> {
     const WHAT: &str = "rolling maintenance";
@@ -117,12 +152,16 @@ fn reason(given: Option<&Reason>) -> Option<Reason> {
 
 fn stopped(args: &RollingMaintenance, server: &ServerName, stop: &Stop) -> ErrorReply {
     let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let typed: Vec<String> = typed.collect();
+    let via = std::env::var(VIA).unwrap_or_default();
+    let host: Vec<String> = via.split_whitespace().map(str::to_owned).collect();
     Stopped {
         backend: &args.backend,
         server,
         why: &stop.why,
         left: stop.left,
-        resume: &resume_command(typed),
+        resume: &resume_command(&typed, &host),
+        lbctl: &lbctl_there(&typed, &host),
     }
     .error()
 }

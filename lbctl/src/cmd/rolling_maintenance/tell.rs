@@ -13,6 +13,7 @@ use lb_proto::error::ErrorReply;
 use lb_proto::name::{BackendName, ServerId, ServerName};
 use lb_proto::rolling::Phase;
 use lb_proto::status::{BackendStatus, ServerStatus};
+use rustix::termios::{QueueSelector, tcflush};
 
 use crate::args::rolling::RollingMaintenance;
 use crate::duration;
@@ -56,6 +57,26 @@ impl<'a> Teller<'a> {
             done: plan.done.clone(),
             todo: plan.todo.clone(),
             skipped: plan.skipped.clone(),
+        });
+    }
+
+    /// Somebody took a server out before its turn came.
+    pub(super) fn leaves_out(&self, at: usize, skipped: &Skipped) {
+        self.progress.note(at, "left out, it is somebody's");
+        self.warn(&left_out(self.backend, skipped));
+        self.event(|| Event::Skipped {
+            server: ServerId::new(self.backend, &skipped.server),
+            admin: skipped.admin,
+        });
+    }
+
+    /// The daemon cannot write down how far this is.
+    pub(super) fn forgets(&self, why: &str) {
+        self.warn(&format!(
+            "a restart of lbd would forget this maintenance, and --resume with it: {why}"
+        ));
+        self.event(|| Event::NotKept {
+            why: why.to_owned(),
         });
     }
 
@@ -134,6 +155,8 @@ impl<'a> Teller<'a> {
 
     /// Asks somebody at the terminal to maintain a server, and to say so.
     pub(super) fn ask(&mut self, at: usize, id: &ServerId) {
+        // What was typed before is no answer, whether somebody has read it or not.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         self.answers
             .get_or_insert_with(Answers::listen)
             .forget_early_ones();
@@ -172,6 +195,7 @@ impl<'a> Teller<'a> {
             Some(last) if last.result.is_ok() => {
                 "ready again, its checks succeed, not often enough yet".to_owned()
             }
+            None if !now.check => return,
             _ => format!("ready again, health {}", words::health(now)),
         };
         self.progress.show(at, &Step { text, ..step });

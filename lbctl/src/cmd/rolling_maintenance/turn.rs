@@ -10,7 +10,7 @@ use lb_proto::reason::Reason;
 use lb_proto::request::{RollingStep, SetState, Status};
 use lb_proto::rolling::Phase;
 use lb_proto::state::Admin;
-use lb_proto::status::{BackendStatus, ServerStatus};
+use lb_proto::status::{BackendStatus, By, ServerStatus};
 
 use super::hook::Hook;
 use super::tell::Teller;
@@ -31,9 +31,21 @@ pub(super) struct Turns<'a> {
     pub(super) daemon: Client,
     pub(super) interrupt: &'a Interrupt,
     pub(super) reason: Option<Reason>,
+    /// As whom the daemon knows us, and who left the server at which a resumed one stopped.
+    pub(super) us: Vec<By>,
+    /// It was told that a restart of lbd would forget all this.
+    pub(super) warned: bool,
     pub(super) teller: Teller<'a>,
     /// What maintains a server; otherwise somebody at the terminal does.
     pub(super) hook: Option<Hook<'a>>,
+}
+
+/// How a turn ended that did not stop.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Done,
+    /// Somebody took it out before its turn came: it stays as it is.
+    Somebodys(Admin),
 }
 
 /// It stopped at a server.
@@ -59,7 +71,7 @@ impl Turns<'_> {
     /// # Errors
     /// Why it stopped. The server is in maint then, unless its turn had not begun, or somebody else
     /// has it, or the daemon is gone.
-    pub(super) fn take(&mut self, server: &ServerName, at: usize) -> Result<(), Stop> {
+    pub(super) fn take(&mut self, server: &ServerName, at: usize) -> Result<Taken, Stop> {
         let mut turn = Turn {
             id: ServerId::new(&self.args.backend, server),
             at,
@@ -73,11 +85,19 @@ impl Turns<'_> {
         self.go(&mut turn).map_err(|why| self.leave(&turn, why))
     }
 
-    fn go(&mut self, turn: &mut Turn) -> Result<(), Why> {
+    fn go(&mut self, turn: &mut Turn) -> Result<Taken, Why> {
         if turn.at > 0 {
             self.pause(turn)?;
         }
         let backend = self.look()?;
+        let server = find(&backend, turn)?;
+        if server.admin != Admin::Ready && !self.is_ours(&server) {
+            return Ok(Taken::Somebodys(server.admin));
+        }
+        if server.admin != Admin::Ready {
+            // Whoever resumes after us is to know it as ours.
+            self.set(turn, server.admin)?;
+        }
         turn.others = Others::than(&turn.id.server, &backend);
         if turn.others.up.len() < self.args.min_up {
             return Err(Why::TooFewOthers {
@@ -86,7 +106,6 @@ impl Turns<'_> {
             });
         }
         let started = Instant::now();
-        let server = find(&backend, turn)?;
         if server.admin != Admin::Maint {
             self.enter(turn, Phase::Drain)?;
             self.set(turn, Admin::Drain)?;
@@ -101,7 +120,13 @@ impl Turns<'_> {
         self.healthy(turn)?;
         self.enter(turn, Phase::Done)?;
         self.teller.done(turn.at, &turn.id, started.elapsed());
-        Ok(())
+        Ok(Taken::Done)
+    }
+
+    /// Whether it is out because of this maintenance: who set it last is the one at it.
+    fn is_ours(&self, server: &ServerStatus) -> bool {
+        let set = server.overrides.admin.as_ref();
+        set.is_some_and(|set| self.us.contains(&set.by))
     }
 
     /// What a stop leaves: a server whose maintenance may have half happened takes nobody.
@@ -144,7 +169,13 @@ impl Turns<'_> {
             for_s: None,
             kill: false,
         });
-        set.map(drop).map_err(Why::Refused)
+        let set = set.map_err(Why::Refused)?;
+        if let Some(why) = set.not_kept
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            self.teller.forgets(&why);
+        }
+        Ok(())
     }
 
     /// Until the server has no sessions. With `--on-timeout maint` those that it still has do not hold
@@ -156,11 +187,14 @@ impl Turns<'_> {
             _ => Admin::Maint,
         };
         let mut most = 0;
-        let judge = |now: &ServerStatus, waited| match now.admin {
-            admin if admin == wanted || admin == Admin::Maint => {
-                wait::drained(now, waited, patience)
-            }
-            admin => Verdict::Overruled(admin),
+        let us = self.us.clone();
+        let is_ours = |now: &ServerStatus| {
+            let set = now.overrides.admin.as_ref();
+            now.admin == wanted && set.is_some_and(|set| us.contains(&set.by))
+        };
+        let judge = |now: &ServerStatus, waited| match is_ours(now) {
+            true => wait::drained(now, waited, patience),
+            false => Verdict::Overruled(now.admin),
         };
         let (now, waited, verdict) = self.until(turn, judge, |teller, now, waited| {
             most = most.max(now.sessions);
@@ -184,7 +218,8 @@ impl Turns<'_> {
     }
 
     fn maintain(&mut self, turn: &Turn, address: &str) -> Result<(), Why> {
-        let mut missing = None;
+        let mut wrong = None;
+        let us = self.us.clone();
         match &self.hook {
             Some(hook) => {
                 self.teller.maintains(turn.at, &turn.id);
@@ -198,7 +233,7 @@ impl Turns<'_> {
                         if self.interrupt.pressed() && !std::mem::replace(&mut warned, true) {
                             teller.waits_for_hook();
                         }
-                        missing = missing.take().or_else(|| gone(daemon, args, turn));
+                        wrong = wrong.take().or_else(|| amiss(daemon, args, turn, &us));
                     },
                 );
                 ended.map_err(Why::Hook)?;
@@ -212,7 +247,7 @@ impl Turns<'_> {
                         Some(true) => break,
                         Some(false) => {}
                     }
-                    if let Some(why) = gone(&mut self.daemon, self.args, turn) {
+                    if let Some(why) = amiss(&mut self.daemon, self.args, turn, &us) {
                         return Err(why);
                     }
                     thread::sleep(BETWEEN_LOOKS);
@@ -221,9 +256,9 @@ impl Turns<'_> {
             }
         }
         self.not_interrupted()?;
-        // One may have gone down since the last look.
-        let missing = missing.or_else(|| gone(&mut self.daemon, self.args, turn));
-        missing.map_or(Ok(()), Err)
+        // It may have happened since the last look.
+        let wrong = wrong.or_else(|| amiss(&mut self.daemon, self.args, turn, &us));
+        wrong.map_or(Ok(()), Err)
     }
 
     fn healthy(&mut self, turn: &Turn) -> Result<(), Why> {
@@ -320,10 +355,16 @@ fn find(backend: &BackendStatus, turn: &Turn) -> Result<ServerStatus, Why> {
     found.ok_or_else(|| Why::Refused(servers::removed(&turn.id.to_string())))
 }
 
-/// Whether another server went down since the turn began. A daemon that does not answer is found
-/// out later.
-fn gone(daemon: &mut Client, args: &RollingMaintenance, turn: &Turn) -> Option<Why> {
-    down(&look(daemon, args).ok()?, turn)
+/// Whether another server went down while this one is out, or somebody else set this one. A daemon that
+/// does not answer is found out later.
+fn amiss(daemon: &mut Client, args: &RollingMaintenance, turn: &Turn, us: &[By]) -> Option<Why> {
+    let backend = look(daemon, args).ok()?;
+    let now = find(&backend, turn).ok()?;
+    let set = now.overrides.admin.as_ref();
+    if now.admin != Admin::Maint || !set.is_some_and(|set| us.contains(&set.by)) {
+        return Some(Why::Overruled(now.admin));
+    }
+    down(&backend, turn)
 }
 
 fn down(backend: &BackendStatus, turn: &Turn) -> Option<Why> {
