@@ -42,5 +42,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Where the daemon listens for `lbctl` unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/lbd/lbd.sock";
 
+/// Where lbd keeps what outlives it, unless the configuration says otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/lbd";
+
 /// Where the daemon and `lbctl validate` look for the configuration unless told otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/lbd/lbd.toml";

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use lb_proto::DEFAULT_STATE_DIR;
 use lb_proto::config::{self, LoadError};
 use lb_proto::error::Problem;
 use tokio::time::sleep;
@@ -15,7 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::access_log::{AccessLog, OpenError};
 use crate::control::{
-    Auditor, Control, ControlSocket, Folder, FolderError, Keeper, Reloader, SocketError,
+    Auditor, Control, ControlSocket, Folder, FolderError, Keeper, NoStart, Reloader, SocketError,
     SocketFile, Start, choose, explain_bind, in_words, loaded as loaded_from, warn_daily,
 };
 use crate::dns::{self, Names};
@@ -40,12 +41,16 @@ const WATCH_POLL: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
     #[error("the configuration is invalid")]
-    Invalid(Vec<Problem>),
+    Invalid {
+        problems: Vec<Problem>,
+        hint: Option<String>,
+    },
     #[error("cannot read {}", .path.display())]
     Unreadable {
         path: PathBuf,
         #[source]
         source: io::Error,
+        hint: Option<String>,
     },
     #[error(transparent)]
     StateDir(#[from] FolderError),
@@ -74,27 +79,31 @@ impl AppError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&str> {
         match self {
-            Self::Bind { hint, .. } => hint.as_deref(),
-            Self::Unreadable { .. } => Some("--config names another file"),
+            Self::Bind { hint, .. } | Self::Invalid { hint, .. } => hint.as_deref(),
+            Self::Unreadable { hint, .. } => {
+                Some(hint.as_deref().unwrap_or("--config names another file"))
+            }
             Self::StateDir(_) => Some("[global] state_dir names another folder"),
             Self::Socket(SocketError::Taken { .. }) => {
                 Some("stop that one first, or give this one its own [global] socket")
             }
             Self::AccessLog(error) => Some(error.hint()),
-            Self::Invalid(_)
-            | Self::Socket(_)
-            | Self::Tls(_)
-            | Self::Start { .. }
-            | Self::DataThread => None,
+            Self::Socket(_) | Self::Tls(_) | Self::Start { .. } | Self::DataThread => None,
         }
     }
 }
 
 impl From<LoadError> for AppError {
     fn from(error: LoadError) -> Self {
+        NoStart { error, hint: None }.into()
+    }
+}
+
+impl From<NoStart> for AppError {
+    fn from(NoStart { error, hint }: NoStart) -> Self {
         match error {
-            LoadError::Invalid(problems) => Self::Invalid(problems),
-            LoadError::Unreadable { path, source } => Self::Unreadable { path, source },
+            LoadError::Invalid(problems) => Self::Invalid { problems, hint },
+            LoadError::Unreadable { path, source } => Self::Unreadable { path, source, hint },
         }
     }
 }
@@ -117,6 +126,7 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
     let path = std::path::absolute(path).map_err(|source| AppError::Unreadable {
         path: path.to_owned(),
         source,
+        hint: None,
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -126,7 +136,7 @@ pub(crate) fn run(path: &Path, ready: impl FnOnce(&Shared)) -> Result<(), AppErr
     runtime.block_on(async {
         // First of all: a SIGHUP that came earlier would end the process.
         let signals = Signals::install().map_err(starting("take over signals"))?;
-        let start = choose(&path)?;
+        let start = choose(&path, Path::new(DEFAULT_STATE_DIR))?;
         log::init(start.loaded.config.global.log);
         for warning in &start.warnings {
             error!("{warning}");

@@ -64,8 +64,9 @@ impl Failure {
     /// Prints it, once and whole.
     fn report(&self) -> Exit {
         match self {
-            Self::App(AppError::Invalid(problems)) => {
+            Self::App(AppError::Invalid { problems, hint }) => {
                 print::problems(problems);
+                hint.iter().for_each(|hint| print::hint(hint));
                 Exit::InvalidConfig
             }
             Self::App(error) | Self::Demo(DemoError::App(error)) => {

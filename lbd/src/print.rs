@@ -31,9 +31,12 @@ pub(crate) fn error(error: &dyn Error, hint: Option<&str>) {
     let causes = std::iter::successors(Some(error), |&e| e.source());
     let chain: Vec<String> = causes.map(ToString::to_string).collect();
     stderr(&format!("lbd: {}", chain.join(": ")));
-    if let Some(hint) = hint {
-        stderr(&format!("hint: {hint}"));
-    }
+    hint.into_iter().for_each(self::hint);
+}
+
+/// What to do about what was told.
+pub(crate) fn hint(hint: &str) {
+    stderr(&format!("hint: {hint}"));
 }
 
 fn stderr(text: &str) {

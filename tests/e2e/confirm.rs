@@ -152,6 +152,42 @@ fn a_file_that_is_edited_while_one_waits_is_not_confirmed_by_a_crash() {
 }
 
 #[test]
+fn killed_meanwhile_it_starts_from_what_was_though_the_file_is_of_no_use() {
+    let (_origins, both, one) = two();
+    let certificate = |file: String| {
+        let bind = "bind = [\"127.0.0.1:0\"]";
+        assert!(file.contains(bind), "{file}");
+        let tls = "bind = [{ address = \"127.0.0.1:0\", tls = { certs = [\"/nowhere\"] } }]";
+        file.replace(bind, tls)
+    };
+    let breaks: [(&str, &dyn Fn(String) -> String); 3] = [
+        ("key with no value", &|file| format!("nothing\n{file}")),
+        ("unclosed array", &|file| format!("x = [\n{file}")),
+        ("/nowhere", &certificate),
+    ];
+    for (why, break_it) in breaks {
+        let mut lbd = Lbd::start(both.clone());
+        lbd.rewrite(one.clone());
+        lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
+        lbd.rewrite_with(break_it);
+        // Nor does a second start forget it.
+        for _ in 0..2 {
+            lbd.kill9();
+            lbd.start_again();
+            assert_eq!(servers(&lbd), ["a", "b"], "{why}");
+            lbd.wait_for_log("was not confirmed: started from the configuration of");
+            lbd.wait_for_log("the file cannot be used");
+        }
+        // Put right, it is as usual.
+        lbd.rewrite(both.clone());
+        lbd.reload().exits(0);
+        lbd.rewrite_with(break_it);
+        assert_eq!(lbd.stop(), Some(0));
+        assert!(!lbd.command().output().expect("it runs").status.success());
+    }
+}
+
+#[test]
 fn after_it_went_back_a_restart_does_not_bring_it_again() {
     let (_origins, both, one) = two();
     let mut lbd = Lbd::start(both);

@@ -131,6 +131,34 @@ pub fn read(file: &str, text: &str) -> Result<Config, Vec<Problem>> {
     }
 }
 
+/// The `state_dir` that a text names, however little of the rest is a configuration. `None` where it
+/// names none.
+pub fn state_dir(text: &str) -> Option<PathBuf> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (document, _) = DeTable::parse_recoverable(text);
+    named_in(document.get_ref()).or_else(|| {
+        // Something above it is left open, and takes the section with it.
+        let mut lines = text.lines().map(str::trim);
+        lines.find(|line| line.split('#').next().map(str::trim) == Some("[global]"))?;
+        let mut section = lines.take_while(|line| !line.starts_with('['));
+        let line = section.find(|line| line.starts_with("state_dir"))?;
+        let (document, _) = DeTable::parse_recoverable(line);
+        Some(
+            document
+                .get_ref()
+                .get("state_dir")?
+                .get_ref()
+                .as_str()?
+                .into(),
+        )
+    })
+}
+
+fn named_in(document: &DeTable<'_>) -> Option<PathBuf> {
+    let global = document.get("global")?.get_ref().as_table()?;
+    Some(global.get("state_dir")?.get_ref().as_str()?.into())
+}
+
 fn sections(root: Table<'_>) -> Config {
     let mut facts = Facts::default();
     let defaults = timeouts::defaults(root.get("defaults"));
@@ -182,4 +210,29 @@ fn not_text(file: &str, bytes: &[u8]) -> Vec<Problem> {
     );
     report.wrong(good.len(), fault);
     report.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_text_still_names_its_state_dir() {
+        let named = |text: &str| state_dir(text).map(|dir| dir.display().to_string());
+        for text in [
+            "[global]\nstate_dir = \"/srv/lb\"\nthreads = \n",
+            "x = [\n[global] # the process\nthreads = 2\nstate_dir = '/srv/lb' # big\n",
+            "global.state_dir = \"/srv/lb\"\nnothing",
+        ] {
+            assert_eq!(named(text).as_deref(), Some("/srv/lb"), "{text}");
+        }
+        for text in [
+            "",
+            "x = [",
+            "[global]\n[other]\nstate_dir = \"/x\"",
+            "[global]\nstate_dir = 7",
+        ] {
+            assert_eq!(named(text), None, "{text}");
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(crate) use persist::{Folder, FolderError, Keeper};
 pub(crate) use port_owner::explain as explain_bind;
 pub(crate) use reload::{Reloader, in_words, loaded};
 pub(crate) use socket::{ControlSocket, SocketError, SocketFile};
-pub(crate) use start::{Start, choose};
+pub(crate) use start::{NoStart, Start, choose};
 
 /// What every session and every signal acts through.
 #[derive(Debug)]

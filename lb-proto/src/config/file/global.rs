@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::table::{Shape, Table, Value};
-use crate::DEFAULT_SOCKET;
 use crate::config::problem::Fault;
 use crate::config::{AccessLog, Global, Log, LogFormat, LogLevel, LogPath, address, units};
+use crate::{DEFAULT_SOCKET, DEFAULT_STATE_DIR};
 
 const GLOBAL: Shape = Shape {
     what: "[global]",
@@ -71,7 +71,7 @@ fn built_in() -> Global {
         socket: PathBuf::from(DEFAULT_SOCKET),
         socket_mode: 0o660,
         socket_group: None,
-        state_dir: PathBuf::from("/var/lib/lbd"),
+        state_dir: PathBuf::from(DEFAULT_STATE_DIR),
         shutdown_timeout: Duration::from_secs(30),
         resolvers: Vec::new(),
         log: Log {
