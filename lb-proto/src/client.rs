@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use interprocess::local_socket::{
-    ConnectOptions, GenericFilePath, Stream, ToFsName, traits::Stream as _,
+    ConnectOptions, GenericFilePath, Stream, ToFsName,
+    traits::{Stream as _, StreamCommon as _},
 };
 
 use crate::PROTOCOL;
@@ -18,7 +19,7 @@ use crate::request::{RequestLine, Watch};
 
 /// How long the daemon may take to answer. It answers from memory; a reload of a large file is
 /// the slowest call.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a line may take. A status of thousands of servers takes well below a second.
 const LINE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,8 +42,17 @@ impl Client {
     ///
     /// # Errors
     /// `no_daemon` where nobody listens at `socket`, `not_allowed` where its mode forbids us,
-    /// `failed` where what listens speaks another protocol.
+    /// `failed` where what listens speaks another protocol, `timed_out` where it says nothing.
     pub fn connect(socket: &Path) -> Result<Self, ErrorReply> {
+        Self::connect_within(socket, REPLY_TIMEOUT)
+    }
+
+    /// [`Self::connect`], for who waits no longer than `patience` for the greeting, and for each answer
+    /// after it.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_within(socket: &Path, patience: Duration) -> Result<Self, ErrorReply> {
         let name = socket
             .to_fs_name::<GenericFilePath>()
             .map_err(|e| connect_error(socket, &e))?;
@@ -51,10 +61,10 @@ impl Client {
             .connect_sync()
             .map_err(|e| connect_error(socket, &e))?;
         stream
-            .set_recv_timeout(Some(REPLY_TIMEOUT))
+            .set_recv_timeout(Some(patience))
             .map_err(|e| broken(&e))?;
         stream
-            .set_send_timeout(Some(REPLY_TIMEOUT))
+            .set_send_timeout(Some(patience))
             .map_err(|e| broken(&e))?;
         let mut client = Self {
             stream,
@@ -65,7 +75,9 @@ impl Client {
             },
             last_id: 0,
         };
-        let line = client.read_line().map_err(|e| silent(socket, e))?;
+        let line = client
+            .read_line()
+            .map_err(|e| silent(socket, &client.stream, e))?;
         client.greeting = serde_json::from_slice(&line).map_err(|e| {
             ErrorReply::new(
                 ErrorCode::Failed,
@@ -205,17 +217,26 @@ impl Events {
     }
 }
 
-/// Somebody listens there and hung up without a word: that is not nobody.
-fn silent(socket: &Path, error: ErrorReply) -> ErrorReply {
-    if error.code != ErrorCode::NoDaemon {
-        return error;
+/// Somebody listens there, and hung up without a word or says none: that is not nobody.
+fn silent(socket: &Path, stream: &Stream, error: ErrorReply) -> ErrorReply {
+    let socket = socket.display();
+    match error.code {
+        ErrorCode::NoDaemon => ErrorReply::new(
+            ErrorCode::Failed,
+            format!("what listens at {socket} hung up without a word"),
+        )
+        .hint("lbd may be stopping, or have too many clients at once: try again"),
+        ErrorCode::TimedOut => {
+            let pid = stream.peer_creds().ok().and_then(|peer| peer.pid());
+            let who = pid.map_or_else(|| "lbd".to_owned(), |pid| format!("lbd (pid {pid})"));
+            ErrorReply::new(
+                ErrorCode::TimedOut,
+                format!("{who} does not answer at {socket}: it hangs or is stopped"),
+            )
+            .hint("see in its log what it did last; kill -CONT wakes one that was stopped")
+        }
+        _ => error,
     }
-    let message = format!(
-        "what listens at {} hung up without a word",
-        socket.display()
-    );
-    ErrorReply::new(ErrorCode::Failed, message)
-        .hint("lbd may be stopping, or have too many clients at once: try again")
 }
 
 fn connect_error(socket: &Path, error: &io::Error) -> ErrorReply {

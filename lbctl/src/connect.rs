@@ -1,8 +1,9 @@
 //! Which daemon is meant, where nobody said so.
 
 use std::path::Path;
+use std::time::Duration;
 
-use lb_proto::client::Client;
+use lb_proto::client::{Client, REPLY_TIMEOUT};
 use lb_proto::config;
 use lb_proto::error::{ErrorCode, ErrorReply};
 
@@ -12,10 +13,18 @@ use lb_proto::error::{ErrorCode, ErrorReply};
 /// # Errors
 /// As [`Client::connect`].
 pub(crate) fn at(socket: &Path) -> Result<Client, ErrorReply> {
+    at_within(socket, REPLY_TIMEOUT)
+}
+
+/// [`at`], for who waits no longer than `patience` for each answer.
+///
+/// # Errors
+/// As [`Client::connect`].
+pub(crate) fn at_within(socket: &Path, patience: Duration) -> Result<Client, ErrorReply> {
     let is_usual = socket == Path::new(lb_proto::DEFAULT_SOCKET);
-    or_of(Client::connect(socket), || {
-        is_usual.then_some(Path::new(lb_proto::DEFAULT_CONFIG))
-    })
+    let connect = |socket: &Path| Client::connect_within(socket, patience);
+    let config = || is_usual.then_some(Path::new(lb_proto::DEFAULT_CONFIG));
+    or_through(connect(socket), config, connect)
 }
 
 /// Where nobody listens, the daemon at the socket that a configuration names, if that can be read.
@@ -25,6 +34,14 @@ pub(crate) fn at(socket: &Path) -> Result<Client, ErrorReply> {
 pub(crate) fn or_of<'a>(
     connected: Result<Client, ErrorReply>,
     config: impl FnOnce() -> Option<&'a Path>,
+) -> Result<Client, ErrorReply> {
+    or_through(connected, config, Client::connect)
+}
+
+fn or_through<'a>(
+    connected: Result<Client, ErrorReply>,
+    config: impl FnOnce() -> Option<&'a Path>,
+    connect: impl FnOnce(&Path) -> Result<Client, ErrorReply>,
 ) -> Result<Client, ErrorReply> {
     let Err(error) = connected else {
         return connected;
@@ -37,7 +54,7 @@ pub(crate) fn or_of<'a>(
         let config = config::read(&file.to_string_lossy(), &text).ok()?;
         Some(config.global.socket)
     });
-    match socket.map(|socket| Client::connect(&socket)) {
+    match socket.map(|socket| connect(&socket)) {
         Some(Err(other)) if other.code == ErrorCode::NoDaemon => Err(error),
         Some(connected) => connected,
         None => Err(error),

@@ -83,7 +83,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Rollback(_) => cmd::rollback::run(ui, &mut connect()?),
         Command::Cert(args) => cmd::cert::run(args, ui, connect),
         Command::Explain(args) => cmd::explain::run(args, ui, &mut connect()?),
-        Command::Doctor(args) => cmd::doctor::run(args, &cli.globals.socket, ui, connect),
+        Command::Doctor(args) => cmd::doctor::run(args, &cli.globals.socket, ui),
         Command::Events(args) => cmd::events::run(args, ui, connect),
         Command::Completions(args) => cmd::completions::run(args, ui),
         Command::Man(args) => cmd::man::run(args, ui),

@@ -8,6 +8,7 @@ use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::port::Port;
 use lb_tests::process::Output;
 use lb_tests::{Authority, Lbd, Origin, Process, Setup, eventually, lbctl};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::tls;
@@ -181,6 +182,26 @@ fn a_daemon_that_died_is_missed() {
         "{:#?}",
         found.0
     );
+}
+
+#[test]
+fn a_daemon_that_is_stopped_is_not_taken_for_dead() {
+    let origin = Origin::start("web01");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    lbd.signal(Signal::STOP);
+    let mut command = lbctl::command(&lbd.socket(), ["doctor", "--json", "--config"]);
+    command.arg(lbd.config_file());
+    let found = Process::run(command).exits(1);
+    lbd.signal(Signal::CONT);
+    let found = Findings::of(&found);
+    let problem = found.problem("socket", "does not answer at");
+    let pid = format!("lbd (pid {})", lbd.pid());
+    let what = text(&problem["what"]);
+    assert!(
+        what.starts_with(&pid) && what.ends_with("it hangs or is stopped"),
+        "{problem:#}"
+    );
+    assert_eq!(why(problem), "");
 }
 
 #[test]

@@ -22,23 +22,22 @@ mod socket;
 mod tls;
 
 use std::path::Path;
+use std::time::Duration;
 
-use lb_proto::client::Client;
 use lb_proto::document::doctor::{self as finding, Report, SCHEMA};
-use lb_proto::error::ErrorReply;
 
 use self::finding::{Finding, Severity};
 use self::scene::Scene;
 use crate::args::Doctor;
+use crate::connect;
 use crate::error::Error;
 use crate::ui::Ui;
 
-pub(crate) fn run(
-    args: &Doctor,
-    socket: &Path,
-    ui: &Ui,
-    connect: impl Fn() -> Result<Client, ErrorReply>,
-) -> Result<(), Error> {
+/// For the daemon, which answers from memory: one that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(args: &Doctor, socket: &Path, ui: &Ui) -> Result<(), Error> {
+    let connect = || connect::at_within(socket, PATIENCE);
     let scene = Scene::look(args.config.as_deref(), socket, connect);
     let mut findings = look(&scene);
     // Within a severity they stay in the order of the checks: what is needed for the rest comes first.

@@ -98,6 +98,14 @@ fn out_of_reach(
             .remedy("use sudo, or join the group that [global] socket_group names")
             .command("sudo lbctl doctor");
     }
+    if error.code == ErrorCode::TimedOut {
+        return finding
+            .remedy(
+                "see in its log what it did last; kill -CONT wakes one that was stopped, and a \
+                 restart helps where nothing else does",
+            )
+            .command("journalctl -u lbd -n 20; sudo systemctl restart lbd");
+    }
     let is_socket = found.as_ref().is_ok_and(|f| f.file_type().is_socket());
     let configured = scene.config().map(|config| &config.global.socket);
     let elsewhere = configured.filter(|path| **path != scene.socket);
