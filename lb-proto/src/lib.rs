@@ -15,6 +15,7 @@ pub mod name;
 pub mod os_error;
 pub mod plan;
 pub mod reason;
+pub mod regular;
 pub mod reply;
 pub mod request;
 pub mod rolling;

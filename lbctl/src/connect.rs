@@ -50,7 +50,7 @@ fn or_through<'a>(
         return Err(error);
     }
     let socket = config().and_then(|file| {
-        let text = std::fs::read_to_string(file).ok()?;
+        let text = String::from_utf8(config::bytes(file).ok()?).ok()?;
         let config = config::read(&file.to_string_lossy(), &text).ok()?;
         Some(config.global.socket)
     });

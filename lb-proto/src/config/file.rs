@@ -37,6 +37,7 @@ use super::check::{self, Facts};
 use super::problem::Fault;
 use super::{Backend, Config, Frontend};
 use crate::error::Problem;
+use crate::regular::{self, Links};
 
 const ROOT: Shape = Shape {
     what: "the file",
@@ -44,6 +45,9 @@ const ROOT: Shape = Shape {
     keys: &["global", "admin", "defaults", "frontend", "backend"],
     later: &[],
 };
+
+/// Of a file that is read, in bytes: hundreds of thousands of servers need less.
+const LARGEST: u64 = 16 << 20;
 
 /// Why a file gave no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +71,7 @@ pub struct Loaded {
 
 /// Reads a file from disk, and the certificates that it names.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let bytes = std::fs::read(path).map_err(|source| LoadError::Unreadable {
+    let bytes = bytes(path).map_err(|source| LoadError::Unreadable {
         path: path.to_owned(),
         source,
     })?;
@@ -75,6 +79,14 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let text = String::from_utf8(bytes)
         .map_err(|error| LoadError::Invalid(not_text(&file, error.as_bytes())))?;
     judge(&file, text).map_err(LoadError::Invalid)
+}
+
+/// What is in a file of configuration, valid or not.
+///
+/// # Errors
+/// Where it cannot be read, is no regular file, or is larger than 16 MiB.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    regular::read(path, LARGEST, Links::Followed)
 }
 
 /// A configuration from its text, and the certificates that it names; `file` is the name that problems

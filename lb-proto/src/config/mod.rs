@@ -31,7 +31,7 @@ pub use self::certificates::{Again, Certificates, URGENT_DAYS, Unusable, expiry}
 pub use self::check::summary;
 pub use self::diff::{diff, diff_certificates};
 pub(crate) use self::file::count;
-pub use self::file::{LoadError, Loaded, judge, load, read, sha256, state_dir};
+pub use self::file::{LoadError, Loaded, bytes, judge, load, read, sha256, state_dir};
 pub use self::frontend::{
     Action, Bind, ClientTimeouts, Frontend, HostPattern, PathPattern, Piece, RateLimit, Route,
 };

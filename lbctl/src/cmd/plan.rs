@@ -4,6 +4,7 @@ use std::path::Path;
 
 use lb_proto::call::Call;
 use lb_proto::client::Client;
+use lb_proto::config;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::frame::MAX_LINE;
 use lb_proto::reply;
@@ -50,7 +51,7 @@ fn in_short(plan: &reply::Plan) -> String {
 /// The file as whoever asks can read it; the daemon judges the text with its own eyes.
 fn of_file(file: &Path) -> Result<Plan, ErrorReply> {
     let name = file.display();
-    let bytes = std::fs::read(file).map_err(|error| {
+    let bytes = config::bytes(file).map_err(|error| {
         ErrorReply::new(ErrorCode::Failed, format!("cannot read {name}: {error}"))
     })?;
     let text = String::from_utf8(bytes).map_err(|_| {

@@ -15,6 +15,7 @@ use lb_proto::audit::{Audit, Outcome};
 use lb_proto::error::ErrorReply;
 use lb_proto::event::Event;
 use lb_proto::os_error;
+use lb_proto::regular::{self, Links};
 use lb_proto::status::By;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -27,6 +28,9 @@ const NAME: &str = "audit.jsonl";
 
 /// The file gives way to the next one from this size on: two of them hold some 40,000 changes.
 const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// Of a file that grew otherwise, more is not read.
+const MOST_READ: u64 = 4 * LARGEST;
 
 /// Records that may wait for a slow disk.
 const MOST_WAITING: usize = 1024;
@@ -149,7 +153,8 @@ impl Auditor {
         self.settle().await;
         let path = self.path.clone();
         let read = spawn_blocking(move || {
-            let texts = [predecessor(&path), path].map(|path| fs::read(path).unwrap_or_default());
+            let read = |path: PathBuf| regular::read(&path, MOST_READ, Links::Refused);
+            let texts = [predecessor(&path), path].map(|path| read(path).unwrap_or_default());
             let lines = texts
                 .iter()
                 .flat_map(|text| text.split(|byte| *byte == b'\n'));
@@ -249,15 +254,13 @@ impl Writer {
 
 /// Opens it to append, after a whole line.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    let mut file = regular::open(&mut options, path, Links::Refused)?;
     let size = file.metadata()?.len();
     let ends = || -> io::Result<bool> {
         let mut last = [0];
-        match std::os::unix::fs::FileExt::read_exact_at(&File::open(path)?, &mut last, size - 1) {
+        match std::os::unix::fs::FileExt::read_exact_at(&file, &mut last, size - 1) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(true),
             read => read.map(|()| last == *b"\n"),
         }
@@ -288,6 +291,20 @@ mod tests {
         let size = |name| fs::metadata(folder.path().join(name)).unwrap().len();
         assert_eq!((size(NAME), size("audit.jsonl.1")), (3 << 20, 4 << 20));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_written() {
+        let (folder, mut writer) = writer();
+        let target = folder.path().join("target");
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &writer.path).unwrap();
+        writer.write(b"line\n");
+        assert!(writer.complained);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        fs::remove_file(&writer.path).unwrap();
+        writer.write(b"line\n");
+        assert_eq!(fs::read_to_string(&writer.path).unwrap(), "line\n");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use lb_proto::regular::{self, Links};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use tracing::warn;
@@ -20,6 +21,9 @@ pub(crate) use self::entry::{About, Entry};
 
 /// How many are kept.
 const KEPT: usize = 10;
+
+/// More than the largest configuration and the line about it.
+const LARGEST: u64 = 17 << 20;
 
 const UNCONFIRMED: &str = "unconfirmed.json";
 
@@ -76,7 +80,7 @@ impl History {
     /// The one of that number.
     pub(crate) fn read(&self, number: u64) -> Result<Entry, HistoryError> {
         let path = self.folder.join(file_name(number));
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let bytes = read(&path).map_err(failed("read", &path))?;
         Entry::read(&bytes, number).map_err(|why| {
             self.set_aside(&path);
             failed("use", &path)(io::Error::other(why))
@@ -93,7 +97,7 @@ impl History {
     /// What may not run unless somebody says so.
     pub(crate) fn unconfirmed(&self) -> Result<Option<Unconfirmed>, HistoryError> {
         let path = self.folder.join(UNCONFIRMED);
-        let text = match fs::read(&path) {
+        let text = match read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("read", &path)(error)),
@@ -175,6 +179,11 @@ fn sync(folder: &Path) -> io::Result<()> {
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HistoryError {
     let path = path.to_owned();
     move |source| HistoryError { what, path, source }
+}
+
+/// All of a file of ours: a configuration, or which is not confirmed.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    regular::read(path, LARGEST, Links::Refused)
 }
 
 #[cfg(test)]

@@ -35,13 +35,13 @@ pub(super) fn speaks_tls(status: &Status) -> bool {
 /// is not looked at: before the first certificate is installed that would be a problem.
 fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = config::bytes(path).map_err(|error| {
         failed(
             format!("cannot read {file}: {error}"),
             "name a configuration with --config, or the folder of certificates with --certs",
         )
     })?;
-    let config = config::read(&file, &text)
+    let config = config::read(&file, &String::from_utf8_lossy(&text))
         .map_err(|problems| validate::refusal(LoadError::Invalid(problems), &file))?;
     let binds = config.frontends.into_iter().flat_map(|f| f.binds);
     let certs = binds.filter_map(|bind| bind.tls).flat_map(|tls| tls.certs);

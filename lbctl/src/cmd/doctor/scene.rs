@@ -112,7 +112,7 @@ impl File {
             LoadError::Invalid(problems) => problems,
         };
         // It may be good itself, and one of the files that it names not, or not ours to read.
-        let text = std::fs::read(path).unwrap_or_default();
+        let text = config::bytes(path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         match config::read(&path.to_string_lossy(), &text) {
             Ok(config) => Self::Read(Box::new(Read {

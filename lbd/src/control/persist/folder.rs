@@ -1,12 +1,13 @@
 //! The folder of what is kept: one daemon's alone, and a file in it that is always whole.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lb_proto::os_error;
+use lb_proto::regular::{self, Links};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tracing::warn;
@@ -74,16 +75,10 @@ impl Folder {
 
     /// What is in the file; `None`: there is none.
     pub(super) fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.file()) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 {
-            ..=LARGEST => Ok(Some(bytes)),
-            _ => Err(io::Error::other("it is larger than 64 MiB")),
+        match regular::read(&self.file(), LARGEST, Links::Refused) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -165,6 +160,20 @@ mod tests {
         assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder.path), mode(&folder.file())), (0o700, 0o600));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read_and_gives_way() {
+        let (_outer, folder) = folder();
+        let mode = rustix::fs::Mode::RWXU;
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, folder.file(), pipe, mode, 0).unwrap();
+        let why = folder.read().unwrap_err().to_string();
+        assert_eq!(why, "it is no regular file");
+        folder.set_aside(Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(folder.read().unwrap(), None);
+        folder.write("one").unwrap();
+        assert_eq!(folder.read().unwrap(), Some("one".into()));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Reloader {
             let looking = looking.lock_owned().await;
             let read = spawn_blocking(move || {
                 let _looking = looking;
-                std::fs::read(&path).ok().map(sha256)
+                config::bytes(&path).ok().map(sha256)
             });
             read.await.ok()?
         };
