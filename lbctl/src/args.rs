@@ -162,7 +162,7 @@ pub(crate) struct Drain {
     )]
     #[arg(help = "What to do when the timeout expires: fail or maint")]
     pub(crate) on_timeout: OnTimeout,
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, help = FOR)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::lasts, help = FOR)]
     pub(crate) lasts: Option<Duration>,
     #[command(flatten)]
     pub(crate) why: Why,
@@ -214,7 +214,7 @@ pub(crate) struct Maint {
     /// Close the sessions that run there: requests that wait for an answer get 503, all else is cut
     #[arg(long)]
     pub(crate) kill: bool,
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, help = FOR)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::lasts, help = FOR)]
     pub(crate) lasts: Option<Duration>,
     #[command(flatten)]
     pub(crate) why: Why,

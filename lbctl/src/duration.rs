@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lb_proto::config::units;
-use lb_proto::request::MAX_CONFIRM_WITHIN_S;
+use lb_proto::request::{MAX_CONFIRM_WITHIN_S, MAX_FOR_S};
 
 /// Reads `"500ms"`, `"90s"`, `"5m"`, `"2h"`, in the very words of the configuration file.
 ///
@@ -23,6 +23,19 @@ pub(crate) fn confirm_within(text: &str) -> Result<Duration, String> {
     match whole && (1..=MAX_CONFIRM_WITHIN_S).contains(&within.as_secs()) {
         true => Ok(within),
         false => Err("write whole seconds from \"1s\" to \"1d\", as in \"2m\"".to_owned()),
+    }
+}
+
+/// How long servers may stay out by themselves: from a second to as long as a configuration can say.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn lasts(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(MAX_FOR_S);
+    let lasts = parse(text)?;
+    match bounds.contains(&lasts) {
+        true => Ok(lasts),
+        false => Err("write \"1s\" to \"24d\", as in \"2h\"".to_owned()),
     }
 }
 
@@ -54,6 +67,17 @@ mod tests {
         assert_eq!(parse("90s"), Ok(Duration::from_secs(90)));
         let told = parse("5").unwrap_err();
         assert!(told.contains("5s"), "{told}");
+    }
+
+    #[test]
+    fn servers_stay_out_for_a_second_to_24_days() {
+        assert_eq!(lasts("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(lasts("24d"), Ok(Duration::from_secs(MAX_FOR_S)));
+        for bad in ["0s", "999ms"] {
+            let told = lasts(bad).unwrap_err();
+            assert!(told.contains("1s") && told.contains("24d"), "{told}");
+        }
+        assert!(lasts("25d").is_err());
     }
 
     #[test]

@@ -29,13 +29,13 @@ pub(crate) const HOSTS: &str = "LBCTL_HOSTS";
 /// Tells an lbctl which words of its command line were taken from it.
 pub(crate) const VIA: &str = "LBCTL_VIA";
 
-/// The nodes that the command line names, or else the environment.
+/// The nodes that the command line names, or else the environment, each once.
 ///
 /// # Errors
 /// `usage` where that names none.
 pub(crate) fn named(cli: &Cli) -> Result<Vec<Url>, ErrorReply> {
     if !cli.globals.hosts.is_empty() {
-        return Ok(cli.globals.hosts.clone());
+        return Ok(each_once(cli.globals.hosts.iter().cloned()));
     }
     // A shell that starts asks for these whatever it exports.
     if matches!(
@@ -45,10 +45,27 @@ pub(crate) fn named(cli: &Cli) -> Result<Vec<Url>, ErrorReply> {
         return Ok(Vec::new());
     }
     let named = std::env::var(HOSTS).unwrap_or_default();
+    listed(&named).map_err(|why| ErrorReply::new(ErrorCode::Usage, format!("{HOSTS}: {why}")))
+}
+
+/// The nodes of a variable. An empty one names none; one that has something in it is meant to.
+fn listed(named: &str) -> Result<Vec<Url>, String> {
     let words = named.split([',', ' ']).filter(|word| !word.is_empty());
-    let urls = words.map(|word| word.parse::<Url>());
-    urls.collect::<Result<_, _>>()
-        .map_err(|why| ErrorReply::new(ErrorCode::Usage, format!("{HOSTS}: {why}")))
+    let urls: Vec<Url> = words.map(str::parse).collect::<Result<_, _>>()?;
+    match urls.is_empty() && !named.is_empty() {
+        true => Err("it is set and names no host; write ssh://HOST, or unset it".to_owned()),
+        false => Ok(each_once(urls)),
+    }
+}
+
+fn each_once(urls: impl IntoIterator<Item = Url>) -> Vec<Url> {
+    let mut once = Vec::new();
+    for url in urls {
+        if !once.contains(&url) {
+            once.push(url);
+        }
+    }
+    once
 }
 
 /// Runs the command on each node; the exit code is the first that is not 0, in their order.
@@ -219,6 +236,20 @@ pub(crate) fn read_url(text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_names_each_node_once_and_somebody() {
+        let hosts = |named: &str| {
+            let urls = listed(named)?.into_iter();
+            Ok::<_, String>(urls.map(|url| url.host).collect::<Vec<_>>())
+        };
+        assert_eq!(hosts(""), Ok(vec![]));
+        let twice = hosts("ssh://b,ssh://a ssh://b/, ");
+        assert_eq!(twice, Ok(vec!["b".to_owned(), "a".to_owned()]));
+        for nobody in [",", " ", ", ,"] {
+            assert!(hosts(nobody).is_err(), "{nobody:?}");
+        }
+    }
 
     #[test]
     fn a_node_is_told_all_but_where_it_is() {

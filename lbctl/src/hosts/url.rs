@@ -1,5 +1,6 @@
 //! How a node is named: `ssh://[USER@]HOST[:PORT][/SOCKET]`. Pure.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -47,7 +48,7 @@ impl FromStr for Url {
         if !plain(host) || user.is_some_and(|user| !plain(user)) {
             return wrong(&format!("{authority:?} names no host"));
         }
-        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        if port.is_some_and(|port| port.parse::<NonZeroU16>().is_err()) {
             return wrong(&format!("{:?} is no port", port.unwrap_or_default()));
         }
         Ok(Self {
@@ -119,6 +120,7 @@ mod tests {
             "ssh://-oProxyCommand=x",
             "ssh://a b",
             "ssh://lb1:x",
+            "ssh://lb1:0",
             "ssh://@h",
         ] {
             let told = bad.parse::<Url>().unwrap_err();

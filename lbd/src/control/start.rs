@@ -1,7 +1,6 @@
 //! What the daemon starts from: its file, unless that is a configuration which was to be confirmed
 //! and was not. Then it is the one confirmed last, be the file as broken as it may.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use lb_proto::config::{self, LoadError, sha256};
@@ -149,7 +148,7 @@ fn of_usable(path: &Path, loaded: config::Loaded) -> Start {
 
 /// The file is of no use: it may have been on trial, or is what became of one that was.
 fn of_unusable(path: &Path, default_dir: &Path, error: LoadError) -> Result<Start, NoStart> {
-    let bytes = fs::read(path).unwrap_or_default();
+    let bytes = config::bytes(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let named = config::state_dir(&text);
     let is_known = named.is_some() || text.contains("[global]");
