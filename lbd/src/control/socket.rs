@@ -273,7 +273,14 @@ mod tests {
             matches!(taken, SocketError::Taken { pid: Some(pid), .. } if pid == std::process::id())
         );
         drop(live);
-        ControlSocket::open(&path, 0o600, None).unwrap();
+        // A program that another test is about to start may hold it open until it runs.
+        let opened = async {
+            while ControlSocket::open(&path, 0o600, None).is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(30);
+        tokio::time::timeout(patience, opened).await.unwrap();
     }
 
     #[tokio::test]
