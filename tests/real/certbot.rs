@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lb_proto::request::ReloadCerts;
 use lb_tests::daemon::NO_CHECK;
 use lb_tests::port::Port;
 use lb_tests::{Lbd, Process, Setup, eventually, programs};
@@ -161,6 +162,8 @@ fn a_certificate_is_issued_installed_and_renewed_under_its_clients() {
         Path::new(certs).join("a.pem"),
     )
     .expect("the folder is ours");
+    let all = ReloadCerts::default();
+    lbd.client().call(&all).expect("it reads them");
     let said = pebble.certbot(
         &socket,
         &[&renew[..], &["--cert-name", "example.com"]].concat(),
