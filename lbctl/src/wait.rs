@@ -17,7 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::servers;
 
 /// Short enough that a script loses nothing by waiting, long enough to cost the daemon nothing.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// A server that was there by the first look was not waited for.
 pub(crate) const AT_ONCE: Duration = BETWEEN_LOOKS;

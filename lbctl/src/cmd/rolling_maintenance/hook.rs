@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use lb_proto::document::rolling::Stream;
 use lb_proto::name::ServerId;
 
-/// How often somebody looks after other things while it runs.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+use crate::wait::BETWEEN_LOOKS;
 
 /// What it wrote last may still be on its way when it has ended. A daemon that it started may hold the
 /// pipe for ever: nobody waits for that.

@@ -20,10 +20,7 @@ use crate::rolling::{Others, Why};
 use crate::servers;
 use crate::ui::progress::Step;
 use crate::ui::words;
-use crate::wait::{self, Verdict};
-
-/// As long as the looks of any other wait.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+use crate::wait::{self, BETWEEN_LOOKS, Verdict};
 
 /// What every turn is taken with.
 pub(super) struct Turns<'a> {
@@ -91,7 +88,7 @@ impl Turns<'_> {
         }
         let backend = self.look()?;
         let server = find(&backend, turn)?;
-        if server.admin != Admin::Ready && !self.is_ours(&server) {
+        if server.admin != Admin::Ready && !set_by(&self.us, &server) {
             return Ok(Taken::Somebodys(server.admin));
         }
         if server.admin != Admin::Ready {
@@ -121,12 +118,6 @@ impl Turns<'_> {
         self.enter(turn, Phase::Done)?;
         self.teller.done(turn.at, &turn.id, started.elapsed());
         Ok(Taken::Done)
-    }
-
-    /// Whether it is out because of this maintenance: who set it last is the one at it.
-    fn is_ours(&self, server: &ServerStatus) -> bool {
-        let set = server.overrides.admin.as_ref();
-        set.is_some_and(|set| self.us.contains(&set.by))
     }
 
     /// What a stop leaves: a server whose maintenance may have half happened takes nobody.
@@ -188,11 +179,7 @@ impl Turns<'_> {
         };
         let mut most = 0;
         let us = self.us.clone();
-        let is_ours = |now: &ServerStatus| {
-            let set = now.overrides.admin.as_ref();
-            now.admin == wanted && set.is_some_and(|set| us.contains(&set.by))
-        };
-        let judge = |now: &ServerStatus, waited| match is_ours(now) {
+        let judge = |now: &ServerStatus, waited| match now.admin == wanted && set_by(&us, now) {
             true => wait::drained(now, waited, patience),
             false => Verdict::Overruled(now.admin),
         };
@@ -360,11 +347,16 @@ fn find(backend: &BackendStatus, turn: &Turn) -> Result<ServerStatus, Why> {
 fn amiss(daemon: &mut Client, args: &RollingMaintenance, turn: &Turn, us: &[By]) -> Option<Why> {
     let backend = look(daemon, args).ok()?;
     let now = find(&backend, turn).ok()?;
-    let set = now.overrides.admin.as_ref();
-    if now.admin != Admin::Maint || !set.is_some_and(|set| us.contains(&set.by)) {
+    if now.admin != Admin::Maint || !set_by(us, &now) {
         return Some(Why::Overruled(now.admin));
     }
     down(&backend, turn)
+}
+
+/// Whether a server is out because of this maintenance: who set it last is at it.
+fn set_by(us: &[By], server: &ServerStatus) -> bool {
+    let set = server.overrides.admin.as_ref();
+    set.is_some_and(|set| us.contains(&set.by))
 }
 
 fn down(backend: &BackendStatus, turn: &Turn) -> Option<Why> {
