@@ -45,6 +45,15 @@ impl Stage {
         self.lbd.folder().join(name)
     }
 
+    /// A request that the first server holds until it is told otherwise.
+    fn one_in_flight(&self) -> Wire {
+        self.origins[0].hold("/held");
+        let mut held = Wire::connect(self.lbd.addr());
+        held.send(request("GET", "/held"));
+        eventually("it is in flight", || is(self.origins[0].in_flight(), 1));
+        held
+    }
+
     /// Has the hooks of a server end with a code, or `all` with 0.
     pub(crate) fn ends(&self, server: &str, code: &str) {
         fs::write(self.file(server), code).expect("the folder is ours");
@@ -120,10 +129,7 @@ fn one_that_stopped_is_over_when_its_server_was_put_back() {
 #[test]
 fn sessions_that_do_not_end_stop_it() {
     let stage = Stage::new(NO_CHECK);
-    stage.origins[0].hold("/held");
-    let mut held = Wire::connect(stage.lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(stage.origins[0].in_flight(), 1));
+    let mut held = stage.one_in_flight();
     let timeout = ["--drain-timeout", "200ms"];
     stage.run(&timeout).exits(8).says("still 1 session after");
     assert_eq!(stage.lbd.server("app/a").state, State::Maint);
@@ -200,10 +206,7 @@ fn too_few_others_stop_it_before_anything_is_changed() {
 #[test]
 fn ctrl_c_stops_it_while_it_drains_and_when_its_hook_has_ended() {
     let stage = Stage::new(NO_CHECK);
-    stage.origins[0].hold("/held");
-    let mut held = Wire::connect(stage.lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(stage.origins[0].in_flight(), 1));
+    let mut held = stage.one_in_flight();
     let rolling = stage.begin(&[]);
     stage.lbd.wait_for_state("app/a", State::Drain);
     rolling.signal(Signal::INT);
@@ -258,10 +261,7 @@ fn a_second_one_on_the_backend_is_refused_until_the_first_is_gone() {
 #[test]
 fn one_that_was_killed_while_it_drained_goes_on_with_that_server() {
     let stage = Stage::new(NO_CHECK);
-    stage.origins[0].hold("/held");
-    let mut held = Wire::connect(stage.lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(stage.origins[0].in_flight(), 1));
+    let mut held = stage.one_in_flight();
     let mut rolling = stage.begin(&[]);
     stage.lbd.wait_for_state("app/a", State::Drain);
     rolling.kill();
@@ -370,10 +370,7 @@ fn a_dry_run_says_what_stands_in_the_way() {
 #[test]
 fn a_server_that_somebody_else_sets_meanwhile_is_theirs() {
     let stage = Stage::new(NO_CHECK);
-    stage.origins[0].hold("/held");
-    let mut held = Wire::connect(stage.lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(stage.origins[0].in_flight(), 1));
+    let mut held = stage.one_in_flight();
     let rolling = stage.begin(&[]);
     stage.lbd.wait_for_state("app/a", State::Drain);
     stage.lbd.lbctl(["ready", "app/a"]).exits(0);
