@@ -18,7 +18,8 @@ use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ALL_VERSIONS, ClientConfig};
 
-use self::verify::{Anybody, Trusted};
+pub use self::verify::Anybody;
+use self::verify::Trusted;
 pub use self::words::why;
 use crate::config::{Address, Certificates, ServerTls};
 
@@ -75,7 +76,7 @@ impl<'a> Handshakes<'a> {
 
     fn verifier(&mut self, tls: &ServerTls) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
         if !tls.verify {
-            return Ok(Arc::new(Anybody(self.provider.clone())));
+            return Ok(Arc::new(Anybody::new(self.provider.clone())));
         }
         let ca = tls.ca.as_ref().map(|ca| ca.path.clone());
         if let Some(trusted) = self.trusted.get(&ca) {

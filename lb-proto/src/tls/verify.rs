@@ -100,9 +100,26 @@ impl ServerCertVerifier for Trusted {
     }
 }
 
-/// Anybody is trusted who has the key of what is shown.
+/// Anybody is trusted who has the key of what is shown: for a look at that, or where nobody is to be
+/// verified.
 #[derive(Debug)]
-pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
+pub struct Anybody {
+    provider: Arc<CryptoProvider>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl Anybody {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        let algorithms = &provider.signature_verification_algorithms;
+        let schemes = algorithms.supported_schemes();
+        Self { provider, schemes }
+    }
+
+    /// Only keys that sign in one of these ways are asked for.
+    pub fn who_signs(schemes: Vec<SignatureScheme>, provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, schemes }
+    }
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -122,7 +139,7 @@ impl ServerCertVerifier for Anybody {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, leaf, signature, algorithms)
     }
 
@@ -132,11 +149,11 @@ impl ServerCertVerifier for Anybody {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, leaf, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }

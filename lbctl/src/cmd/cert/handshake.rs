@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use lb_proto::config::ProxyVersion;
 use lb_proto::pem::Bundle;
+use lb_proto::tls::Anybody;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
 /// A name that a client may ask for.
 pub(super) type Name = ServerName<'static>;
@@ -46,10 +45,8 @@ impl Client {
             .signature_verification_algorithms
             .supported_schemes();
         let fits = |scheme: &SignatureScheme| bundle.key.choose_scheme(&[*scheme]).is_some();
-        let looks = Looks {
-            schemes: all.into_iter().filter(fits).collect(),
-            provider: provider.clone(),
-        };
+        let schemes = all.into_iter().filter(fits).collect();
+        let looks = Anybody::who_signs(schemes, provider.clone());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -104,49 +101,5 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     match left.is_zero() {
         true => Err(io::ErrorKind::TimedOut.into()),
         false => Ok(left),
-    }
-}
-
-/// Takes every certificate, of keys that sign in one of these ways, whose key the server has.
-#[derive(Debug)]
-struct Looks {
-    schemes: Vec<SignatureScheme>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Looks {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signature, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
     }
 }
