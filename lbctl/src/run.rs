@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
+use clap::{Parser, ValueEnum};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 
@@ -15,9 +15,10 @@ use crate::hosts;
 use crate::ui::Ui;
 
 pub(crate) fn run() -> Exit {
-    let cli = match parse(&command_line()) {
+    let words = command_line();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => return refuse_usage(&error),
+        Err(error) => return refuse_usage(&error, &words),
     };
     let ui = Ui::new(&cli.globals);
     let ended = hosts::named(&cli)
@@ -27,17 +28,6 @@ pub(crate) fn run() -> Exit {
             hosts => hosts::run(&cli, hosts, &ui),
         });
     ended.unwrap_or_else(|error| ui.fail(&error))
-}
-
-/// Clap's own help and errors are coloured as everything else is.
-fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
-    let color = match color(words) {
-        When::Auto => ColorChoice::Auto,
-        When::Always => ColorChoice::Always,
-        When::Never => ColorChoice::Never,
-    };
-    let mut matches = Cli::command().color(color).try_get_matches_from(words)?;
-    Cli::from_arg_matches_mut(&mut matches)
 }
 
 /// What `--color` says, as far as a command line that may be wrong can be read.
@@ -92,14 +82,10 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
 
 /// Help and version are answers; everything else clap objects to is wrong usage, as JSON where the
 /// command line asked for that as far as it could be read.
-fn refuse_usage(error: &clap::Error) -> Exit {
-    let asked_for_json = std::env::args_os()
-        .skip(1)
-        .take_while(|arg| arg != "--")
-        .any(|arg| arg == "--json");
-    if !error.use_stderr() || !asked_for_json {
-        // Nothing can be told to anybody when the terminal is gone.
-        let _ = error.print();
+fn refuse_usage(error: &clap::Error, words: &[OsString]) -> Exit {
+    let mut known = words.iter().take_while(|word| *word != "--");
+    if !error.use_stderr() || !known.any(|word| word == "--json") {
+        Ui::usage(error, color(words));
         return if error.use_stderr() {
             Exit::Usage
         } else {

@@ -190,7 +190,9 @@ impl Daemon {
             servers: aside,
             ..kept
         };
-        told.iter().for_each(|told| warn!("{told}"));
+        for told in told.iter().chain(&snapshot.end_weights(false)) {
+            warn!("{told}");
+        }
         let shared = Shared::new(snapshot, rest, threads, most_connections);
         let sink = shared.access_log.open(global.access_log.as_ref())?;
         shared.access_log.switch(sink);

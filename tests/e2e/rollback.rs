@@ -78,7 +78,7 @@ fn a_server_that_comes_back_is_as_it_was_set() {
     let trial = ["reload", "--confirm-within", "1h"];
     lbd.lbctl(trial)
         .exits(0)
-        .says("what was set on app/a is kept");
+        .says("app/a is gone: what was set on it is kept until this is confirmed");
     lbd.lbctl(["rollback"]).exits(0);
     assert_eq!(lbd.server("app/a").admin, Admin::Maint);
     assert_eq!(lbd.server("app/b").weight, 7);
@@ -92,6 +92,43 @@ fn a_server_that_comes_back_is_as_it_was_set() {
     lbd.lbctl(["confirm"]).exits(0);
     lbd.lbctl(["rollback"]).exits(0);
     assert_eq!(lbd.server("app/a").admin, Admin::Ready);
+}
+
+#[test]
+fn a_weight_that_a_trial_ends_counts_again_after_it() {
+    let origins = Origin::start_all(["a", "b"]);
+    let config = app(NO_CHECK, &origins);
+    let mut lbd = Lbd::start(&config);
+    lbd.lbctl(["weight", "app/a", "7", "--reason", "a big one"])
+        .exits(0);
+    let weighing = |n: u16| config.replace("name = \"a\"", &format!("name = \"a\", weight = {n}"));
+    let trial = |lbd: &mut Lbd, n: u16| {
+        lbd.rewrite(weighing(n));
+        lbd.lbctl(["reload", "--confirm-within", "1h"])
+            .exits(0)
+            .says("does not count meanwhile, and ends when this is confirmed");
+        let server = lbd.server("app/a");
+        assert_eq!((server.weight, server.overrides.weight), (n, None));
+    };
+    let is_back = |lbd: &Lbd| {
+        let server = lbd.server("app/a");
+        let reason = server.overrides.weight.and_then(|set| set.reason);
+        assert_eq!((server.weight, reason.as_deref()), (7, Some("a big one")));
+    };
+    // One in the place of another, then back.
+    trial(&mut lbd, 3);
+    trial(&mut lbd, 4);
+    lbd.lbctl(["rollback"]).exits(0);
+    is_back(&lbd);
+    trial(&mut lbd, 3);
+    lbd.kill9();
+    lbd.start_again();
+    is_back(&lbd);
+    trial(&mut lbd, 3);
+    lbd.lbctl(["confirm"]).exits(0).says("the weight 7 set by");
+    lbd.lbctl(["rollback"]).exits(0);
+    let server = lbd.server("app/a");
+    assert_eq!((server.weight, server.overrides.weight), (1, None));
 }
 
 #[test]

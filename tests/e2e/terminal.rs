@@ -85,7 +85,11 @@ fn colour_is_where_it_was_asked_for() {
 fn help_and_wrong_usage_are_coloured_as_all_else() {
     let coloured = |args: &[&str], variable: (&str, &str)| {
         let mut command = lbctl::bare();
-        command.args(args).env(variable.0, variable.1);
+        // Of a terminal in a CI system, clap alone believes that it has colours whatever TERM says.
+        command
+            .args(args)
+            .env(variable.0, variable.1)
+            .env("CI", "1");
         OnTerminal::spawn(command).wait().1.contains("\x1b[")
     };
     const NONE: (&str, &str) = ("NO_COLOR", "");

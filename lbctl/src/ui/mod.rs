@@ -75,6 +75,24 @@ impl Ui {
         }
     }
 
+    /// Prints clap's own help, or what is wrong with a command line, coloured as everything else is.
+    pub(crate) fn usage(error: &clap::Error, color: When) {
+        let terminal = match error.use_stderr() {
+            true => io::stderr().is_terminal(),
+            false => io::stdout().is_terminal(),
+        };
+        let text = error.render();
+        let text = match colored(color, terminal) {
+            true => text.ansi().to_string(),
+            false => text.to_string(),
+        };
+        // Nothing can be told to anybody when the terminal is gone.
+        let _ = match error.use_stderr() {
+            true => io::stderr().lock().write_all(text.as_bytes()),
+            false => io::stdout().lock().write_all(text.as_bytes()),
+        };
+    }
+
     pub(crate) fn wants_json(&self) -> bool {
         self.json
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use lb_proto::config::{self, Global};
 use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::name::ServerId;
 use lb_proto::plan::Change;
 use lb_proto::reply;
 use lb_proto::status::LastReload;
@@ -98,6 +99,8 @@ impl Ask {
 struct Swapped {
     changes: Vec<Change>,
     warnings: Vec<String>,
+    /// The servers that it has not and that something was set on, which is put aside on trial.
+    gone: Vec<ServerId>,
 }
 
 impl Reloader {
@@ -223,12 +226,11 @@ impl Reloader {
         }
         let former = self.fallback(running, &before);
         let text = ready.text.clone();
-        let set = self.shared.kept().servers;
         let earlier = match ask.is_trial() {
             true => Some(self.prepare_trial(&ready, &former, ask).await?),
             false => None,
         };
-        let swapped = match self.swap(ready, &ask.reason()).await {
+        let swapped = match self.swap(ready, ask.is_trial(), &ask.reason()).await {
             Ok(swapped) => swapped,
             Err(error) => {
                 if let Some(earlier) = earlier {
@@ -240,13 +242,14 @@ impl Reloader {
         let Swapped {
             changes,
             mut warnings,
+            gone,
         } = swapped;
         *running = Running { text, number: None };
         if ask.is_trial() {
-            warnings.extend(self.start_trial(former, &before, set, ask));
+            warnings.extend(self.start_trial(former, &before, gone, ask));
         } else {
             if let Some(trial) = self.trial.send_replace(None) {
-                self.shared.forget_aside(&trial.gone);
+                warnings.extend(self.shared.end_trial(&trial.gone));
             }
             warnings.extend(self.keep(running, former.number, &ask.by).await);
         }
@@ -260,7 +263,12 @@ impl Reloader {
     }
 
     /// Has it run. Nothing is changed where it cannot.
-    async fn swap(&self, ready: Ready, reason: &str) -> Result<Swapped, ErrorReply> {
+    async fn swap(
+        &self,
+        ready: Ready,
+        on_trial: bool,
+        reason: &str,
+    ) -> Result<Swapped, ErrorReply> {
         let before = self.shared.snapshot();
         let known = self.names.prepare(&ready.config, Some(&before)).await;
         let sink = self
@@ -282,14 +290,19 @@ impl Reloader {
         let snapshot =
             Snapshot::build(config, certificates, loaded, Some(&before), &known, threads)
                 .map_err(|error| refusal::of_build(&error))?;
-        warnings.extend(self.shared.settle(&snapshot, &before));
+        let (told, gone) = self.shared.settle(&snapshot, &before, on_trial);
+        warnings.extend(told);
         self.shared.connections.resize(most);
         let most = snapshot.global.max_handshakes;
         self.shared.handshakes.resize(most, threads);
         self.shared.access_log.switch(sink);
         self.shared.publish(snapshot, reason);
         log::apply(logging);
-        Ok(Swapped { changes, warnings })
+        Ok(Swapped {
+            changes,
+            warnings,
+            gone,
+        })
     }
 
     /// Client connections at once, and what an operator should know.

@@ -142,8 +142,10 @@ impl Overrides {
         })
     }
 
-    pub(crate) fn status(&self, now: Timestamp) -> status::Overrides {
+    /// What counts where the configuration says the weight `configured`.
+    pub(crate) fn status(&self, now: Timestamp, configured: u16) -> status::Overrides {
         let set = self.lock();
+        let weight = set.weight.as_ref().filter(|set| set.over == configured);
         let left = |due: Instant| due.saturating_duration_since(Instant::now());
         status::Overrides {
             admin: set.admin.as_ref().map(|admin| status::Override {
@@ -153,7 +155,7 @@ impl Overrides {
                     .map(|due| left(due).as_millis().div_ceil(1000) as u64),
                 ..admin.mark.status(now)
             }),
-            weight: set.weight.as_ref().map(|weight| weight.mark.status(now)),
+            weight: weight.map(|weight| weight.mark.status(now)),
         }
     }
 

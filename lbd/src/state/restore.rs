@@ -9,7 +9,7 @@ use lb_proto::name::ServerId;
 use tracing::info;
 
 use super::overrides::{AdminOverride, Kept, Remembered, WeightOverride};
-use super::{Backend, Server, Shared, Snapshot};
+use super::{Server, Shared, Snapshot};
 
 /// How long something is kept for a server that no configuration has: longer than anybody needs to
 /// see that a file was the wrong one.
@@ -28,7 +28,7 @@ impl Snapshot {
             let mut any = false;
             for server in &backend.servers {
                 if let Some(kept) = kept.remove(&server.id) {
-                    told.extend(restore(backend, server, kept, now));
+                    told.extend(restore(server, kept, now));
                     any = true;
                 }
             }
@@ -53,24 +53,27 @@ impl Snapshot {
         (others, told)
     }
 
-    /// What taking over from `before` means for what was set: a weight that the configuration changes
-    /// is the configuration's again, and a server that is gone is forgotten.
-    pub(super) fn reconcile(&self, before: &Self) -> Vec<String> {
+    /// What is set on servers that `self` has and `next` has not.
+    fn set_on_gone(&self, next: &Self) -> Vec<Kept> {
+        let servers = self.backends.iter().flat_map(|b| &b.servers);
+        servers
+            .filter(|server| !next.has(&server.id))
+            .filter_map(|server| server.overrides.kept(&server.id))
+            .collect()
+    }
+
+    fn has(&self, id: &ServerId) -> bool {
+        let backend = self.backend(&id.backend);
+        backend.is_some_and(|backend| backend.server(&id.server).is_some())
+    }
+
+    /// A weight that was set over another than the one configured now counts no more, and is forgotten
+    /// unless this is `on_trial`; returns what there is to tell.
+    pub(crate) fn end_weights(&self, on_trial: bool) -> Vec<String> {
         let mut told = Vec::new();
-        for old in before.backends.iter() {
-            let backend = self.backend(&old.config.name);
-            for server in &old.servers {
-                let now = backend.filter(|b| b.server(&server.id.server).is_some());
-                match now {
-                    Some(backend) => told.extend(weigh_in(backend, server)),
-                    None if server.overrides.kept(&server.id).is_some() => {
-                        told.push(format!(
-                            "{} is gone, and with it what was set on it",
-                            server.id
-                        ));
-                    }
-                    None => {}
-                }
+        for backend in self.backends.iter() {
+            for (server, config) in backend.servers.iter().zip(&backend.config.servers) {
+                told.extend(end_weight(server, config.weight, on_trial));
             }
         }
         told
@@ -78,50 +81,53 @@ impl Snapshot {
 }
 
 impl Shared {
-    /// Takes over from `before`, right before `snapshot` is published; returns what there is to tell.
-    pub(crate) fn settle(&self, snapshot: &Snapshot, before: &Snapshot) -> Vec<String> {
-        let mut told = snapshot.reconcile(before);
+    /// Takes over from `before`, right before `snapshot` is published; returns what there is to tell,
+    /// and what is put aside. `on_trial`: nothing that was set ends, for `before` may come back. What is
+    /// set on servers that are gone is put aside, and a weight set over another than the configured one
+    /// does not count.
+    pub(crate) fn settle(
+        &self,
+        snapshot: &Snapshot,
+        before: &Snapshot,
+        on_trial: bool,
+    ) -> (Vec<String>, Vec<ServerId>) {
         snapshot.settle(before);
-        let aside = std::mem::take(&mut *self.aside());
-        let known = |kept: &Kept| {
-            let backend = snapshot.backend(&kept.server.backend);
-            backend.is_some_and(|b| b.server(&kept.server.server).is_some())
-        };
-        let (back, aside): (Vec<_>, Vec<_>) = aside.into_iter().partition(known);
-        *self.aside() = aside;
-        told.extend(snapshot.restore(back, Timestamp::now()).1);
-        self.overrides_changed();
-        told
-    }
-
-    /// Of what was set (`before`), keeps what is of servers that the configuration has no longer: they
-    /// may come back. Returns which they are.
-    pub(crate) fn put_aside(&self, before: Vec<Kept>) -> Vec<ServerId> {
-        let snapshot = self.snapshot();
-        let mut aside = self.aside();
-        let gone = before.into_iter().filter(|kept| {
-            let backend = snapshot.backend(&kept.server.backend);
-            let is_there = backend.is_some_and(|b| b.server(&kept.server.server).is_some());
-            !is_there && !aside.iter().any(|other| other.server == kept.server)
-        });
-        let missing_since = Some(Timestamp::now());
-        let gone: Vec<Kept> = gone
-            .map(|kept| Kept {
-                missing_since,
-                ..kept
+        let gone = before.set_on_gone(snapshot);
+        let ids: Vec<ServerId> = gone.iter().map(|kept| kept.server.clone()).collect();
+        let mut told: Vec<String> = ids
+            .iter()
+            .map(|id| match on_trial {
+                true => format!("{id} is gone: what was set on it is kept until this is confirmed"),
+                false => format!("{id} is gone, and with it what was set on it"),
             })
             .collect();
-        let ids = gone.iter().map(|kept| kept.server.clone()).collect();
-        aside.extend(gone);
+        let mut aside = self.aside();
+        let known = |kept: &Kept| snapshot.has(&kept.server);
+        let (back, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *aside).into_iter().partition(known);
+        *aside = others;
+        if on_trial {
+            let missing_since = Some(Timestamp::now());
+            aside.extend(gone.into_iter().map(|kept| Kept {
+                missing_since,
+                ..kept
+            }));
+        }
         drop(aside);
+        told.extend(snapshot.restore(back, Timestamp::now()).1);
+        told.extend(snapshot.end_weights(on_trial));
         self.overrides_changed();
-        ids
+        let put_aside = if on_trial { ids } else { Vec::new() };
+        (told, put_aside)
     }
 
-    /// Forgets what is kept for servers that do not come back.
-    pub(crate) fn forget_aside(&self, servers: &[ServerId]) {
-        self.aside().retain(|kept| !servers.contains(&kept.server));
+    /// What was on trial stays, and `gone` with what was set on them do not come back; returns what
+    /// there is to tell.
+    pub(crate) fn end_trial(&self, gone: &[ServerId]) -> Vec<String> {
+        self.aside().retain(|kept| !gone.contains(&kept.server));
+        let told = self.snapshot().end_weights(false);
         self.overrides_changed();
+        told
     }
 
     /// Everything that is to outlive the process.
@@ -136,16 +142,11 @@ impl Shared {
     }
 }
 
-fn restore(backend: &Backend, server: &Server, kept: Kept, now: Timestamp) -> Vec<String> {
-    let mut told = Vec::new();
-    if let Some(admin) = kept.admin {
-        told.extend(restore_admin(server, admin, now));
+fn restore(server: &Server, kept: Kept, now: Timestamp) -> Option<String> {
+    if kept.weight.is_some() {
+        server.overrides.set_weight(kept.weight);
     }
-    if let Some(weight) = kept.weight {
-        server.overrides.set_weight(Some(weight));
-        told.extend(weigh_in(backend, server));
-    }
-    told
+    restore_admin(server, kept.admin?, now)
 }
 
 fn restore_admin(server: &Server, set: AdminOverride, now: Timestamp) -> Option<String> {
@@ -165,16 +166,21 @@ fn restore_admin(server: &Server, set: AdminOverride, now: Timestamp) -> Option<
     None
 }
 
-/// Drops a weight that was set over another than the one configured now.
-fn weigh_in(backend: &Backend, server: &Server) -> Option<String> {
+fn end_weight(server: &Server, configured: u16, on_trial: bool) -> Option<String> {
     let WeightOverride { weight, over, mark } = server.overrides.weight()?;
-    let configured = backend.server_config(&server.id.server)?.weight;
     if over == configured {
         return None;
     }
+    let changes = format!(
+        "{}: the configuration changes its weight from {over} to {configured}",
+        server.id
+    );
+    let set = format!("the weight {weight} set by {}", mark.by);
+    if on_trial {
+        return Some(format!(
+            "{changes}: {set} does not count meanwhile, and ends when this is confirmed"
+        ));
+    }
     server.overrides.set_weight(None);
-    Some(format!(
-        "{}: the configuration changes its weight from {over} to {configured}, which ends the weight {weight} set by {}",
-        server.id, mark.by
-    ))
+    Some(format!("{changes}, which ends {set}"))
 }

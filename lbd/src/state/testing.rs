@@ -18,7 +18,7 @@ impl Shared {
     pub(crate) fn load(&self, text: &str) {
         let before = self.snapshot();
         let next = snapshot(text, Some(&before));
-        self.settle(&next, &before);
+        self.settle(&next, &before, false);
         self.publish(next, "by a test");
     }
 

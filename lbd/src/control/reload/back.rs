@@ -91,7 +91,7 @@ impl Reloader {
         let Goal { ready, number, .. } = goal;
         let left = self.shared.snapshot().loaded.sha256.clone();
         let text = ready.text.clone();
-        let mut swapped = self.swap(ready, reason).await?;
+        let mut swapped = self.swap(ready, false, reason).await?;
         *running = Running { text, number };
         self.trial.send_replace(None);
         swapped.warnings.extend(self.refuse(left, number).await);

@@ -23,7 +23,7 @@ use super::watch::Watched;
 use super::{Ask, Reloader, Running, in_full, refusal};
 use crate::control::history::Unconfirmed;
 use crate::service;
-use crate::state::{Kept, Snapshot};
+use crate::state::Snapshot;
 
 /// What runs under a condition, and what comes back otherwise.
 #[derive(Debug, Clone)]
@@ -187,7 +187,7 @@ impl Reloader {
         &self,
         former: Arc<Former>,
         before: &Snapshot,
-        set: Vec<Kept>,
+        mut gone: Vec<ServerId>,
         ask: &Ask,
     ) -> Vec<String> {
         let snapshot = self.shared.snapshot();
@@ -213,14 +213,6 @@ impl Reloader {
                 "no backend has health checks and a server that is up: there is nothing to watch"
                     .to_owned(),
             );
-        }
-        let mut gone = self.shared.put_aside(set);
-        if !gone.is_empty() {
-            let ids: Vec<String> = gone.iter().map(ToString::to_string).collect();
-            let ids = ids.join(", ");
-            warnings.push(format!(
-                "what was set on {ids} is kept until this is confirmed"
-            ));
         }
         if let Some(replaced) = &*self.trial.borrow() {
             gone.extend(replaced.gone.iter().cloned());
@@ -264,10 +256,10 @@ impl Reloader {
                 .hint("where it should have been confirmed in time, `lbctl status` says what became of it"));
         };
         let why = format!("confirmed by {by}");
-        let warning = self.end_trial(&mut running, &trial, &why).await;
+        let warnings = self.end_trial(&mut running, &trial, &why).await;
         Ok(reply::Confirm {
             generation,
-            warnings: warning.into_iter().collect(),
+            warnings,
         })
     }
 
@@ -277,14 +269,18 @@ impl Reloader {
         running: &mut Running,
         trial: &Trial,
         why: &str,
-    ) -> Option<String> {
-        let warning = self.keep(running, trial.former.number, &trial.by).await;
+    ) -> Vec<String> {
+        let unkept = self.keep(running, trial.former.number, &trial.by).await;
         self.trial.send_replace(None);
-        self.shared.forget_aside(&trial.gone);
+        let mut warnings = self.shared.end_trial(&trial.gone);
+        warnings.extend(unkept);
         info!(generation = trial.generation, "configuration {why}");
         self.shared.tell_of_config(why);
         service::ready(&service::in_one_line(&self.shared.snapshot()));
-        warning.inspect(|warning| warn!("{warning}"))
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        warnings
     }
 
     pub(super) fn is_on_trial(&self, trial: &Arc<Trial>) -> bool {

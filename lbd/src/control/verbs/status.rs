@@ -201,6 +201,6 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
             left_s: seconds_left(&term, Instant::now()),
             reason: term.reason,
         }),
-        overrides: server.overrides.status(Timestamp::now()),
+        overrides: server.overrides.status(Timestamp::now(), weight_configured),
     }
 }
