@@ -73,6 +73,7 @@ fn what_is_given_is_kept() {
     let access_log = AccessLog {
         path: LogPath::Stdout,
         format: LogFormat::Text,
+        request_id: false,
     };
     assert_eq!(config.global.access_log, Some(access_log));
 

@@ -1,8 +1,9 @@
 //! The forwarded headers, and what of the request's own target and Host reaches the server.
 
+use lb_tests::access_log::wait_for_lines;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::wire::ask;
-use lb_tests::{Lbd, Origin};
+use lb_tests::{Lbd, Origin, Setup};
 use serde_json::Value;
 
 /// The values of a header as the origin saw them, in order.
@@ -166,4 +167,40 @@ fn headers_of_the_client_pass_in_number_order_and_bytes() {
     assert_eq!(values(&seen, "x-empty"), [""]);
     assert_eq!(values(&seen, "cookie"), ["a=b; c=\"d\""]);
     assert_eq!(values(&seen, "authorization"), ["Basic eDp5"]);
+}
+
+#[test]
+fn each_request_has_an_id_and_its_place_in_a_trace() {
+    let origin = Origin::start("a");
+    let setup = Setup::new(app(NO_CHECK, [&origin]));
+    let path = setup.folder().join("access.log");
+    let log = format!("access_log = {{ path = {path:?}, format = \"json\" }}");
+    let lbd = setup.global(&log).start();
+    let ask = |fields: &str| {
+        let seen = echo(
+            &lbd,
+            &format!("GET /echo HTTP/1.1\r\nhost: t\r\n{fields}\r\n"),
+        );
+        let id = values(&seen, "x-request-id").join(",");
+        (id, seen)
+    };
+    // A client may not have it taken away either (RFC 9110, 7.6.1).
+    let taken = ask("connection: x-request-id\r\n").0;
+    let made = ask("").0;
+    assert!(taken != made && taken.len() == 32 && made.len() == 32);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let fields = format!(
+        "x-request-id: from/the edge\r\ntraceparent: {trace}\r\ntracestate: a=1\r\n\
+         tracestate: b=2\r\n"
+    );
+    let (kept, seen) = ask(&fields);
+    assert_eq!(kept, "from/the edge");
+    assert_eq!(values(&seen, "traceparent"), [trace]);
+    assert_eq!(values(&seen, "tracestate"), ["a=1", "b=2"]);
+    let logged: Vec<String> = wait_for_lines(&path, 3)
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"))
+        .map(|line| line["request_id"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(logged, [taken, made, kept]);
 }

@@ -87,6 +87,8 @@ pub struct Log {
 pub struct AccessLog {
     pub path: LogPath,
     pub format: LogFormat,
+    /// Whether lines of text have the request's id; those in JSON always do.
+    pub request_id: bool,
 }
 
 /// Where the access log goes.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lb_proto::config::LogFormat;
+use lb_proto::config::{AccessLog, LogFormat};
 
 use super::dates::Dates;
 use super::termination::{CookieFlags, Termination};
@@ -16,6 +16,9 @@ const NO_SERVER: &str = "<NOSRV>";
 
 /// Bytes of a request line that are logged; HAProxy's `tune.http.logurilen` has the same default.
 const MAX_REQUEST: usize = 1024;
+
+/// Bytes of an id that are logged.
+const MAX_ID: usize = 128;
 
 /// Everything that is told of a request, or of a connection in mode tcp.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub(crate) enum Kind<'a> {
     Http {
         /// As [`push_request`] made it.
         request: &'a [u8],
+        /// Its `X-Request-Id`; `None` where no head came.
+        id: Option<&'a [u8]>,
         /// `None`: the client was sent none.
         status: Option<u16>,
         cookies: CookieFlags,
@@ -86,15 +91,16 @@ pub(crate) struct Counts {
 
 impl Line<'_> {
     /// Appends the line, with its line end.
-    pub(crate) fn write(&self, format: LogFormat, dates: &mut Dates, into: &mut Vec<u8>) {
-        match format {
-            LogFormat::Text => self.text(dates, into),
+    pub(crate) fn write(&self, config: &AccessLog, dates: &mut Dates, into: &mut Vec<u8>) {
+        match config.format {
+            LogFormat::Text => self.text(config.request_id, dates, into),
             LogFormat::Json => self.json(dates, into),
         }
         into.push(b'\n');
     }
 
-    fn text(&self, dates: &mut Dates, into: &mut Vec<u8>) {
+    /// `with_id`: the id of a request is written as HAProxy writes captured header fields (8.8).
+    fn text(&self, with_id: bool, dates: &mut Dates, into: &mut Vec<u8>) {
         let Timers {
             request,
             queue,
@@ -153,14 +159,19 @@ impl Line<'_> {
         push_number(into, counts.server_queue);
         into.push(b'/');
         push_number(into, counts.backend_queue);
-        if let Kind::Http { request, .. } = &self.kind {
+        if let Kind::Http { request, id, .. } = &self.kind {
+            if with_id {
+                into.extend_from_slice(b" {");
+                push_id(into, id.unwrap_or_default());
+                into.push(b'}');
+            }
             into.extend_from_slice(b" \"");
             into.extend_from_slice(request);
             into.push(b'"');
         }
     }
 
-    /// Names and the client's address hold nothing that JSON escapes, and of a request line only the
+    /// Names, ids and the client's address hold nothing that JSON escapes, and of a request line only the
     /// backslash is left.
     fn json(&self, dates: &mut Dates, into: &mut Vec<u8>) {
         let mut object = Object { into, first: true };
@@ -214,8 +225,12 @@ impl Line<'_> {
         object.flag("redispatched", counts.redispatched);
         object.number("srv_queue", counts.server_queue);
         object.number("backend_queue", counts.backend_queue);
-        if let Kind::Http { request, .. } = &self.kind {
+        if let Kind::Http { request, id, .. } = &self.kind {
             object.text("http_request", request);
+            object.name("request_id");
+            object.into.push(b'"');
+            push_id(object.into, id.unwrap_or_default());
+            object.into.push(b'"');
         }
         into.push(b'}');
     }
@@ -267,18 +282,29 @@ pub(crate) fn push_request<'a>(into: &mut Vec<u8>, pieces: impl IntoIterator<Ite
     for piece in pieces {
         let piece = &piece[..piece.len().min(left)];
         left -= piece.len();
-        if piece.iter().all(|byte| is_plain(*byte)) {
-            into.extend_from_slice(piece);
-            continue;
-        }
-        for &byte in piece {
-            if is_plain(byte) {
-                into.push(byte);
-            } else {
-                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-                into.extend_from_slice(&[b'#', DIGITS[high], DIGITS[low]]);
-            }
+        push_escaped(into, piece, is_plain);
+    }
+}
+
+/// Appends an id as HAProxy escapes a captured field: the like, and `{`, `|` and `}`. The backslash
+/// as well, so that JSON takes it as it is.
+fn push_id(into: &mut Vec<u8>, id: &[u8]) {
+    let id = &id[..id.len().min(MAX_ID)];
+    push_escaped(into, id, |byte| is_plain(byte) && !br"{|}\".contains(&byte));
+}
+
+fn push_escaped(into: &mut Vec<u8>, text: &[u8], is_plain: impl Fn(u8) -> bool) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if text.iter().all(|byte| is_plain(*byte)) {
+        into.extend_from_slice(text);
+        return;
+    }
+    for &byte in text {
+        if is_plain(byte) {
+            into.push(byte);
+        } else {
+            let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+            into.extend_from_slice(&[b'#', DIGITS[high], DIGITS[low]]);
         }
     }
 }

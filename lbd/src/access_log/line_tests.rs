@@ -1,6 +1,7 @@
 use std::net::Ipv6Addr;
 
 use jiff::tz::TimeZone;
+use lb_proto::config::LogPath;
 use serde_json::Value;
 
 use super::*;
@@ -47,6 +48,7 @@ fn usual(request: &[u8]) -> Line<'_> {
         },
         kind: Kind::Http {
             request,
+            id: Some(b"0f1e2d"),
             status: Some(200),
             cookies: CookieFlags::default(),
         },
@@ -54,9 +56,18 @@ fn usual(request: &[u8]) -> Line<'_> {
 }
 
 fn written(line: &Line<'_>, format: LogFormat) -> String {
+    let config = AccessLog {
+        path: LogPath::Stdout,
+        format,
+        request_id: false,
+    };
+    by(line, &config)
+}
+
+fn by(line: &Line<'_>, config: &AccessLog) -> String {
     let mut dates = Dates::new(TimeZone::UTC, "lb1", 14387);
     let mut text = Vec::new();
-    line.write(format, &mut dates, &mut text);
+    line.write(config, &mut dates, &mut text);
     let mut text = String::from_utf8(text).unwrap();
     assert_eq!(text.pop(), Some('\n'));
     text
@@ -151,6 +162,7 @@ fn what_never_happened_is_minus_one_and_has_no_server() {
         },
         kind: Kind::Http {
             request: BAD_REQUEST,
+            id: None,
             status: None,
             cookies: CookieFlags::default(),
         },
@@ -176,6 +188,7 @@ fn retries_queues_and_cookies_have_their_places() {
         },
         kind: Kind::Http {
             request: b"GET / HTTP/1.1",
+            id: None,
             status: Some(503),
             cookies: CookieFlags(*b"VN"),
         },
@@ -220,8 +233,43 @@ fn a_line_of_json_is_the_same_by_name() {
             "srv_queue": 0,
             "backend_queue": 0,
             "http_request": r"GET /a\b HTTP/1.1",
+            "request_id": "0f1e2d",
         })
     );
+}
+
+#[test]
+fn an_id_is_a_captured_field_where_it_is_asked_for() {
+    let with = |id: Option<&'static [u8]>| {
+        let line = Line {
+            kind: Kind::Http {
+                request: b"GET / HTTP/1.1",
+                id,
+                status: Some(200),
+                cookies: CookieFlags::default(),
+            },
+            ..usual(b"")
+        };
+        let config = |format| AccessLog {
+            path: LogPath::Stdout,
+            format,
+            request_id: true,
+        };
+        let text = by(&line, &config(LogFormat::Text));
+        let json: Value = serde_json::from_str(&by(&line, &config(LogFormat::Json))).unwrap();
+        let (_, end) = text.split_once(" 0/0 ").unwrap();
+        (
+            end.to_owned(),
+            json["request_id"].as_str().unwrap().to_owned(),
+        )
+    };
+    let said = |text: &str, json: &str| (format!("{text} \"GET / HTTP/1.1\""), json.to_owned());
+    assert_eq!(with(Some(b"0f1e2d")), said("{0f1e2d}", "0f1e2d"));
+    assert_eq!(with(None), said("{}", ""));
+    let forged = br#"a} "b"|\#"#;
+    let escaped = "a#7D #22b#22#7C#5C#23";
+    assert_eq!(with(Some(forged)), said(&format!("{{{escaped}}}"), escaped));
+    assert_eq!(with(Some(&[b'x'; 1000])).1.len(), 128);
 }
 
 #[test]

@@ -204,6 +204,7 @@ mod tests {
         Sink::open(config::AccessLog {
             path: LogPath::File(path.to_owned()),
             format: LogFormat::Text,
+            request_id: false,
         })
     }
 

@@ -10,6 +10,8 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use ipnet::IpNet;
 
+use super::request_id::REQUEST_ID;
+
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -304,7 +306,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter(|option| !option.eq_ignore_ascii_case("close"))
         .filter(|option| !option.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        .filter(|name| ![HOST, CONTENT_LENGTH, REQUEST_ID].contains(name))
         .collect();
     for name in named.iter().chain(&present) {
         headers.remove(name);

@@ -115,7 +115,7 @@ impl Journal {
             open.bytes.reserve(1024);
             self.begun.notify_one();
         }
-        line.write(open.sink.config.format, &mut open.dates, &mut open.bytes);
+        line.write(&open.sink.config, &mut open.dates, &mut open.bytes);
         open.lines += 1;
     }
 

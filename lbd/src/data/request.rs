@@ -23,6 +23,7 @@ use super::headers::{self, Length, Origin};
 use super::https_redirect;
 use super::reply;
 use super::request_body::RequestBody;
+use super::request_id;
 use super::route::{Routes, Subject, Target, redirect_target};
 use super::session_cookie;
 use super::sticky::Visit;
@@ -39,12 +40,13 @@ pub(super) struct Gone;
 /// Answers one request. The account is opened, and the way found, before anything is awaited.
 pub(super) fn serve(
     client: Rc<Client>,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
 ) -> impl Future<Output = Result<Response<Answer>, Gone>> {
     let place = client.thread.place(client.listener);
     let place = place.filter(|place| place.mode() == Mode::Http);
     let asked = place.map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
+        request_id::ensure(request.headers_mut());
         client.begin_exchange(&request, frontend.config.timeouts);
         let account = Account::open(&client, place.view.clone(), place.frontend, &request);
         let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());

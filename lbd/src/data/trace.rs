@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::{Request, StatusCode, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 
 use super::fault::Fault;
 use super::journal::Journal;
 use super::outcome::Outcome;
+use super::request_id::REQUEST_ID;
 use crate::access_log::{
     BAD_REQUEST, Cause, CookieFlags, Counts, Kind, Line, Phase, Termination, Timers, push_request,
 };
@@ -66,10 +67,18 @@ impl Flow {
     }
 }
 
+/// What was asked for.
+#[derive(Debug)]
+struct Asked {
+    /// The request line, escaped.
+    line: Vec<u8>,
+    id: Option<HeaderValue>,
+}
+
 #[derive(Debug)]
 pub(super) struct Trace {
     /// `None`: it is a connection in mode tcp.
-    request: Option<Vec<u8>>,
+    request: Option<Asked>,
     began: Instant,
     pub(super) backend: Option<usize>,
     server: Option<usize>,
@@ -97,7 +106,8 @@ impl Trace {
     pub(super) fn of_request<B>(outcome: &Outcome, request: &Request<B>) -> Self {
         let mut line = Vec::with_capacity(128);
         push_request_line(&mut line, request);
-        Self::begin(outcome, Some(line))
+        let id = request.headers().get(REQUEST_ID).cloned();
+        Self::begin(outcome, Some(Asked { line, id }))
     }
 
     /// A connection in mode tcp.
@@ -105,7 +115,7 @@ impl Trace {
         Self::begin(outcome, None)
     }
 
-    fn begin(outcome: &Outcome, request: Option<Vec<u8>>) -> Self {
+    fn begin(outcome: &Outcome, request: Option<Asked>) -> Self {
         let head_began = outcome.flow.head_began.take();
         Self {
             request,
@@ -275,8 +285,9 @@ impl Trace {
                 backend_queue: self.backend_queue,
             },
             kind: match &self.request {
-                Some(request) => Kind::Http {
-                    request,
+                Some(Asked { line, id }) => Kind::Http {
+                    request: line,
+                    id: id.as_ref().map(HeaderValue::as_bytes),
                     status: status.map(|status| status.as_u16()),
                     cookies,
                 },
@@ -318,6 +329,7 @@ pub(super) fn write_bad_request(
         },
         kind: Kind::Http {
             request: BAD_REQUEST,
+            id: None,
             status: status.map(|status| status.as_u16()),
             cookies: CookieFlags::default(),
         },

@@ -106,8 +106,17 @@ impl Words for Located {
 
 impl Words for AccessLog {
     fn words(&self) -> Option<String> {
-        let Self { path, format } = self;
-        Some(format!("{path}, {}", format.words()?))
+        let Self {
+            path,
+            format,
+            request_id,
+        } = self;
+        let with_id = if *request_id {
+            ", with request ids"
+        } else {
+            ""
+        };
+        Some(format!("{path}, {}{with_id}", format.words()?))
     }
 }
 

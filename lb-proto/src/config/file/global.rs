@@ -38,7 +38,7 @@ const LOG: Shape = Shape {
 const ACCESS_LOG: Shape = Shape {
     what: "an access log",
     example: "{ path = \"/var/log/lbd/access.log\" }",
-    keys: &["path", "format"],
+    keys: &["path", "format", "request_id"],
     later: &[],
 };
 
@@ -135,6 +135,7 @@ fn given_access_log(table: Table<'_>) -> Option<AccessLog> {
     let path = table.require("path", "`path = \"stdout\"`, or the path of a file");
     let format = table.get("format");
     let format = format.and_then(|v| v.choice(FORMATS, |_| false));
+    let request_id = table.get("request_id").and_then(|v| v.flag());
     let path = match path?.words()? {
         "stdout" => LogPath::Stdout,
         file => LogPath::File(PathBuf::from(file)),
@@ -142,6 +143,7 @@ fn given_access_log(table: Table<'_>) -> Option<AccessLog> {
     Some(AccessLog {
         path,
         format: format.unwrap_or(LogFormat::Text),
+        request_id: request_id.unwrap_or(false),
     })
 }
 
