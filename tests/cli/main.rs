@@ -5,6 +5,7 @@ mod by_hand;
 mod normal;
 mod schemas;
 mod streams;
+mod told;
 mod transcript;
 mod walk;
 

@@ -12,6 +12,7 @@ pub(crate) fn normal(line: &str) -> String {
     let line = shaped(line, "####-##-##T##:##:##.###Z", "TIME");
     let line = shaped(&line, "####-##-##T##:##:##Z", "TIME");
     let line = shaped(&line, "####-##-## ##:##:## UTC", "TIME");
+    let line = shaped(&line, "##:##:##", "TIME");
     let line = who(&line);
     let line = hashes(&line);
     let line = durations(&line);

@@ -18,13 +18,19 @@ pub(crate) struct Transcript {
     config_file: String,
     /// What to say for texts of this run: the longest first, so that no part of one is replaced.
     names: Vec<(String, String)>,
+    /// How lines begin that are not the same on every machine.
+    strays: Vec<String>,
 }
 
 impl Transcript {
     pub(crate) fn of(lbd: &Lbd, origins: &[Origin]) -> Self {
         let socket = lbd.socket();
         let none: [&str; 0] = [];
-        let mut transcript = Self::without_daemon(Arc::new(move || lbctl::command(&socket, none)));
+        let mut transcript = Self::without_daemon(Arc::new(move || {
+            let mut command = lbctl::command(&socket, none);
+            command.env("TZ", "UTC");
+            command
+        }));
         transcript.config_file = lbd.config_file().display().to_string();
         transcript.name(&lbd.folder().display().to_string(), "/FOLDER");
         transcript.name(&lbd.addr().to_string(), "WEB");
@@ -48,6 +54,7 @@ impl Transcript {
             lbctl,
             config_file: String::new(),
             names: Vec::new(),
+            strays: Vec::new(),
         }
     }
 
@@ -56,6 +63,11 @@ impl Transcript {
         self.names.push((of_this_run.to_owned(), named.to_owned()));
         self.names
             .sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+    }
+
+    /// From now on leaves out lines that begin like this.
+    pub(crate) fn leave_out(&mut self, stray: &str) {
+        self.strays.push(stray.to_owned());
     }
 
     /// Runs `lbctl` with these arguments; `FILE` is the daemon's configuration.
@@ -94,6 +106,7 @@ impl Transcript {
             said = said.replace(text, named);
         }
         said.lines()
+            .filter(|line| !self.strays.iter().any(|stray| line.starts_with(stray)))
             .map(|line| format!("{mark}{}", normal(line)).trim_end().to_owned() + "\n")
             .collect()
     }

@@ -93,8 +93,18 @@ fn without_waiting(server: &Awaited) -> String {
         Health::Unchecked => {
             format!("{id} is ready and takes requests; no check has spoken yet")
         }
+        // The last check is from before, and does not count.
+        Health::Down
+            if server
+                .now
+                .last_check
+                .as_ref()
+                .is_none_or(|last| last.result.is_ok()) =>
+        {
+            format!("{id} is ready; it takes requests once its checks have succeeded")
+        }
         Health::Down => format!(
-            "{id} is ready, but health is {}; it takes requests when checks succeed",
+            "{id} is ready, but health is {}; it takes requests once its checks have succeeded",
             words::health(&server.now)
         ),
     }

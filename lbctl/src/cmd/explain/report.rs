@@ -95,6 +95,7 @@ fn health(told: &Explain) -> String {
             "up; {n} of {} failures in a row that bring it down",
             check.fall
         ),
+        (Health::Down, _) if check.rise == 1 => "down; a success brings it up".to_owned(),
         (Health::Down, n) => format!(
             "down; {n} of {} successes in a row that bring it up",
             check.rise

@@ -288,8 +288,11 @@ fn disputed(backend: &Backend, asked: &Asked<'_>) -> Option<Finding> {
         Some(last) => finding.why(format!("lbd's last check: {}", words::check(last))),
         None => finding,
     };
-    let remedy =
-        format!("it comes up after {rise} successful checks in a row; if it does not, ask again");
+    let comes_up = match rise {
+        1 => "when a check succeeds".to_owned(),
+        rise => format!("after {rise} successful checks in a row"),
+    };
+    let remedy = format!("it comes up {comes_up}; if it does not, ask again");
     Some(
         finding
             .remedy(remedy)
