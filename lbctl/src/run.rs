@@ -84,13 +84,11 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
 /// command line asked for that as far as it could be read.
 fn refuse_usage(error: &clap::Error, words: &[OsString]) -> Exit {
     let mut known = words.iter().take_while(|word| *word != "--");
-    if !error.use_stderr() || !known.any(|word| word == "--json") {
-        Ui::usage(error, color(words));
-        return if error.use_stderr() {
-            Exit::Usage
-        } else {
-            Exit::Done
-        };
+    let help = !error.use_stderr();
+    if help || !known.any(|word| word == "--json") {
+        let (text, color) = (error.render(), color(words));
+        Ui::usage(help, color, &text.to_string(), &text.ansi().to_string());
+        return if help { Exit::Done } else { Exit::Usage };
     }
     let reply = ErrorReply::new(ErrorCode::Usage, first_paragraph(error))
         .hint("lbctl --help tells every command and flag");

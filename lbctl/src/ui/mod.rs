@@ -75,21 +75,21 @@ impl Ui {
         }
     }
 
-    /// Prints clap's own help, or what is wrong with a command line, coloured as everything else is.
-    pub(crate) fn usage(error: &clap::Error, color: When) {
-        let terminal = match error.use_stderr() {
-            true => io::stderr().is_terminal(),
-            false => io::stdout().is_terminal(),
+    /// Prints help to stdout, or what is wrong with a command line to stderr, coloured as everything else
+    /// is.
+    pub(crate) fn usage(help: bool, color: When, plain: &str, ansi: &str) {
+        let terminal = match help {
+            true => io::stdout().is_terminal(),
+            false => io::stderr().is_terminal(),
         };
-        let text = error.render();
         let text = match colored(color, terminal) {
-            true => text.ansi().to_string(),
-            false => text.to_string(),
+            true => ansi,
+            false => plain,
         };
         // Nothing can be told to anybody when the terminal is gone.
-        let _ = match error.use_stderr() {
-            true => io::stderr().lock().write_all(text.as_bytes()),
-            false => io::stdout().lock().write_all(text.as_bytes()),
+        let _ = match help {
+            true => io::stdout().lock().write_all(text.as_bytes()),
+            false => io::stderr().lock().write_all(text.as_bytes()),
         };
     }
 
