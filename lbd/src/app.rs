@@ -319,7 +319,7 @@ impl Daemon {
 
 /// What the admin pages show of the control plane.
 fn known_to(control: &Arc<Control>) -> admin::Knows {
-    let (control, asked) = (control.clone(), control.clone());
+    let (control, asked, tried) = (control.clone(), control.clone(), control.clone());
     let status = move || {
         let control = control.clone();
         async move { control.status().await }.boxed()
@@ -327,6 +327,7 @@ fn known_to(control: &Arc<Control>) -> admin::Knows {
     let last_reload = move || asked.last_reload();
     admin::Knows {
         last_reload: Box::new(last_reload),
+        trial: Box::new(move || tried.trial()),
         status: Box::new(status),
     }
 }

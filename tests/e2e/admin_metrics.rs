@@ -1,39 +1,13 @@
 //! `/metrics`: the numbers are those of the access log, and thousands of servers are no trouble.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-
 use lb_tests::access_log::{Line, lines};
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
+use lb_tests::metrics::{metrics, sum};
 use lb_tests::port::Port;
 use lb_tests::wire::{get, request};
 use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is, wire};
 
 const ADMIN: &str = "[admin]\nbind = \"127.0.0.1:0\"\n";
-
-/// Each sample by its name with its labels.
-fn metrics(admin: SocketAddr) -> BTreeMap<String, f64> {
-    let response = get(admin, "/metrics");
-    assert_eq!(response.status, 200);
-    let text = response.text();
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    let sample = |line: &str| {
-        let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
-        (name.to_owned(), value.parse().expect("a value is a number"))
-    };
-    samples.map(sample).collect()
-}
-
-/// Those of a family that have these labels, summed.
-fn sum(metrics: &BTreeMap<String, f64>, family: &str, labels: &str) -> f64 {
-    let of_it = metrics.iter().filter(|(name, _)| {
-        let Some(rest) = name.strip_prefix(family) else {
-            return false;
-        };
-        rest.starts_with('{') && rest.contains(labels)
-    });
-    of_it.map(|(_, value)| value).sum()
-}
 
 /// Requests that end in every way: answered, refused, given up by their clients.
 fn traffic(lbd: &Lbd, origin: &Origin) {
@@ -116,7 +90,14 @@ fn the_numbers_are_those_of_the_access_log() {
                 .unwrap_or_default()
         };
         let logged: f64 = written.iter().map(retries).sum();
-        is(sum(&metrics, "lbd_server_retries_total", ""), logged)
+        is(sum(&metrics, "lbd_server_retries_total", ""), logged)?;
+        // There is another server to go to each time.
+        is(sum(&metrics, "lbd_server_redispatches_total", ""), logged)?;
+        let refused = written.iter().filter(|line| line.flags.starts_with("PR"));
+        is(
+            sum(&metrics, "lbd_frontend_errors_total", ""),
+            refused.count() as f64,
+        )
     });
 
     let metrics = metrics(admin);
@@ -131,6 +112,11 @@ fn the_numbers_are_those_of_the_access_log() {
     assert_eq!(of_a("lbd_server_requests_total", ",code=\"5xx\""), 50.0);
     assert_eq!(of_a("lbd_server_requests_total", ",code=\"2xx\""), 120.0);
     assert_eq!(of_a("lbd_server_response_seconds_count", ""), 220.0);
+    let frontend = "lbd_frontend_response_seconds_count";
+    assert_eq!(sum(&metrics, frontend, ""), 220.0);
+    let sent =
+        of_a("lbd_server_connection_reuses_total", "") + of_a("lbd_server_connects_total", "");
+    assert!(sent >= 240.0, "{sent}");
     assert!(of_a("lbd_server_response_seconds_sum", "") > 0.0);
     assert_eq!(of_a("lbd_server_connect_errors_total", ""), 0.0);
     let dead = "server=\"dead\"";

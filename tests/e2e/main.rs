@@ -6,6 +6,7 @@ mod accounting;
 mod admin;
 mod admin_http;
 mod admin_metrics;
+mod admin_metrics_parts;
 mod answers;
 mod balance;
 mod behaviour_table;

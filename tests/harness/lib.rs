@@ -13,6 +13,7 @@ pub mod http2;
 pub mod http2_origin;
 pub mod lbctl;
 pub mod load;
+pub mod metrics;
 pub mod nginx;
 pub mod origin;
 pub mod pattern;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lb_proto::error::ErrorReply;
-use lb_proto::status::{LastReload, Status};
+use lb_proto::status::{LastReload, Status, TrialStatus};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
@@ -22,6 +22,7 @@ use crate::state::{Admin, Listener, Shared, ThreadId};
 /// What only the control plane knows.
 pub(crate) struct Knows {
     pub(crate) last_reload: Box<dyn Fn() -> Option<LastReload> + Send + Sync>,
+    pub(crate) trial: Box<dyn Fn() -> Option<TrialStatus> + Send + Sync>,
     pub(crate) status:
         Box<dyn Fn() -> BoxFuture<'static, Result<Status, ErrorReply>> + Send + Sync>,
 }

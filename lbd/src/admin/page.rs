@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::Site;
 use super::host::is_ours;
-use super::metrics::{self, Format};
+use super::metrics::{self, Format, Reloads};
 
 /// No page has a longer name.
 const MAX_TARGET: usize = 2048;
@@ -110,10 +110,13 @@ fn stranger(head: &Parts, site: &Site) -> Option<Response<Bytes>> {
 async fn metrics(head: &Parts, site: &Arc<Site>) -> Response<Bytes> {
     let accept = head.headers.get_all(ACCEPT).iter();
     let format = Format::wanted(accept.filter_map(|value| value.to_str().ok()));
-    let last_reload = (site.knows.last_reload)();
+    let reloads = Reloads {
+        last: (site.knows.last_reload)(),
+        trial: (site.knows.trial)(),
+    };
     let _turn = site.scrapes.lock().await;
     let shared = site.shared.clone();
-    let written = spawn_blocking(move || metrics::write(&shared, last_reload.as_ref(), format));
+    let written = spawn_blocking(move || metrics::write(&shared, &reloads, format));
     match written.await {
         Ok(text) => whole(StatusCode::OK, format.content_type(), text),
         Err(_) => unwritten("metrics"),

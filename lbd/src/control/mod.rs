@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use lb_proto::error::ErrorReply;
 use lb_proto::request;
-use lb_proto::status::{By, LastReload, Status};
+use lb_proto::status::{By, LastReload, Status, TrialStatus};
 
 use self::audit::Asked;
 use self::reload::Ask;
@@ -58,6 +58,10 @@ impl Control {
 
     pub(crate) fn last_reload(&self) -> Option<LastReload> {
         self.reloader.last_reload()
+    }
+
+    pub(crate) fn trial(&self) -> Option<TrialStatus> {
+        self.reloader.trial_status()
     }
 
     /// Takes note of a signal that asks for something else.

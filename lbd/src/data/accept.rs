@@ -26,7 +26,7 @@ use super::socket::Socket;
 use super::thread::{Place, Thread};
 use super::{conn, http2, linger, tcp};
 use crate::proxy_protocol::Tlvs;
-use crate::state::{Limit, Listener, Permit};
+use crate::state::{Handshake, Limit, Listener, Permit};
 use crate::tls::Terminator;
 
 /// How long to wait after an accept that failed for want of descriptors or memory.
@@ -232,10 +232,20 @@ async fn handshake(
             () = handshakes.outstayed() => Err(io::Error::other("it was slow, and others wait")),
         }
     };
+    let count = |became: Handshake| client.tally().handshakes.count(became as usize);
     let cause = match timeout(patience, shake).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it did not come to an end in time".to_owned(),
+        Ok(Ok(stream)) => {
+            stream.handshake().map(count);
+            return Some(stream);
+        }
+        Ok(Err(error)) => {
+            count(Handshake::Failed);
+            error.to_string()
+        }
+        Err(_) => {
+            count(Handshake::Abandoned);
+            "it did not come to an end in time".to_owned()
+        }
     };
     debug!(peer = %client.peer, cause, "TLS handshake failed");
     None

@@ -98,15 +98,17 @@ impl Account {
         if let Some(client) = client {
             lease.server().saw_returning(client);
         }
-        if self.outcome.picked() {
-            add(&lease.server().tally(self.thread.id).retries, 1);
+        if let Some(before) = self.outcome.picked(lease.position()) {
+            let tally = lease.server().tally(self.thread.id);
+            add(&tally.retries, 1);
+            add(&tally.redispatches, u64::from(before != lease.position()));
         }
         self.note(|trace| trace.picked(lease.position()));
     }
 
     /// A connection to the server is being made.
     pub(super) fn connecting(&self) {
-        self.outcome.waits();
+        self.outcome.connecting();
         if let Some(lease) = &self.lease {
             add(&lease.server().tally(self.thread.id).connects, 1);
         }
@@ -115,19 +117,23 @@ impl Account {
 
     /// There is one, be it one that was kept.
     pub(super) fn connected(&self) {
-        let now = self.outcome.connected();
+        let (now, was_there) = self.outcome.connected();
+        if let Some(lease) = self.lease.as_ref().filter(|_| was_there) {
+            add(&lease.server().tally(self.thread.id).reuses, 1);
+        }
         self.note(|trace| trace.connected(now));
     }
 
     /// The head of the server's response has come.
     pub(super) fn answered(&self, status: StatusCode) {
-        let (now, took) = self.outcome.answered(status);
+        let answered = self.outcome.answered(status);
+        self.tally().times.count(answered.since_asked);
         if let Some(lease) = &self.lease {
             let tally = lease.server().tally(self.thread.id);
             tally.responses.count(Some(status.as_u16()));
-            tally.times.count(took);
+            tally.times.count(answered.since_sent);
         }
-        self.note(|trace| trace.answered(now));
+        self.note(|trace| trace.answered(answered.at));
     }
 
     /// A server is connected to a client in mode tcp.
@@ -151,6 +157,7 @@ impl Account {
     /// lbd answers because of this.
     pub(super) fn failed(&self, fault: Fault) {
         self.outcome.answers(fault.status());
+        self.tally().errors.count(fault.reason() as usize);
         self.note(|trace| trace.answers(fault.termination(trace.phase())));
     }
 
@@ -210,6 +217,9 @@ impl Drop for Account {
         add(&tally.sessions, 1u64.wrapping_neg());
         let status = self.outcome.status();
         tally.responses.count(status.map(|status| status.as_u16()));
+        if let Some(fault) = self.outcome.refused() {
+            tally.errors.count(fault.reason() as usize);
+        }
         let Some(trace) = &self.trace else {
             return;
         };

@@ -262,10 +262,14 @@ impl Client {
     }
 
     /// A head that was refused, or never came whole, is counted as a request is.
-    pub(super) fn count_bad_request(&self, status: Option<StatusCode>) {
+    pub(super) fn count_bad_request(&self, fault: Option<Fault>) {
         let tally = self.tally();
         add(&tally.requests_total, 1);
-        tally.responses.count(status.map(|status| status.as_u16()));
+        let status = fault.map(|fault| fault.status().as_u16());
+        tally.responses.count(status);
+        if let Some(fault) = fault {
+            tally.errors.count(fault.reason() as usize);
+        }
     }
 
     /// It has a line in the access log.

@@ -19,7 +19,7 @@ use super::lease::Lease;
 use super::socket::Socket;
 use super::watch::Watch;
 use super::write;
-use crate::state::{Server, ThreadId, add};
+use crate::state::{Handshake, Server, ServerTally, ThreadId, add};
 use crate::tls::Originator;
 
 /// The room for what a server sends, in bytes: at first, and at most. It doubles each time that it
@@ -75,19 +75,28 @@ impl Destination {
 
     /// Opens a connection, under TLS where that is wanted. `introduction` is sent before a handshake,
     /// and else left for the caller to send. The caller bounds the time.
-    pub(super) async fn open(&self, introduction: &mut Vec<u8>) -> io::Result<Socket> {
+    pub(super) async fn open(
+        &self,
+        thread: ThreadId,
+        introduction: &mut Vec<u8>,
+    ) -> io::Result<Socket> {
+        let tally = self.server.tally(thread);
         let mut tcp = TcpStream::connect(self.way.address).await?;
         tcp.set_nodelay(true)?;
-        let Some(tls) = &self.tls else {
-            return Ok(Socket::Plain(tcp));
+        let socket = match &self.tls {
+            None => Socket::Plain(tcp),
+            Some(tls) => {
+                let secured = Box::pin(async {
+                    tcp.write_all(&std::mem::take(introduction)).await?;
+                    originate(tls, tcp, tally).await
+                });
+                secured
+                    .await
+                    .inspect_err(|error| self.complain_of_tls(error))?
+            }
         };
-        let secured = Box::pin(async {
-            tcp.write_all(&std::mem::take(introduction)).await?;
-            Socket::originate(tls, tcp).await
-        });
-        secured
-            .await
-            .inspect_err(|error| self.complain_of_tls(error))
+        add(&tally.opened, 1);
+        Ok(socket)
     }
 
     pub(super) fn is_secure(&self) -> bool {
@@ -109,6 +118,29 @@ impl Destination {
             None => debug!(%server, %address, cause, "{what}"),
         }
     }
+}
+
+/// A handshake, counted when it ends or nobody waits for it any more.
+struct Shaking<'a> {
+    tally: &'a ServerTally,
+    became: Handshake,
+}
+
+impl Drop for Shaking<'_> {
+    fn drop(&mut self) {
+        self.tally.handshakes.count(self.became as usize);
+    }
+}
+
+async fn originate(tls: &Originator, tcp: TcpStream, tally: &ServerTally) -> io::Result<Socket> {
+    let mut shaking = Shaking {
+        tally,
+        became: Handshake::Abandoned,
+    };
+    let ended = Socket::originate(tls, tcp).await;
+    let made = ended.as_ref().ok().and_then(Socket::handshake);
+    shaking.became = made.unwrap_or(Handshake::Failed);
+    ended
 }
 
 /// A connection to a server. Dropping it closes it.
@@ -139,7 +171,7 @@ impl Upstream {
         let private = introduction.is_some();
         let mut introduction = introduction.unwrap_or_default();
         Ok(Self {
-            stream: to.open(&mut introduction).await?,
+            stream: to.open(thread, &mut introduction).await?,
             to,
             thread,
             private,
@@ -163,7 +195,7 @@ impl Upstream {
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            add(&self.to.server.tally(self.thread).bytes_in, n as u64);
+            add(&self.tally().bytes_in, n as u64);
             self.sent += n as u64;
             outbox.advance(n);
         }
@@ -200,7 +232,7 @@ impl Upstream {
         if n == room {
             self.room = (self.room * 2).min(MOST_ROOM);
         }
-        add(&self.to.server.tally(self.thread).bytes_out, n as u64);
+        add(&self.tally().bytes_out, n as u64);
         let received = self.buffer.split().freeze();
         Poll::Ready(Ok(match left.is_empty() {
             true => received,
@@ -267,6 +299,11 @@ impl Upstream {
     /// What is to be written first; the caller writes it.
     pub(super) fn take_introduction(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.introduction)
+    }
+
+    /// What its thread counts of the server.
+    pub(super) fn tally(&self) -> &ServerTally {
+        self.to.server.tally(self.thread)
     }
 
     /// The bare socket, for a tunnel.

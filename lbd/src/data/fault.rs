@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::framing::BadHead;
 use super::watch::{Awaiting, Expired};
 use crate::access_log::{Cause, Phase, Termination};
-use crate::state::Refusal;
+use crate::state::{Reason, Refusal};
 
 /// After so many seconds a client may find a server again: a few check intervals.
 const SERVER_BACK_SECONDS: u32 = 5;
@@ -64,6 +64,28 @@ impl Fault {
             | Self::Killed => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::ServerSilent => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// What it is counted as.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Malformed | Self::BothFramings | Self::BadBody | Self::Connect => {
+                Reason::Malformed
+            }
+            Self::HeadTooLarge | Self::TargetTooLong => Reason::TooLarge,
+            Self::HeadTooSlow | Self::ClientSilent => Reason::TooSlow,
+            Self::NoRoute => Reason::NoRoute,
+            Self::Denied => Reason::Denied,
+            Self::TooOften(_) => Reason::RateLimited,
+            Self::NoServer => Reason::NoServer,
+            Self::QueueFull => Reason::QueueFull,
+            Self::QueueTimedOut => Reason::QueueTimeout,
+            Self::ConnectFailed => Reason::ConnectFailed,
+            Self::ConnectTimedOut => Reason::ConnectTimeout,
+            Self::BadResponse => Reason::BadResponse,
+            Self::ServerSilent => Reason::ServerTimeout,
+            Self::Killed => Reason::Killed,
         }
     }
 

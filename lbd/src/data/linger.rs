@@ -30,7 +30,7 @@ pub(super) enum Unread {
 /// Answers a head that could not be read, and closes.
 pub(super) async fn refuse(mut stream: Socket, client: &Client, fault: Fault) {
     if !client.in_exchange() {
-        client.count_bad_request(Some(fault.status()));
+        client.count_bad_request(Some(fault));
     }
     let answer = reply::raw_fault(fault);
     let send = async {

@@ -72,6 +72,7 @@ impl Link {
             trunks: RefCell::new(None),
         });
         add(&link.tally().connections, 1);
+        add(&link.tally().accepted, 1);
         link
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::fault::Fault;
 use super::trace::Flow;
 
 #[derive(Debug)]
@@ -19,11 +20,22 @@ pub(super) struct Outcome {
     sent: Cell<Option<Instant>>,
     /// It was not sent at once: it waited, was connected for, or is tried again.
     waited: Cell<bool>,
-    /// Another server was picked, or the same again.
-    picks: Cell<u32>,
+    connecting: Cell<bool>,
+    /// The position of the server that was picked last.
+    server: Cell<Option<usize>>,
     status: Cell<Option<StatusCode>>,
     ended: Cell<bool>,
     complete: Cell<bool>,
+}
+
+/// When the head of a server's response came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) at: Instant,
+    /// Since the request's head was whole.
+    pub(super) since_asked: Duration,
+    /// Since it was sent to this server.
+    pub(super) since_sent: Duration,
 }
 
 impl Outcome {
@@ -34,7 +46,8 @@ impl Outcome {
             asked: Instant::now(),
             sent: Cell::new(None),
             waited: Cell::new(false),
-            picks: Cell::new(0),
+            connecting: Cell::new(false),
+            server: Cell::new(None),
             status: Cell::new(None),
             ended: Cell::new(false),
             complete: Cell::new(false),
@@ -45,32 +58,43 @@ impl Outcome {
         self.waited.set(true);
     }
 
-    /// A server was picked; true: it is not the first one.
-    pub(super) fn picked(&self) -> bool {
-        let before = self.picks.get();
-        self.picks.set(before + 1);
-        if before > 0 {
+    /// A server was picked; gives the one before it, if there was one.
+    pub(super) fn picked(&self, server: usize) -> Option<usize> {
+        let before = self.server.replace(Some(server));
+        self.connecting.set(false);
+        if before.is_some() {
             self.waited.set(true);
         }
-        before > 0
+        before
     }
 
-    /// There is a connection to send it on. Gives the time, for which no clock is asked where nothing was waited for.
-    pub(super) fn connected(&self) -> Instant {
+    /// A connection is to be made.
+    pub(super) fn connecting(&self) {
+        self.waited.set(true);
+        self.connecting.set(true);
+    }
+
+    /// There is a connection to send it on. Gives the time, for which no clock is asked where nothing was waited for,
+    /// and whether it was there before.
+    pub(super) fn connected(&self) -> (Instant, bool) {
         let now = match self.waited.get() {
             true => Instant::now(),
             false => self.asked,
         };
         self.sent.set(Some(now));
-        now
+        (now, !self.connecting.take())
     }
 
-    /// The head of the server's response has come: when, and how long that took.
-    pub(super) fn answered(&self, status: StatusCode) -> (Instant, Duration) {
+    /// The head of the server's response has come.
+    pub(super) fn answered(&self, status: StatusCode) -> Answered {
         self.status.set(Some(status));
         let now = Instant::now();
         let sent = self.sent.get().unwrap_or(self.asked);
-        (now, now.saturating_duration_since(sent))
+        Answered {
+            at: now,
+            since_asked: now.saturating_duration_since(self.asked),
+            since_sent: now.saturating_duration_since(sent),
+        }
     }
 
     /// lbd answers itself.
@@ -98,6 +122,12 @@ impl Outcome {
         self.flow.written() - self.written
     }
 
+    /// Why the client was refused in the middle of the request, if it was.
+    pub(super) fn refused(&self) -> Option<Fault> {
+        let is_open = !self.ended.get() && !self.complete.get() && self.status.get().is_none();
+        self.flow.refused().filter(|_| is_open)
+    }
+
     /// The status that the client was sent, as far as one was.
     pub(super) fn status(&self) -> Option<StatusCode> {
         let status = self.status.get();
@@ -107,7 +137,6 @@ impl Outcome {
         if self.complete.get() {
             return status;
         }
-        let refused = self.flow.refused();
-        status.or(refused.map(|fault| fault.status()))
+        status.or(self.refused().map(Fault::status))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ByUid;
 use super::connect::{Upstream, Way};
-use crate::state::Server;
+use crate::state::{Server, add};
 
 /// Seconds an unused connection is kept; less than the keep-alive timeout of common servers, but
 /// for the shortest of them, whose closing is noticed.
@@ -42,13 +42,13 @@ impl Pools {
             at -= 1;
             let candidate = &idle[at];
             if !candidate.upstream.fits(way) || !candidate.upstream.is_quiet() {
-                idle.swap_remove(at);
+                idle.swap_remove(at).leaves();
                 continue;
             }
             if recent && now.wrapping_sub(candidate.since) > 1 {
                 return None;
             }
-            return Some(idle.swap_remove(at).upstream);
+            return Some(idle.swap_remove(at).leaves());
         }
         None
     }
@@ -57,6 +57,7 @@ impl Pools {
         upstream.rest();
         let idle = self.idle.entry(server.uid).or_default();
         if idle.len() < MOST_IDLE {
+            add(&upstream.tally().idle, 1);
             idle.push(Idle {
                 upstream,
                 since: now,
@@ -68,19 +69,28 @@ impl Pools {
     /// asked for each server's uid and answers with the way to it.
     pub(super) fn sweep(&mut self, now: u32, current: impl Fn(u64) -> Option<Way>) {
         self.idle.retain(|uid, idle| {
-            let Some(way) = current(*uid) else {
-                return false;
-            };
-            idle.retain(|i| {
+            let way = current(*uid);
+            let stays = |i: &Idle| {
                 now.wrapping_sub(i.since) < IDLE_SECONDS
-                    && i.upstream.fits(way)
+                    && way.is_some_and(|way| i.upstream.fits(way))
                     && i.upstream.is_quiet()
-            });
+            };
+            for gone in idle.extract_if(.., |i| !stays(i)) {
+                gone.leaves();
+            }
             !idle.is_empty()
         });
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.idle.is_empty()
+    }
+}
+
+impl Idle {
+    /// It is not kept any more.
+    fn leaves(self) -> Upstream {
+        add(&self.upstream.tally().idle, 1u64.wrapping_neg());
+        self.upstream
     }
 }

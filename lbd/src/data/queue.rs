@@ -10,7 +10,7 @@ use super::lease::{Lease, Missed};
 use super::thread::Thread;
 use super::view::View;
 use super::watch::{Awaiting, Expired, Watch};
-use crate::state::{Ahead, Told};
+use crate::state::{Ahead, QueueTally, Told, add};
 
 /// A session, waited for if need be: what `look` finds, asked again whenever what it found full may
 /// have changed. `waits` is told of each wait.
@@ -23,19 +23,30 @@ pub(super) async fn lease(
     waits: impl Fn(Ahead),
 ) -> Result<Lease, Fault> {
     let state = &view.snapshot.backends[backend];
-    let mut ticket = None;
+    let tally = state.pool.waits.of(thread.id);
+    let mut wait: Option<Wait<'_>> = None;
     loop {
         let wants = match look() {
             Ok(lease) => return Ok(lease),
             Err(Missed::NoServer) => return Err(Fault::NoServer),
             Err(Missed::Full(wants)) => wants,
         };
+        let (ticket, since) = match &wait {
+            Some(wait) => (Some(wait.ticket), wait.since),
+            None => (None, Instant::now()),
+        };
         if ticket.is_none() {
-            let timeout = state.config.timeouts.queue;
-            watch.expect_from(Instant::now(), Awaiting::Queue, timeout);
+            watch.expect_from(since, Awaiting::Queue, state.config.timeouts.queue);
         }
-        let waiting = state.wait(ticket, wants).map_err(|_| Fault::QueueFull)?;
-        ticket = Some(waiting.ticket);
+        let waiting = state.wait(ticket, wants).map_err(|_| {
+            add(&tally.refused, 1);
+            Fault::QueueFull
+        })?;
+        wait.get_or_insert(Wait {
+            ticket: waiting.ticket,
+            since,
+            tally,
+        });
         waits(waiting.ahead);
         match watch.bound(waiting.told()).await {
             Ok(Told::Room(granted)) => {
@@ -44,8 +55,24 @@ pub(super) async fn lease(
                 }
             }
             Ok(Told::LookAgain) => {}
-            Err(Expired(_)) => return Err(Fault::QueueTimedOut),
+            Err(Expired(_)) => {
+                add(&tally.timeouts, 1);
+                return Err(Fault::QueueTimedOut);
+            }
         }
+    }
+}
+
+/// The time that a request waits, counted when that ends, whatever comes of it.
+struct Wait<'q> {
+    ticket: u64,
+    since: Instant,
+    tally: &'q QueueTally,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.tally.times.count(self.since.elapsed());
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::tls::Originator;
+use crate::state::Handshake;
+use crate::tls::{self, Originator};
 
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -80,6 +81,18 @@ impl Socket {
                 state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
             }
         }
+    }
+
+    /// What kind of handshake it began with; `None`: it is in the clear.
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        let Self::Tls(secure) = self else {
+            return None;
+        };
+        let stream = secure.stream.borrow();
+        Some(match tls::is_resumed(stream.get_ref().1) {
+            true => Handshake::Resumed,
+            false => Handshake::Full,
+        })
     }
 
     /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.3).

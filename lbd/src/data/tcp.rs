@@ -26,7 +26,7 @@ use super::tunnel::{Channel, End, Tunnel};
 use super::view::View;
 use super::watch::{Look, Watch};
 use crate::access_log::Cause;
-use crate::state::Who;
+use crate::state::{ThreadId, Who};
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(stream: Socket, client: Rc<Client>) {
@@ -113,7 +113,14 @@ async fn reach_server(
         }
         account.connecting();
         let introduction = client.introduction(lease.config());
-        match connect(lease, introduction, config.timeouts.connect).await {
+        match connect(
+            client.thread.id,
+            lease,
+            introduction,
+            config.timeouts.connect,
+        )
+        .await
+        {
             Ok((server, first)) => {
                 account.connected();
                 return Ok((Channel::Socket(server), first));
@@ -153,12 +160,14 @@ async fn lease(
 }
 
 async fn connect(
+    thread: ThreadId,
     lease: &Lease,
     introduction: Option<Vec<u8>>,
     patience: Duration,
 ) -> Result<(Socket, Bytes), Fault> {
     let mut introduction = introduction.unwrap_or_default();
-    match timeout(patience, Destination::of(lease).open(&mut introduction)).await {
+    let to = Destination::of(lease);
+    match timeout(patience, to.open(thread, &mut introduction)).await {
         Ok(Ok(stream)) => Ok((stream, introduction.into())),
         Ok(Err(_)) => Err(Fault::ConnectFailed),
         Err(_) => Err(Fault::ConnectTimedOut),

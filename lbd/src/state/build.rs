@@ -13,6 +13,7 @@ use lb_proto::state::{Health, State};
 use super::ejection::failures_of;
 use super::location::{Addresses, known};
 use super::networks::Networks;
+use super::pool::Pool;
 use super::ring::Ring;
 use super::rotation::weights;
 use super::snapshot::most_connections;
@@ -184,7 +185,7 @@ fn build_backend(
     addresses: &Addresses,
     threads: usize,
 ) -> Backend {
-    let pool = old.map(|b| b.pool.clone()).unwrap_or_default();
+    let pool = old.map_or_else(|| Pool::new(threads), |b| b.pool.clone());
     let index: HashMap<_, _> = config
         .servers
         .iter()

@@ -1,7 +1,7 @@
 //! Servers that fail too often are left alone for a while (`outlier`): decided here alone, on the
 //! control plane, so that never more than half of a backend is.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub(crate) struct Ejection {
     /// What data threads read.
     on: AtomicBool,
     term: Mutex<Option<Term>>,
+    /// How often it was.
+    times: AtomicU64,
 }
 
 /// A server gets no new sessions until then.
@@ -39,6 +41,12 @@ impl Ejection {
     pub(super) fn begin(&self, term: Term) {
         *self.lock() = Some(term);
         self.on.store(true, Ordering::SeqCst);
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the server was ejected since the process started.
+    pub(crate) fn times(&self) -> u64 {
+        self.times.load(Ordering::Relaxed)
     }
 
     /// Whether there was one.

@@ -66,7 +66,7 @@ impl Load {
         self.sessions() < self.most.load(SeqCst) && self.queued() == 0
     }
 
-    pub(super) fn queued(&self) -> u64 {
+    pub(crate) fn queued(&self) -> u64 {
         self.queued.load(SeqCst)
     }
 

@@ -26,6 +26,7 @@ mod quota;
 mod ramp;
 mod ranking;
 mod rate;
+mod reason;
 mod recent;
 mod restore;
 mod returning;
@@ -66,11 +67,14 @@ pub(crate) use operator::Ask;
 pub(crate) use overrides::{Kept, Remembered};
 pub(crate) use queue::{Ahead, Granted, Told, Wants};
 pub(crate) use ramp::run as run_slow_starts;
+pub(crate) use reason::{Handshake, Reason};
 pub(crate) use ring::{Ring, place};
 pub(crate) use rolling::Claim;
 pub(crate) use server::{Server, Taken, Who};
 pub(crate) use snapshot::{Admin, Backend, Frontend, FrontendRecord, Loaded, Snapshot};
-pub(crate) use tally::{ByClass, FrontendTally, Histogram, OneMore, PerThread, ThreadId, add};
+pub(crate) use tally::{
+    ByClass, FrontendTally, Histogram, OneMore, PerThread, QueueTally, ServerTally, ThreadId, add,
+};
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.
 const EVENT_BACKLOG: usize = 4096;

@@ -79,6 +79,11 @@ impl Past {
         self.lock().made
     }
 
+    /// How long the last check took, in milliseconds.
+    pub(crate) fn last_latency_ms(&self) -> Option<f64> {
+        Some(self.lock().probes.last()?.latency_ms)
+    }
+
     pub(crate) fn story(&self) -> Story {
         let events = self.lock();
         Story {

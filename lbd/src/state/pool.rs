@@ -9,9 +9,10 @@ use arc_swap::{ArcSwapOption, Guard};
 use super::queue::Queue;
 use super::ranking::Ranking;
 use super::server::Server;
+use super::tally::{PerThread, QueueTally};
 
 /// What belongs to a backend and outlives its configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     /// The turn of the rotation, shared by all threads.
     pub(crate) turn: AtomicU64,
@@ -22,9 +23,22 @@ pub(crate) struct Pool {
     ranked: AtomicBool,
     ranking: ArcSwapOption<Ranking>,
     pub(crate) queue: Queue,
+    pub(crate) waits: PerThread<QueueTally>,
 }
 
 impl Pool {
+    pub(super) fn new(threads: usize) -> Arc<Self> {
+        Arc::new(Self {
+            turn: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            version: AtomicU32::new(0),
+            ranked: AtomicBool::new(false),
+            ranking: ArcSwapOption::empty(),
+            queue: Queue::default(),
+            waits: PerThread::new(threads),
+        })
+    }
+
     pub(crate) fn version(&self) -> u32 {
         self.version.load(Acquire)
     }

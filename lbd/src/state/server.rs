@@ -53,7 +53,7 @@ pub(crate) struct Server {
     /// The generation of the configuration that brought it, and the last one that had it.
     since: u64,
     until: AtomicU64,
-    tallies: PerThread<ServerTally>,
+    pub(crate) tallies: PerThread<ServerTally>,
     returning: Returning,
     pub(crate) complaints: Complaints,
     pub(crate) session_cookie: SessionCookie,
@@ -67,6 +67,8 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct Seen {
     changed: Instant,
+    /// How often it did.
+    changes: u64,
     /// When it came up after having been down or in maint; never set at the start.
     risen: Option<Instant>,
     log_quota: LogQuota,
@@ -123,6 +125,7 @@ impl Server {
             check_wake: Notify::new(),
             seen: Mutex::new(Seen {
                 changed: Instant::now(),
+                changes: 0,
                 risen: None,
                 log_quota: LogQuota::default(),
             }),
@@ -168,6 +171,7 @@ impl Server {
         let now = Instant::now();
         let mut seen = self.seen();
         seen.changed = now;
+        seen.changes += 1;
         if out(state) || out(was) {
             seen.risen = (!out(state)).then_some(now);
         }
@@ -345,11 +349,6 @@ impl Server {
         self.tallies.of(thread)
     }
 
-    /// The sum over threads of one counter.
-    pub(crate) fn sum(&self, counter: impl Fn(&ServerTally) -> &AtomicU64) -> u64 {
-        self.tallies.sum(counter)
-    }
-
     pub(crate) fn sessions_total(&self) -> u64 {
         self.tallies.sum(|t| &t.sessions_total)
     }
@@ -379,6 +378,11 @@ impl Server {
         self.seen().changed
     }
 
+    /// How often it did since the process started.
+    pub(crate) fn changes(&self) -> u64 {
+        self.seen().changes
+    }
+
     /// Whether a change of health is to be logged.
     pub(super) fn log_quota(&self) -> LogLine {
         self.seen().log_quota.take(Instant::now())
@@ -397,7 +401,7 @@ mod tests {
 
     fn server() -> Arc<Server> {
         let id = "app/web01".parse().unwrap();
-        Arc::new(Server::new(id, Arc::default(), Health::Unchecked, 1, 1))
+        Arc::new(Server::new(id, Pool::new(1), Health::Unchecked, 1, 1))
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::reason::{Handshake, Reason};
+
 /// The number of a data thread, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThreadId(pub(crate) usize);
@@ -77,6 +79,27 @@ impl ByClass {
     }
 }
 
+/// A counter for each value of something that has `N`.
+#[derive(Debug)]
+pub(crate) struct Each<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Each<N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
+impl<const N: usize> Each<N> {
+    /// `which`: its number, below `N`.
+    pub(crate) fn count(&self, which: usize) {
+        add(&self.0[which], 1);
+    }
+
+    pub(crate) fn of(&self, which: usize) -> &AtomicU64 {
+        &self.0[which]
+    }
+}
+
 /// How often something took how long.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
@@ -124,8 +147,17 @@ pub(crate) struct ServerTally {
     pub(crate) tunnels: AtomicU64,
     /// Sessions that began because an attempt before them failed.
     pub(crate) retries: AtomicU64,
+    /// Of these, those whose attempt before was on another server.
+    pub(crate) redispatches: AtomicU64,
     /// Sessions for which a connection was to be made.
     pub(crate) connects: AtomicU64,
+    /// Attempts that were sent on a connection that was there.
+    pub(crate) reuses: AtomicU64,
+    /// Connections that were made, TLS included.
+    pub(crate) opened: AtomicU64,
+    /// Kept for later requests now.
+    pub(crate) idle: AtomicU64,
+    pub(crate) handshakes: Each<{ Handshake::NAMES.len() }>,
     pub(crate) responses: ByClass,
     /// From when a request was sent to when the head of its response was there.
     pub(crate) times: Histogram,
@@ -135,12 +167,30 @@ pub(crate) struct ServerTally {
 #[derive(Debug, Default)]
 pub(crate) struct FrontendTally {
     pub(crate) connections: AtomicU64,
+    /// Ever.
+    pub(crate) accepted: AtomicU64,
+    pub(crate) handshakes: Each<{ Handshake::NAMES.len() }>,
     pub(crate) sessions: AtomicU64,
     pub(crate) requests_total: AtomicU64,
     /// What clients were sent.
     pub(crate) responses: ByClass,
+    /// What lbd answered itself, because of this.
+    pub(crate) errors: Each<{ Reason::NAMES.len() }>,
+    /// From when a request's head was whole to when the head of a server's response was there.
+    pub(crate) times: Histogram,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
+}
+
+/// What a data thread counts of a backend's queue.
+#[derive(Debug, Default)]
+pub(crate) struct QueueTally {
+    /// How long requests waited, whatever came of it.
+    pub(crate) times: Histogram,
+    /// Those that found it full.
+    pub(crate) refused: AtomicU64,
+    /// Those that waited in vain.
+    pub(crate) timeouts: AtomicU64,
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version::TLS13;
-use rustls::{ALL_VERSIONS, CipherSuite, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ALL_VERSIONS, CipherSuite, CommonState, HandshakeKind, RootCertStore, ServerConfig,
+    SupportedProtocolVersion,
+};
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::Certs;
@@ -126,6 +129,11 @@ impl std::fmt::Debug for Terminator {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a connection whose handshake is over went on with what both remembered of an earlier one.
+pub(crate) fn is_resumed(connection: &CommonState) -> bool {
+    connection.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
 /// What rustls deems safe, the cheapest first: all of it will do for as long as anybody can tell, and

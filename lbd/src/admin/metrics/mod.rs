@@ -2,26 +2,40 @@
 //!
 //! The names are the contract's, and what is counted how is in the README. Never takes a lock that requests take.
 
+mod backend;
+mod frontend;
 mod process;
 mod server;
 mod text;
 
 use jiff::Timestamp;
-use lb_proto::config::Mode;
-use lb_proto::status::LastReload;
+use lb_proto::status::{LastReload, TrialStatus};
 
 use self::text::{Kind, Text, labels};
-use crate::state::{ByClass, Frontend, FrontendTally, Shared, Snapshot};
+use crate::state::{Histogram, PerThread, Shared, Snapshot};
 
 pub(super) use self::text::Format;
 
+/// [`Histogram::BOUNDS`] in seconds.
+const BOUNDS: [&str; Histogram::BOUNDS.len()] = [
+    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0",
+];
+
+/// What the control plane tells of reloads.
+#[derive(Debug)]
+pub(super) struct Reloads {
+    pub(super) last: Option<LastReload>,
+    pub(super) trial: Option<TrialStatus>,
+}
+
 /// All of it. Takes as long as there are servers: not for the control thread.
-pub(super) fn write(shared: &Shared, last_reload: Option<&LastReload>, format: Format) -> String {
+pub(super) fn write(shared: &Shared, reloads: &Reloads, format: Format) -> String {
     let snapshot = shared.snapshot();
     let mut text = Text::new(format);
     daemon(&mut text, shared, &snapshot);
-    config(&mut text, &snapshot, last_reload);
-    frontends(&mut text, &snapshot);
+    config(&mut text, &snapshot, reloads);
+    frontend::write(&mut text, shared, &snapshot);
+    backend::write(&mut text, &snapshot);
     server::write(&mut text, &snapshot);
     certificates(&mut text, &snapshot);
     process::write(&mut text);
@@ -35,7 +49,11 @@ fn daemon(text: &mut Text, shared: &Shared, snapshot: &Snapshot) {
         "1, with the version that runs.",
     );
     text.sample(&labels(&[("version", lb_proto::VERSION)]), 1);
-    let connections = snapshot.frontends.iter().map(connections).sum::<u64>();
+    let connections = snapshot
+        .frontends
+        .iter()
+        .map(frontend::connections)
+        .sum::<u64>();
     let gauges = [
         (
             "lbd_stopping",
@@ -81,7 +99,8 @@ fn daemon(text: &mut Text, shared: &Shared, snapshot: &Snapshot) {
     text.sample("", shared.access_log.lost());
 }
 
-fn config(text: &mut Text, snapshot: &Snapshot, last_reload: Option<&LastReload>) {
+fn config(text: &mut Text, snapshot: &Snapshot, reloads: &Reloads) {
+    let last_reload = reloads.last.as_ref();
     text.family(
         Kind::Gauge,
         "lbd_config_generation",
@@ -103,86 +122,39 @@ fn config(text: &mut Text, snapshot: &Snapshot, last_reload: Option<&LastReload>
         );
         text.sample("", at.as_second());
     }
-}
-
-/// A metric of every frontend, and the counter that it is read from.
-type Reading = (
-    Kind,
-    &'static str,
-    &'static str,
-    fn(&FrontendTally) -> &std::sync::atomic::AtomicU64,
-);
-
-const FRONTEND: &[Reading] = &[
-    (
-        Kind::Gauge,
-        "lbd_frontend_connections",
-        "Client connections open now.",
-        |t| &t.connections,
-    ),
-    (
-        Kind::Gauge,
-        "lbd_frontend_sessions",
-        "Requests, or connections of mode tcp, under way now.",
-        |t| &t.sessions,
-    ),
-    (
-        Kind::Counter,
-        "lbd_frontend_requests",
-        "Requests, or connections of mode tcp.",
-        |t| &t.requests_total,
-    ),
-    (
-        Kind::Counter,
-        "lbd_frontend_bytes_in",
-        "Bytes that came from clients.",
-        |t| &t.bytes_in,
-    ),
-    (
-        Kind::Counter,
-        "lbd_frontend_bytes_out",
-        "Bytes sent to clients.",
-        |t| &t.bytes_out,
-    ),
-];
-
-fn frontends(text: &mut Text, snapshot: &Snapshot) {
-    let name = |frontend: &Frontend| labels(&[("frontend", frontend.config.name.as_str())]);
-    for (kind, family, help, read) in FRONTEND {
-        text.family(*kind, family, help);
-        for frontend in &snapshot.frontends {
-            text.sample(&name(frontend), frontend.record.tallies.sum(read));
-        }
-    }
     text.family(
         Kind::Gauge,
-        "lbd_frontend_connections_limit",
-        "How many client connections may be open at once, where that is bounded.",
+        "lbd_config_on_trial",
+        "Whether the former configuration may come back by itself.",
     );
-    for frontend in &snapshot.frontends {
-        if let Some(most) = frontend.config.max_connections {
-            text.sample(&name(frontend), most);
-        }
-    }
+    text.sample("", u64::from(reloads.trial.is_some()));
     text.family(
-        Kind::Counter,
-        "lbd_frontend_responses",
-        "What requests ended with, by the class of the status that the client was sent.",
+        Kind::Gauge,
+        "lbd_config_trial_end_timestamp_seconds",
+        "When it does unless something happens before, in seconds since 1970.",
     );
-    for frontend in snapshot
-        .frontends
-        .iter()
-        .filter(|f| f.config.mode == Mode::Http)
-    {
-        for (class, code) in ByClass::NAMES.into_iter().enumerate() {
-            let count = frontend.record.tallies.sum(|t| t.responses.of(class));
-            text.sample_of(&name(frontend), ("code", code), count);
-        }
+    if let Some(end) = reloads.trial.as_ref().and_then(first_end) {
+        text.sample("", end.as_second());
     }
 }
 
-fn connections(frontend: &Frontend) -> u64 {
-    frontend.record.tallies.sum(|t| &t.connections)
+/// When the first of the conditions of a trial is decided.
+fn first_end(trial: &TrialStatus) -> Option<Timestamp> {
+    let ends = [&trial.confirm_until, &trial.watched_until].into_iter();
+    ends.flatten().filter_map(|end| end.parse().ok()).min()
+}
+
+/// One histogram of those of all threads.
+fn histogram<T: Default>(
+    text: &mut Text,
+    labels: &str,
+    tallies: &PerThread<T>,
+    times: impl Fn(&T) -> &Histogram,
+) {
+    let counts: [u64; BOUNDS.len() + 1] =
+        std::array::from_fn(|bound| tallies.sum(|t| times(t).bucket(bound)));
+    let micros = tallies.sum(|t| times(t).micros());
+    text.histogram(labels, &BOUNDS, &counts, micros as f64 / 1e6);
 }
 
 fn certificates(text: &mut Text, snapshot: &Snapshot) {
@@ -194,5 +166,32 @@ fn certificates(text: &mut Text, snapshot: &Snapshot) {
     for file in snapshot.certificates.all() {
         let path = file.path.to_string_lossy();
         text.sample(&labels(&[("file", &path)]), file.bundle.leaf.not_after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_those_that_are_counted_by() {
+        let seconds = BOUNDS.map(|bound| (bound.parse::<f64>().unwrap() * 1e6).round() as u64);
+        assert_eq!(seconds, Histogram::BOUNDS);
+    }
+
+    #[test]
+    fn a_trial_ends_with_the_first_of_its_conditions() {
+        let trial = |confirm: Option<&str>, watched: Option<&str>| TrialStatus {
+            by: "a test".to_owned(),
+            confirm_until: confirm.map(str::to_owned),
+            confirm_left_s: None,
+            watched_until: watched.map(str::to_owned),
+            watched_left_s: None,
+        };
+        let (early, late) = ("2026-11-27T21:00:00.000Z", "2026-11-27T22:00:00.000Z");
+        let end = |trial: &TrialStatus| first_end(trial).map(|end| format!("{end:.3}"));
+        assert_eq!(end(&trial(Some(late), Some(early))).as_deref(), Some(early));
+        assert_eq!(end(&trial(Some(late), None)).as_deref(), Some(late));
+        assert_eq!(end(&trial(None, None)), None);
     }
 }

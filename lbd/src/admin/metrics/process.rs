@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::text::{Kind, Text};
+use super::text::{Kind, Text, labels};
 
 /// Fields of `/proc/self/stat` after the name, from 0: the third of the manual is the first here.
 const USER_TICKS: usize = 11;
@@ -15,6 +15,7 @@ const RESIDENT_PAGES: usize = 21;
 
 /// What cannot be read is left out.
 pub(super) fn write(text: &mut Text) {
+    threads(text);
     if let Ok(stat) = fs::read_to_string("/proc/self/stat") {
         let boot = fs::read_to_string("/proc/stat").ok();
         let boot = boot.as_deref().and_then(boot_time);
@@ -38,6 +39,43 @@ pub(super) fn write(text: &mut Text) {
         );
         text.sample("", most);
     }
+}
+
+/// Those that live as long as the process. A core's worth is a second each second.
+fn threads(text: &mut Text) {
+    text.family(
+        Kind::Counter,
+        "lbd_thread_cpu_seconds",
+        "User and system CPU time of a thread, in seconds: of each data thread, and of the control plane's.",
+    );
+    let second = rustix::param::clock_ticks_per_second();
+    let process = std::process::id().to_string();
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return;
+    };
+    for task in tasks.flatten() {
+        let Ok(stat) = fs::read_to_string(task.path().join("stat")) else {
+            continue;
+        };
+        let is_first = task.file_name().to_str() == Some(process.as_str());
+        if let Some((name, ticks)) = busy(&stat, is_first) {
+            text.sample(&labels(&[("thread", name)]), ticks as f64 / second as f64);
+        }
+    }
+}
+
+/// A thread's name, and how many clock ticks it ran; `None`: it is none of those.
+fn busy(stat: &str, is_first: bool) -> Option<(&str, u64)> {
+    let (head, rest) = stat.rsplit_once(')')?;
+    let (_, name) = head.split_once('(')?;
+    let name = match is_first {
+        true => "control",
+        false => Some(name).filter(|name| name.starts_with("data-"))?,
+    };
+    let mut fields = rest.split_ascii_whitespace();
+    let user: u64 = fields.nth(USER_TICKS)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((name, user + system))
 }
 
 /// `second` and `page`: clock ticks and bytes.
@@ -92,6 +130,15 @@ fn boot_time(stat: &str) -> Option<u64> {
 mod tests {
     use super::super::text::Format;
     use super::*;
+
+    #[test]
+    fn only_threads_that_last_are_told_of() {
+        let stat = |name: &str| format!("7 ({name}) S 1 1 1 0 -1 0 0 0 0 0 150 50 0 0 20 0");
+        assert_eq!(busy(&stat("data-1"), false), Some(("data-1", 200)));
+        assert_eq!(busy(&stat("lbd"), true), Some(("control", 200)));
+        assert_eq!(busy(&stat("lbd-control-io"), false), None);
+        assert_eq!(busy("nonsense", true), None);
+    }
 
     #[test]
     fn a_name_with_spaces_and_parentheses_moves_no_field() {

@@ -1,16 +1,12 @@
-//! Backends and their servers.
+//! Servers.
 
 use lb_proto::state::State;
 
+use super::histogram;
 use super::text::{Kind, Text, labels};
-use crate::state::{Backend, ByClass, Histogram, Server, Snapshot};
+use crate::state::{Backend, ByClass, Handshake, Server, Snapshot};
 
 const STATES: [State; 4] = [State::Up, State::Drain, State::Maint, State::Down];
-
-/// [`Histogram::BOUNDS`] in seconds.
-const BOUNDS: [&str; Histogram::BOUNDS.len()] = [
-    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0",
-];
 
 /// One server, and how it is called in each of its samples.
 struct Labelled<'a> {
@@ -54,6 +50,24 @@ const GAUGES: &[Reading] = &[
         Some(s.server.overrides.weight_over(config.weight).into())
     }),
     (
+        "lbd_server_backup",
+        "Whether it is used only where no other of its backend is up.",
+        |s| {
+            let config = s.backend.server_config(&s.server.id.server)?;
+            Some(config.backup.into())
+        },
+    ),
+    (
+        "lbd_server_queue",
+        "Requests that wait for this very server.",
+        |s| Some(s.server.load.queued()),
+    ),
+    (
+        "lbd_server_idle_connections",
+        "Connections by HTTP/1 that are kept for later requests.",
+        |s| Some(s.server.tallies.sum(|t| &t.idle)),
+    ),
+    (
         "lbd_server_ejected",
         "Whether it is left alone for a while for its failures (outlier).",
         |s| Some(s.server.ejection.is_on().into()),
@@ -69,12 +83,37 @@ const COUNTERS: &[Reading] = &[
     (
         "lbd_server_retries",
         "Sessions that began because an attempt before them failed.",
-        |s| Some(s.server.sum(|t| &t.retries)),
+        |s| Some(s.server.tallies.sum(|t| &t.retries)),
+    ),
+    (
+        "lbd_server_redispatches",
+        "Of these, those whose attempt before was on another server.",
+        |s| Some(s.server.tallies.sum(|t| &t.redispatches)),
+    ),
+    (
+        "lbd_server_connection_reuses",
+        "Attempts that were sent on a connection that was there.",
+        |s| Some(s.server.tallies.sum(|t| &t.reuses)),
+    ),
+    (
+        "lbd_server_connections_opened",
+        "Connections that were made, TLS included.",
+        |s| Some(s.server.tallies.sum(|t| &t.opened)),
+    ),
+    (
+        "lbd_server_ejections",
+        "How often it was left alone for its failures (outlier).",
+        |s| Some(s.server.ejection.times()),
+    ),
+    (
+        "lbd_server_state_changes",
+        "How often its state changed.",
+        |s| Some(s.server.changes()),
     ),
     (
         "lbd_server_connects",
         "Sessions for which a connection was to be made; the others used one that was kept.",
-        |s| Some(s.server.sum(|t| &t.connects)),
+        |s| Some(s.server.tallies.sum(|t| &t.connects)),
     ),
     (
         "lbd_server_connect_errors",
@@ -103,15 +142,6 @@ const COUNTERS: &[Reading] = &[
 ];
 
 pub(super) fn write(text: &mut Text, snapshot: &Snapshot) {
-    text.family(
-        Kind::Gauge,
-        "lbd_backend_queue",
-        "Requests that wait for a server with room.",
-    );
-    for backend in snapshot.backends.iter() {
-        let name = labels(&[("backend", backend.config.name.as_str())]);
-        text.sample(&name, backend.pool.queue.len());
-    }
     let servers: Vec<Labelled<'_>> = snapshot.backends.iter().flat_map(labelled).collect();
     for (kind, readings) in [(Kind::Gauge, GAUGES), (Kind::Counter, COUNTERS)] {
         for (name, help, read) in readings {
@@ -147,7 +177,7 @@ pub(super) fn write(text: &mut Text, snapshot: &Snapshot) {
     );
     for server in of_http() {
         for (class, name) in ByClass::NAMES.into_iter().enumerate().skip(1) {
-            let count = server.server.sum(|t| t.responses.of(class));
+            let count = server.server.tallies.sum(|t| t.responses.of(class));
             text.sample_of(&server.labels, ("code", name), count);
         }
     }
@@ -157,10 +187,31 @@ pub(super) fn write(text: &mut Text, snapshot: &Snapshot) {
         "Time from when a request was sent to when the head of its response was there.",
     );
     for server in of_http() {
-        let counts: [u64; BOUNDS.len() + 1] =
-            std::array::from_fn(|bound| server.server.sum(|t| t.times.bucket(bound)));
-        let micros = server.server.sum(|t| t.times.micros());
-        text.histogram(&server.labels, &BOUNDS, &counts, micros as f64 / 1e6);
+        histogram(text, &server.labels, &server.server.tallies, |t| &t.times);
+    }
+    text.family(
+        Kind::Counter,
+        "lbd_server_tls_handshakes",
+        "TLS handshakes with it, by what became of them.",
+    );
+    let secure = servers
+        .iter()
+        .filter(|s| s.backend.originator(&s.server.id.server).is_some());
+    for server in secure {
+        for (became, word) in Handshake::NAMES.into_iter().enumerate() {
+            let count = server.server.tallies.sum(|t| t.handshakes.of(became));
+            text.sample_of(&server.labels, ("result", word), count);
+        }
+    }
+    text.family(
+        Kind::Gauge,
+        "lbd_server_check_seconds",
+        "How long its last health check took.",
+    );
+    for server in &servers {
+        if let Some(ms) = server.server.past.last_latency_ms() {
+            text.sample(&server.labels, ms / 1e3);
+        }
     }
 }
 
@@ -174,15 +225,4 @@ fn labelled(backend: &Backend) -> impl Iterator<Item = Labelled<'_>> {
             ("server", server.id.server.as_str()),
         ]),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_are_those_that_are_counted_by() {
-        let seconds = BOUNDS.map(|bound| (bound.parse::<f64>().unwrap() * 1e6).round() as u64);
-        assert_eq!(seconds, Histogram::BOUNDS);
-    }
 }

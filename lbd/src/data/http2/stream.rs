@@ -127,7 +127,7 @@ fn refuse(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), Lost> {
     let client = &stream.client;
-    client.count_bad_request(Some(fault.status()));
+    client.count_bad_request(Some(fault));
     let sent = response::send_page(stream, page, to_head, respond);
     let end = fault.termination(Phase::Request);
     client.log_bad_request(Some(fault.status()), end, sent.unwrap_or_default());

@@ -76,7 +76,7 @@ async fn reach(
     mut introduction: Vec<u8>,
     thread: ThreadId,
 ) -> Result<Reached, Unreached> {
-    let opened = to.open(&mut introduction).await;
+    let opened = to.open(thread, &mut introduction).await;
     let socket = opened.map_err(|_| Unreached)?;
     let greeted = greet(socket, to, &introduction, thread).await;
     greeted.map_err(|error| {
