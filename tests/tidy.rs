@@ -218,6 +218,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
     const PURE: &[&str] = &[
         "lbd/src/admin/host.rs",
         "lbd/src/admin/metrics/text.rs",
+        "lbd/src/admin/origin.rs",
         "lbd/src/data/route.rs",
         "lbd/src/data/headers.rs",
         "lbd/src/data/header_rules.rs",

@@ -3,6 +3,7 @@
 mod check;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -310,8 +311,8 @@ pub struct Override {
     pub left_s: Option<u64>,
 }
 
-/// Who did something, as the kernel and the user database know them; nobody who is known where a signal
-/// asked for it.
+/// Who did something: by the control socket as the kernel and the user database know them, by HTTP as `[admin]`
+/// does; nobody who is known where a signal asked for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct By {
@@ -319,16 +320,35 @@ pub struct By {
     pub uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
-    /// The name of `uid`, where it has one.
+    /// The name of `uid`, where it has one; with `dashboard` who logged in there, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Asked by HTTP, at `[admin]`, from this address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dashboard: Option<IpAddr>,
 }
 
-/// `ops (uid 1000, pid 4711)`
+impl By {
+    /// Whether they are known to be the same one. The process may be another.
+    pub fn is_also(&self, other: &Self) -> bool {
+        match self.uid {
+            Some(_) => self.uid == other.uid,
+            None => self == other,
+        }
+    }
+}
+
+/// `ops (uid 1000, pid 4711)`, `ops (dashboard, 192.0.2.7)`
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::default() {
             return f.write_str("a signal");
+        }
+        if let Some(from) = self.dashboard {
+            return match &self.user {
+                Some(user) => write!(f, "{user} (dashboard, {from})"),
+                None => write!(f, "dashboard ({from})"),
+            };
         }
         let uid = self
             .uid
@@ -372,4 +392,29 @@ pub struct Errors {
     pub connect: u64,
     /// Responses that were bad, cut or late.
     pub response: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_the_same_one_is_known_by_uid_or_by_all_that_http_tells() {
+        let local = |uid, pid| By {
+            uid: Some(uid),
+            pid: Some(pid),
+            ..By::default()
+        };
+        let web = |user: &str, host| By {
+            user: Some(user.to_owned()),
+            dashboard: Some([192, 0, 2, host].into()),
+            ..By::default()
+        };
+        assert!(local(1000, 1).is_also(&local(1000, 2)));
+        assert!(!local(1000, 1).is_also(&local(0, 1)));
+        assert!(web("ops", 7).is_also(&web("ops", 7)));
+        for other in [web("eve", 7), web("ops", 8), local(1000, 1), By::default()] {
+            assert!(!web("ops", 7).is_also(&other), "{other}");
+        }
+    }
 }

@@ -167,6 +167,7 @@ impl Daemon {
         } = start.loaded;
         let files = OpenFiles::raise();
         let global = config.global.clone();
+        let acts = config.admin.as_ref().is_some_and(|admin| admin.actions);
         // First of all: whoever finds another daemon at its socket must not disturb it.
         let (socket, socket_file) = ControlSocket::open(
             &global.socket,
@@ -199,6 +200,11 @@ impl Daemon {
         let data_threads = data::spawn(&shared).map_err(starting("start the data threads"))?;
         let audit = Auditor::start(shared.clone(), &global.state_dir)
             .map_err(starting("start the thread that writes audit records"))?;
+        let token = admin::Token::new(&global.state_dir);
+        if acts {
+            // Whoever waits for the daemon finds it.
+            token.value().await;
+        }
         let reloader = Reloader::new(shared.clone(), path.to_owned(), files, names.clone());
         reloader.begin(text, start.origin).await;
         let control = Arc::new(Control {
@@ -211,7 +217,7 @@ impl Daemon {
         tokio::spawn(dns::run(shared.clone(), names));
         tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(warn_daily(shared.clone()));
-        tokio::spawn(admin::run(shared.clone(), known_to(&control)));
+        tokio::spawn(admin::run(shared.clone(), known_to(&control), token));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().keep());
         tokio::spawn(control.clone().watch_trials());
@@ -317,18 +323,24 @@ impl Daemon {
     }
 }
 
-/// What the admin pages show of the control plane.
+/// What the admin pages show of the control plane, and ask of it.
 fn known_to(control: &Arc<Control>) -> admin::Knows {
-    let (control, asked, tried) = (control.clone(), control.clone(), control.clone());
+    let (control, asked) = (control.clone(), control.clone());
+    let (tried, sets) = (control.clone(), control.clone());
     let status = move || {
         let control = control.clone();
         async move { control.status().await }.boxed()
     };
     let last_reload = move || asked.last_reload();
+    let set_state = move |call, by| {
+        let control = sets.clone();
+        async move { control.set_state(&call, by).await }.boxed()
+    };
     admin::Knows {
         last_reload: Box::new(last_reload),
         trial: Box::new(move || tried.trial()),
         status: Box::new(status),
+        set_state: Box::new(set_state),
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod access_log;
 mod accounting;
 mod admin;
+mod admin_actions;
 mod admin_http;
 mod admin_metrics;
 mod admin_metrics_parts;

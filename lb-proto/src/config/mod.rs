@@ -75,6 +75,8 @@ pub struct Admin {
     pub bind: SocketAddr,
     /// Names that it may be asked by, in lower case, beside those that are always its own.
     pub allowed_hosts: Vec<String>,
+    /// Servers can be set to drain, maint and ready there.
+    pub actions: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

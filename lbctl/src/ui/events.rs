@@ -116,10 +116,7 @@ fn asked(record: &Audit) -> String {
 
 /// `by ops (uid 1000, pid 4711): kernel update; refused: there is no such server`
 fn answer(record: &Audit) -> String {
-    let by = match record.by.uid {
-        Some(_) => format!("by {}", record.by),
-        None => "by a signal".to_owned(),
-    };
+    let by = format!("by {}", record.by);
     let reason = record.reason.as_ref();
     let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
     let outcome = match (record.outcome, &record.error) {
@@ -168,6 +165,7 @@ mod tests {
                 uid: Some(1000),
                 pid: Some(4711),
                 user: Some("ops".to_owned()),
+                dashboard: None,
             },
             what: "set_weight".to_owned(),
             on: Some("app/web1".to_owned()),

@@ -165,6 +165,7 @@ fn who(by: &By) -> String {
     match (&by.user, by.uid) {
         (Some(user), _) => user.clone(),
         (None, Some(uid)) => format!("uid {uid}"),
+        (None, None) if by.dashboard.is_some() => "dashboard".to_owned(),
         (None, None) => "somebody".to_owned(),
     }
 }
@@ -262,6 +263,7 @@ mod tests {
                 uid: Some(1000),
                 pid: Some(7),
                 user: Some("ops".to_owned()),
+                dashboard: None,
             },
             running: true,
             turns: vec![turn("web01", Phase::Done), turn("web02", Phase::Maint)],
@@ -337,6 +339,7 @@ mod tests {
                 uid: Some(1000),
                 pid: Some(4711),
                 user: Some("ops".to_owned()),
+                dashboard: None,
             },
             reason: Some("kernel update".to_owned()),
             until: Some("2026-11-23T21:01:11Z".to_owned()),
@@ -358,6 +361,12 @@ mod tests {
         by.left_s = None;
         assert_eq!(why(&set(Some(by.clone()), None)), "by uid 1000");
         assert_eq!(set_in_full(&by), "set 12m ago by uid 1000, pid 4711");
+        by.by = By {
+            dashboard: Some([192, 0, 2, 7].into()),
+            ..By::default()
+        };
+        assert_eq!(why(&set(Some(by.clone()), None)), "by dashboard");
+        assert_eq!(set_in_full(&by), "set 12m ago by dashboard (192.0.2.7)");
         let lighter = ServerStatus {
             weight: 0,
             ..set(None, Some(by))

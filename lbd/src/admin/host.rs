@@ -3,10 +3,25 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use http::Version;
+use http::header::HOST;
+use http::request::Parts;
 use http::uri::Authority;
 
 /// What a port stands for that is not written.
 const HTTP: u16 = 80;
+
+/// What a request was sent to: empty where an HTTP/1.0 request does not say. `None`: it is not for us to choose one.
+/// The target's own counts, where it has one (RFC 9112, 3.2.2).
+pub(super) fn of(head: &Parts) -> Option<&str> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok()?,
+        (None, _) if head.version < Version::HTTP_11 => "",
+        _ => return None,
+    };
+    Some(head.uri.authority().map_or(host, Authority::as_str))
+}
 
 /// The address that is listened on, a loopback name at any port (an SSH tunnel brings its own), or a name that
 /// the configuration allows. `host` is what the client sent.

@@ -4,14 +4,15 @@
 //! large (431) by itself.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,7 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-use super::{Site, page};
+use super::page::{self, Asked};
+use super::{Site, response};
 
 /// A few browsers, a few Prometheus servers and whoever asks for `/healthz`: more wait until one closes.
 const MOST_CONNECTIONS: usize = 64;
@@ -30,6 +32,13 @@ const HEAD: Duration = Duration::from_secs(5);
 
 /// To have an answer made.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// To send a request's body.
+const BODY: Duration = Duration::from_secs(5);
+
+/// Of a body that is larger than it may be so much is taken, so that the connection is of use afterwards, or ends
+/// without a reset that overtakes the answer.
+const MOST_IGNORED: u64 = 256 * 1024;
 
 /// To take an answer, and to ask for the next one: longer than most scrape intervals.
 const NEXT: Duration = Duration::from_secs(75);
@@ -57,11 +66,12 @@ pub(super) async fn accept(socket: TcpListener, site: Arc<Site>, mut stops: watc
             _ = stops.changed() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (site, stops, crowd) = (site.clone(), stops.clone(), crowd.subscribe());
                 tokio::spawn(async move {
                     let _place = place;
-                    serve(stream, &site, stops, crowd).await;
+                    let from = peer.ip().to_canonical();
+                    serve(stream, from, &site, stops, crowd).await;
                 });
             }
             Err(error) => {
@@ -109,12 +119,13 @@ impl Due {
 /// One connection, to its end or its deadline.
 async fn serve(
     stream: TcpStream,
+    from: IpAddr,
     site: &Arc<Site>,
     mut stops: watch::Receiver<()>,
     mut crowd: watch::Receiver<()>,
 ) {
     let (deadline, mut until) = watch::channel(Due::from_client(HEAD));
-    let service = service_fn(|request| answer(request, site.clone(), deadline.clone()));
+    let service = service_fn(|request| answer(request, from, site.clone(), deadline.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(NEXT)
@@ -142,15 +153,68 @@ async fn serve(
     }
 }
 
-/// Bodies are not read: nothing takes one.
 async fn answer(
     request: Request<Incoming>,
+    from: IpAddr,
     site: Arc<Site>,
     deadline: watch::Sender<Due>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     deadline.send_replace(Due::from_us(ANSWER));
-    let (head, _) = request.into_parts();
-    let response = page::answer(&head, &site).await;
+    let (head, body) = request.into_parts();
+    let upload = Upload {
+        body,
+        deadline: deadline.clone(),
+    };
+    let asked = Asked { head: &head, from };
+    let mut response = page::answer(asked, upload, &site).await;
+    response::harden(response.headers_mut());
     deadline.send_replace(Due::from_client(NEXT));
     Ok(response.map(Full::new))
+}
+
+/// The body of a request, which few pages take.
+pub(super) struct Upload {
+    body: Incoming,
+    deadline: watch::Sender<Due>,
+}
+
+/// Why it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoUpload {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+impl Upload {
+    /// All of it, if it has so many bytes at most.
+    pub(super) async fn read(self, most: usize) -> Result<Vec<u8>, NoUpload> {
+        self.deadline.send_replace(Due::from_client(ANSWER));
+        let read = timeout(BODY, whole(self.body, most)).await;
+        self.deadline.send_replace(Due::from_us(ANSWER));
+        read.unwrap_or(Err(NoUpload::TooSlow))
+    }
+}
+
+async fn whole(mut body: Incoming, most: usize) -> Result<Vec<u8>, NoUpload> {
+    let (mut taken, mut size) = (Vec::new(), 0);
+    if body.size_hint().lower() > MOST_IGNORED {
+        return Err(NoUpload::TooLarge);
+    }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| NoUpload::Broken)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        size += data.len();
+        if size <= most {
+            taken.extend_from_slice(&data);
+        } else if size as u64 > MOST_IGNORED {
+            break;
+        }
+    }
+    match size <= most {
+        true => Ok(taken),
+        false => Err(NoUpload::TooLarge),
+    }
 }

@@ -1,31 +1,47 @@
-//! What the daemon tells by HTTP about itself, on `[admin]`'s own address and the control runtime.
+//! What the daemon tells by HTTP about itself, on `[admin]`'s own address and the control runtime, and what may be
+//! asked of it there.
 //!
-//! Never names the control plane: `app.rs` hands over what only that knows. Changes nothing.
+//! Never names the control plane: `app.rs` hands over what only that knows, and does.
 
+mod action;
 mod host;
 mod http;
 mod metrics;
+mod origin;
 mod page;
+mod response;
+mod token;
+mod visitor;
 
 use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lb_proto::error::ErrorReply;
-use lb_proto::status::{LastReload, Status, TrialStatus};
+use lb_proto::reply;
+use lb_proto::request::SetState;
+use lb_proto::status::{By, LastReload, Status, TrialStatus};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 
 use crate::state::{Admin, Listener, Shared, ThreadId};
 
-/// What only the control plane knows.
+pub(crate) use self::token::Token;
+
+/// What only the control plane knows, and does.
 pub(crate) struct Knows {
     pub(crate) last_reload: Box<dyn Fn() -> Option<LastReload> + Send + Sync>,
     pub(crate) trial: Box<dyn Fn() -> Option<TrialStatus> + Send + Sync>,
     pub(crate) status:
         Box<dyn Fn() -> BoxFuture<'static, Result<Status, ErrorReply>> + Send + Sync>,
+    pub(crate) set_state: SetsState,
 }
+
+/// The call of the control socket, in somebody's name.
+type SetsState = Box<
+    dyn Fn(SetState, By) -> BoxFuture<'static, Result<reply::SetState, ErrorReply>> + Send + Sync,
+>;
 
 impl fmt::Debug for Knows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +54,7 @@ impl fmt::Debug for Knows {
 struct Site {
     shared: Arc<Shared>,
     knows: Arc<Knows>,
+    token: Arc<Token>,
     listener: Arc<Listener>,
     /// One scrape at a time: each takes a CPU for a while, and memory.
     scrapes: Mutex<()>,
@@ -51,12 +68,16 @@ impl Site {
 }
 
 /// Serves wherever the configuration says, until it is dropped; also while the daemon stops.
-pub(crate) async fn run(shared: Arc<Shared>, knows: Knows) {
-    let knows = Arc::new(knows);
+pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
+    let (knows, token) = (Arc::new(knows), Arc::new(token));
     let mut nudges = shared.phase();
     let mut serving: Option<Serving> = None;
     loop {
         let admin = shared.snapshot().admin.clone();
+        if admin.as_ref().is_some_and(|admin| admin.config.actions) {
+            let token = token.clone();
+            tokio::spawn(async move { token.value().await.len() });
+        }
         let wanted = admin.map(|admin| admin.listener);
         if wanted.as_ref().map(|l| l.uid) != serving.as_ref().map(|s| s.uid) {
             // The one before is dropped when this one listens.
@@ -64,6 +85,7 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows) {
                 Serving::start(Site {
                     shared: shared.clone(),
                     knows: knows.clone(),
+                    token: token.clone(),
                     listener,
                     scrapes: Mutex::default(),
                 })

@@ -34,7 +34,10 @@ pub(super) async fn dispatch(
         Request::Hello(call) => answer(id, call, Ok(hello::run(call, peer))),
         Request::Status(call) => answer(id, call, status::run(call, control).await),
         Request::Explain(call) => answer(id, call, explain::run(call, control)),
-        Request::SetState(call) => answer(id, call, set_state::run(call, control, peer).await),
+        Request::SetState(call) => {
+            let by = peer.by().await;
+            answer(id, call, set_state::run(call, control, by).await)
+        }
         Request::SetWeight(call) => answer(id, call, set_weight::run(call, control, peer).await),
         Request::Plan(call) => answer(id, call, plan::run(call, control).await),
         Request::Reload(call) => answer(id, call, reload::run(call, control, peer).await),

@@ -19,7 +19,8 @@ mod verbs;
 use std::sync::Arc;
 
 use lb_proto::error::ErrorReply;
-use lb_proto::request;
+use lb_proto::reply;
+use lb_proto::request::{self, SetState};
 use lb_proto::status::{By, LastReload, Status, TrialStatus};
 
 use self::audit::Asked;
@@ -54,6 +55,15 @@ impl Control {
     /// How everything is.
     pub(crate) async fn status(&self) -> Result<Status, ErrorReply> {
         verbs::status::run(&request::Status::default(), self).await
+    }
+
+    /// As the call of the control socket, for somebody who asked otherwise.
+    pub(crate) async fn set_state(
+        &self,
+        call: &SetState,
+        by: By,
+    ) -> Result<reply::SetState, ErrorReply> {
+        verbs::set_state::run(call, self, by).await
     }
 
     pub(crate) fn last_reload(&self) -> Option<LastReload> {

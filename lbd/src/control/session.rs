@@ -124,6 +124,7 @@ impl Peer {
             uid: self.uid,
             pid: self.pid,
             user: name,
+            dashboard: None,
         }
     }
 }

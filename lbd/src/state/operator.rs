@@ -42,7 +42,7 @@ impl Shared {
         } = ask;
         let before = server.overrides.admin();
         // Who says the same again, as to wait on, need not say again why.
-        let said = before.filter(|said| said.admin == admin && said.mark.by.uid == by.uid);
+        let said = before.filter(|said| said.admin == admin && said.mark.by.is_also(&by));
         let said = said.and_then(|said| said.mark.reason);
         let mark = mark(by, reason.map(|reason| reason.to_string()).or(said));
         let words = in_words(&mark, lasts);

@@ -14,6 +14,7 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
             let Admin {
                 bind,
                 allowed_hosts,
+                actions,
             } = old;
             at.key("bind", bind, &new.bind, Effect::Listens);
             at.list(
@@ -22,6 +23,7 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
                 &new.allowed_hosts,
                 Effect::NewRequests,
             );
+            at.key("actions", actions, &new.actions, Effect::NewRequests);
         }
     }
 }

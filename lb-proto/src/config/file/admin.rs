@@ -8,10 +8,9 @@ use crate::config::{Admin, address};
 const ADMIN: Shape = Shape {
     what: "[admin]",
     example: "a section: [admin]",
-    keys: &["bind", "allowed_hosts"],
+    keys: &["bind", "allowed_hosts", "actions"],
     later: &[
         ("refresh", "no dashboard is served in this version"),
-        ("actions", "nothing can be changed there in this version"),
         ("users", "nobody is asked who they are in this version"),
         (
             "tls",
@@ -38,6 +37,7 @@ pub(super) fn read<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Admin>
     Some(Admin {
         bind,
         allowed_hosts,
+        actions: table.get("actions").and_then(|value| value.flag()) == Some(true),
     })
 }
 

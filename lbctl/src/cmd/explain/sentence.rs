@@ -301,6 +301,7 @@ pub(super) mod tests {
                 uid: Some(1000),
                 pid: Some(7),
                 user: Some("ops".to_owned()),
+                dashboard: None,
             },
             reason: None,
             until: None,

@@ -14,15 +14,13 @@ use super::find_server;
 use super::status::server_status;
 use crate::control::Control;
 use crate::control::audit::Asked;
-use crate::control::session::Peer;
 use crate::state::Ask;
 
 pub(in crate::control) async fn run(
     call: &SetState,
     control: &Control,
-    peer: &Peer,
+    by: By,
 ) -> Result<reply::SetState, ErrorReply> {
-    let by = peer.by().await;
     let asked = Asked::new(by.clone(), SetState::NAME)
         .on(&call.server)
         .to(Some(in_words(call)))

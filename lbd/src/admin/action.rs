@@ -1,0 +1,145 @@
+//! `POST /api/v1/servers/BACKEND/SERVER/state`: the control socket's `set_state`, for those who may.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::name::ServerId;
+use lb_proto::request::SetState;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+use tracing::warn;
+
+use super::http::{NoUpload, Upload};
+use super::page::Asked;
+use super::response::{self, JSON, Refusal};
+use super::visitor::Visitor;
+use super::{Site, host, origin, token};
+
+/// More than a state and a reason.
+const MAX_BODY: usize = 4 * 1024;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-lbd-token");
+
+/// The server that a path is about, as it is written there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Of<'a> {
+    backend: &'a str,
+    server: &'a str,
+}
+
+impl<'a> Of<'a> {
+    pub(super) fn path(path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix("/api/v1/servers/")?;
+        let (backend, server) = path.strip_suffix("/state")?.split_once('/')?;
+        Some(Self { backend, server })
+    }
+
+    fn id(self) -> Result<ServerId, Refusal> {
+        let name = format!("{}/{}", self.backend, self.server);
+        let name = percent_decode_str(&name).decode_utf8_lossy();
+        name.parse().map_err(|error| {
+            let message = format!("no such server: {name}");
+            ErrorReply::new(ErrorCode::NoSuchServer, message)
+                .hint(format!("{error}"))
+                .into()
+        })
+    }
+}
+
+pub(super) async fn answer(
+    of: Of<'_>,
+    asked: Asked<'_>,
+    upload: Upload,
+    visitor: &Visitor,
+    site: &Site,
+) -> Result<Response<Bytes>, Refusal> {
+    let judged = judge(asked, visitor, site).await;
+    // Even where it is of no use: the connection goes on behind it.
+    let body = upload.read(MAX_BODY).await;
+    if let Err(refusal) = judged {
+        let by = visitor.by();
+        warn!(%by, server = %of.id()?, why = %refusal, "a change is refused");
+        return Err(refusal);
+    }
+    let call = read(of.id()?, &body.map_err(refused)?)?;
+    let done = (site.knows.set_state)(call, visitor.by()).await?;
+    Ok(response::json(StatusCode::OK, &done))
+}
+
+/// Whether the head of a request is one that may change something.
+async fn judge(asked: Asked<'_>, visitor: &Visitor, site: &Site) -> Result<(), Refusal> {
+    let headers = &asked.head.headers;
+    let may = site.admin().is_some_and(|admin| admin.config.actions);
+    if !may {
+        let message = "nothing can be changed here";
+        let hint = "use lbctl, or set `actions = true` in [admin]";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
+    }
+    if !origin::is_ours(headers, host::of(asked.head).unwrap_or_default(), false) {
+        let message = "a page of another site asks for this";
+        let hint = "open the dashboard by the name that is asked here";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
+    }
+    if !is_json(headers) {
+        let message = "a change is asked for in JSON";
+        let hint = "send `content-type: application/json`";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).hint(hint));
+    }
+    let Some(token) = site.token_for(visitor).await else {
+        let message = "this is for operators";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    };
+    let message = match headers.get(TOKEN) {
+        Some(shown) if token::is(token, shown.as_bytes()) => return Ok(()),
+        Some(_) => "x-lbd-token is wrong",
+        None => "x-lbd-token is missing",
+    };
+    let hint = "load the dashboard anew, or send what admin.token in [global] state_dir holds";
+    Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        return false;
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case(JSON)
+}
+
+/// The words are those of the control protocol, but for the server.
+fn read(server: ServerId, body: &[u8]) -> Result<SetState, Refusal> {
+    let bad = |message: String| {
+        ErrorReply::new(ErrorCode::BadRequest, message)
+            .hint(r#"send an object, as in {"admin":"drain","reason":"kernel update"}"#)
+    };
+    let args: Result<Map<String, Value>, _> = serde_json::from_slice(body);
+    let mut args =
+        args.map_err(|error| bad(format!("not what a server can be set to: {error}")))?;
+    let server = Value::String(server.to_string());
+    if args.insert("server".to_owned(), server).is_some() {
+        return Err(bad("the server is named by the path alone".to_owned()).into());
+    }
+    serde_json::from_value(Value::Object(args))
+        .map_err(|error| bad(format!("not what a server can be set to: {error}")).into())
+}
+
+fn refused(why: NoUpload) -> Refusal {
+    let (status, message) = match why {
+        NoUpload::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a change has at most {MAX_BODY} bytes"),
+        ),
+        NoUpload::TooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not come in time".to_owned(),
+        ),
+        NoUpload::Broken => (
+            StatusCode::BAD_REQUEST,
+            "the request's body is broken".to_owned(),
+        ),
+    };
+    Refusal::new(status, message).header(CONNECTION, HeaderValue::from_static("close"))
+}

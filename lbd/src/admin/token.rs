@@ -1,0 +1,173 @@
+//! What shows that whoever asks may act where nobody logs in: our own page carries it, and a file that only lbd's
+//! user can read holds it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::rand;
+use lb_proto::os_error;
+use lb_proto::regular::{self, Links};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+const NAME: &str = "admin.token";
+
+/// Nobody guesses so many.
+const BYTES: usize = 32;
+
+/// As it was when it was first wanted; the file is looked at once.
+pub(crate) struct Token {
+    path: PathBuf,
+    value: OnceCell<String>,
+}
+
+impl Token {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            path: folder.join(NAME),
+            value: OnceCell::new(),
+        }
+    }
+
+    /// Made, and kept in its file, if there is none.
+    pub(crate) async fn value(&self) -> &str {
+        let path = self.path.clone();
+        let kept = || async move {
+            let kept = spawn_blocking(move || kept(&path)).await;
+            kept.unwrap_or_else(|_| fresh())
+        };
+        self.value.get_or_init(kept).await
+    }
+}
+
+/// Whether this one was shown. Takes as long whatever was.
+pub(super) fn is(token: &str, shown: &[u8]) -> bool {
+    !token.is_empty() && verify_slices_are_equal(token.as_bytes(), shown).is_ok()
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// The one in the file, or a new one, which is there from now on.
+fn kept(path: &Path) -> String {
+    match read(path) {
+        Ok(token) => return token,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            let (path, why) = (path.display(), os_error::in_words(&error));
+            warn!("{path} is not used, {why}: there is a new one in its place");
+        }
+    }
+    let token = fresh();
+    if let Err(error) = write(path, &token) {
+        let (path, why) = (path.display(), os_error::in_words(&error));
+        warn!("cannot write {path}: {why}; the token is another one after a restart of lbd");
+    }
+    token
+}
+
+fn fresh() -> String {
+    let mut bytes = [0; BYTES];
+    if rand::fill(&mut bytes).is_err() {
+        // There is no randomness to be had: an empty token is nobody's.
+        return String::new();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One that others could have read, or written, protects nothing.
+fn read(path: &Path) -> io::Result<String> {
+    let file = regular::open(OpenOptions::new().read(true), path, Links::Refused)?;
+    let found = file.metadata()?;
+    let us = rustix::process::geteuid().as_raw();
+    if found.mode() & 0o077 != 0 {
+        let mode = found.mode() & 0o777;
+        return Err(io::Error::other(format!("others may read it ({mode:04o})")));
+    }
+    if found.uid() != us {
+        let owner = found.uid();
+        return Err(io::Error::other(format!("it belongs to uid {owner}")));
+    }
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text)?;
+    let token = text.trim();
+    let is_one = token.len() == 2 * BYTES && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_one {
+        true => Ok(token.to_owned()),
+        false => Err(io::Error::other("it holds no token")),
+    }
+}
+
+/// In one step: at every instant it is whole. Its mode is never wider than 0600.
+fn write(path: &Path, token: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new().prefix(NAME).tempfile_in(folder)?;
+    writeln!(new, "{token}")?;
+    new.as_file().sync_all()?;
+    new.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn it_is_made_once_and_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let token = kept(&path);
+        assert_eq!(token.len(), 64);
+        assert_eq!(kept(&path), token);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_protects_nothing_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let first = kept(&path);
+        set_mode(&path, 0o644);
+        let second = kept(&path);
+        assert_ne!(first, second);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+
+        fs::write(&path, "short\n").unwrap();
+        let third = kept(&path);
+        assert_eq!((third.len(), kept(&path)), (64, third));
+
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        let before = fs::read(&elsewhere).unwrap();
+        kept(&path);
+        assert_eq!(fs::read(&elsewhere).unwrap(), before);
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    }
+
+    #[test]
+    fn nothing_else_is_it_and_an_empty_one_is_none() {
+        let token = fresh();
+        assert!(is(&token, token.as_bytes()));
+        for other in ["", &token[1..], &format!("{token}0"), &fresh()] {
+            assert!(!is(&token, other.as_bytes()), "{other}");
+        }
+        assert!(!is("", b""));
+    }
+}
