@@ -26,6 +26,9 @@ pub(crate) enum Command {
         /// Where the frontend listens
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         bind: SocketAddr,
+        /// Where the dashboard is served, a loopback address
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8404")]
+        admin: SocketAddr,
     },
 }
 

@@ -32,7 +32,7 @@ use lb_proto::exit::Exit;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Some(Command::Demo { bind }) => demo::run(bind).map_err(Failure::from),
+        Some(Command::Demo { bind, admin }) => demo::run(bind, admin).map_err(Failure::from),
         None if cli.check => check(&cli.config),
         None => app::run(&cli.config, |_| ()).map_err(Failure::from),
     };

@@ -79,6 +79,7 @@ fn what_is_given_is_kept() {
 
     let admin = config.admin.as_ref().expect("there is [admin]");
     assert_eq!(admin.bind.to_string(), "127.0.0.1:8404");
+    assert_eq!(admin.refresh, seconds(2));
     assert_eq!(admin.allowed_hosts, ["lb1.example.com"]);
     assert!(admin.actions);
 

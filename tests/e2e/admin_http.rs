@@ -23,7 +23,7 @@ fn ask(addr: SocketAddr, target: &str, host: &str) -> Response {
     wire::ask(addr, format!("GET {target} HTTP/1.1\r\n{host}\r\n"))
 }
 
-fn get(addr: SocketAddr, target: &str) -> Response {
+pub(crate) fn get(addr: SocketAddr, target: &str) -> Response {
     ask(addr, target, "host: localhost\r\n")
 }
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 fn start() -> (Process, PathBuf) {
     let mut command = std::process::Command::new(programs::lbd());
-    command.args(["demo", "--bind", "127.0.0.1:0"]);
+    command.args(["demo", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     let demo = Process::spawn(command);
     let socket = eventually("the demo names its socket", || {
         let said = demo.stdout.so_far();
@@ -57,6 +57,10 @@ fn it_balances_drains_fails_over_and_stops() {
         .collect();
     assert_eq!(answers.len(), 3, "three requests, three names: {answers:?}");
     assert_eq!(get(addr, "/slow?ms=20").status, 200);
+    let admin = now.daemon.admin.expect("it has [admin]").bind;
+    assert!(demo.stdout.so_far().contains(&format!("http://{admin}\n")));
+    let page = crate::admin_http::get(admin.parse().expect("an address"), "/");
+    assert!(page.text().contains("web03"), "{}", page.text());
 
     let first = format!("app/{}", servers[0].name);
     Process::run(lbctl::command(&socket, ["drain", &first])).exits(0);

@@ -5,6 +5,8 @@ mod access_log;
 mod accounting;
 mod admin;
 mod admin_actions;
+mod admin_dashboard;
+mod admin_events;
 mod admin_http;
 mod admin_metrics;
 mod admin_metrics_parts;

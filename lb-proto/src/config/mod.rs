@@ -73,6 +73,8 @@ pub struct Global {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     pub bind: SocketAddr,
+    /// How often the dashboard is loaded again where it cannot be told of changes.
+    pub refresh: Duration,
     /// Names that it may be asked by, in lower case, beside those that are always its own.
     pub allowed_hosts: Vec<String>,
     /// Servers can be set to drain, maint and ready there.

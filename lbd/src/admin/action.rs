@@ -1,6 +1,5 @@
 //! `POST /api/v1/servers/BACKEND/SERVER/state`: the control socket's `set_state`, for those who may.
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use lb_proto::error::{ErrorCode, ErrorReply};
@@ -12,7 +11,7 @@ use tracing::warn;
 
 use super::http::{NoUpload, Upload};
 use super::page::Asked;
-use super::response::{self, JSON, Refusal};
+use super::response::{self, Body, JSON, Refusal};
 use super::visitor::Visitor;
 use super::{Site, host, origin, token};
 
@@ -53,7 +52,7 @@ pub(super) async fn answer(
     upload: Upload,
     visitor: &Visitor,
     site: &Site,
-) -> Result<Response<Bytes>, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     let judged = judge(asked, visitor, site).await;
     // Even where it is of no use: the connection goes on behind it.
     let body = upload.read(MAX_BODY).await;

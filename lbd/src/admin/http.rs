@@ -10,18 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use super::page::{self, Asked};
+use super::response::Body;
 use super::{Site, response};
 
 /// A few browsers, a few Prometheus servers and whoever asks for `/healthz`: more wait until one closes.
@@ -42,6 +46,15 @@ const MOST_IGNORED: u64 = 256 * 1024;
 
 /// To take an answer, and to ask for the next one: longer than most scrape intervals.
 const NEXT: Duration = Duration::from_secs(75);
+
+/// How often something is sent on a stream where nothing happens, so that both ends see that the other lives.
+const AWAKE: Duration = Duration::from_secs(15);
+
+/// What the reader of a stream takes no notice of.
+const NOTHING: &[u8] = b":\n\n";
+
+/// How long the client of a stream may leave what it was sent unread, or unacknowledged.
+const UNREAD: Duration = Duration::from_secs(45);
 
 /// How long a client may be silent where others wait for its place.
 const CROWDED: Duration = Duration::from_secs(1);
@@ -67,6 +80,8 @@ pub(super) async fn accept(socket: TcpListener, site: Arc<Site>, mut stops: watc
         };
         match accepted {
             Ok((stream, peer)) => {
+                // Who is gone without a word is no longer sent to.
+                let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
                 let (site, stops, crowd) = (site.clone(), stops.clone(), crowd.subscribe());
                 tokio::spawn(async move {
                     let _place = place;
@@ -114,6 +129,11 @@ impl Due {
         let at = Instant::now() + within;
         Self { at, crowded: at }
     }
+
+    /// The client has so long, and nobody takes its place.
+    fn from_reader(within: Duration) -> Self {
+        Self::from_us(within)
+    }
 }
 
 /// One connection, to its end or its deadline.
@@ -125,7 +145,9 @@ async fn serve(
     mut crowd: watch::Receiver<()>,
 ) {
     let (deadline, mut until) = watch::channel(Due::from_client(HEAD));
-    let service = service_fn(|request| answer(request, from, site.clone(), deadline.clone()));
+    let ends = stops.clone();
+    let service =
+        service_fn(|request| answer(request, from, site.clone(), deadline.clone(), ends.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(NEXT)
@@ -158,7 +180,8 @@ async fn answer(
     from: IpAddr,
     site: Arc<Site>,
     deadline: watch::Sender<Due>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+    ends: watch::Receiver<()>,
+) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible> {
     deadline.send_replace(Due::from_us(ANSWER));
     let (head, body) = request.into_parts();
     let upload = Upload {
@@ -169,7 +192,31 @@ async fn answer(
     let mut response = page::answer(asked, upload, &site).await;
     response::harden(response.headers_mut());
     deadline.send_replace(Due::from_client(NEXT));
-    Ok(response.map(Full::new))
+    Ok(response.map(|body| match body {
+        Body::Whole(bytes) => Full::new(bytes).boxed_unsync(),
+        Body::Stream(pieces) => StreamBody::new(awake(pieces, deadline, ends)).boxed_unsync(),
+    }))
+}
+
+/// The pieces of a stream, until the site is closed. hyper asks for one when it has room, so a client that reads
+/// nothing comes to its deadline.
+fn awake(
+    pieces: BoxStream<'static, Bytes>,
+    deadline: watch::Sender<Due>,
+    ends: watch::Receiver<()>,
+) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send {
+    unfold(
+        (pieces, deadline, ends),
+        |(mut pieces, deadline, mut ends)| async move {
+            deadline.send_replace(Due::from_reader(UNREAD));
+            let piece = tokio::select! {
+                piece = pieces.next() => piece?,
+                () = sleep(AWAKE) => Bytes::from_static(NOTHING),
+                _ = ends.changed() => return None,
+            };
+            Some((Ok(Frame::data(piece)), (pieces, deadline, ends)))
+        },
+    )
 }
 
 /// The body of a request, which few pages take.

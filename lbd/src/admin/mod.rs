@@ -4,6 +4,10 @@
 //! Never names the control plane: `app.rs` hands over what only that knows, and does.
 
 mod action;
+mod assets;
+mod dashboard;
+mod events;
+mod history;
 mod host;
 mod http;
 mod metrics;
@@ -15,19 +19,28 @@ mod visitor;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use lb_proto::error::ErrorReply;
 use lb_proto::reply;
 use lb_proto::request::SetState;
 use lb_proto::status::{By, LastReload, Status, TrialStatus};
+use rustix::system::uname;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
+use self::dashboard::Live;
+use self::history::History;
 use crate::state::{Admin, Listener, Shared, ThreadId};
 
 pub(crate) use self::token::Token;
+
+/// Streams of events at once, half of the places that there are for connections: the others are left to whoever asks
+/// for health.
+const MOST_STREAMS: usize = 32;
 
 /// What only the control plane knows, and does.
 pub(crate) struct Knows {
@@ -58,6 +71,13 @@ struct Site {
     listener: Arc<Listener>,
     /// One scrape at a time: each takes a CPU for a while, and memory.
     scrapes: Mutex<()>,
+    /// The same of views for the dashboard.
+    views: Mutex<()>,
+    history: Arc<History>,
+    live: Live,
+    streams: Arc<Semaphore>,
+    /// The name of the machine.
+    host: String,
 }
 
 impl Site {
@@ -71,7 +91,10 @@ impl Site {
 pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
     let (knows, token) = (Arc::new(knows), Arc::new(token));
     let mut nudges = shared.phase();
+    let history = Arc::new(History::default());
     let mut serving: Option<Serving> = None;
+    let mut samples = interval(history::EVERY);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let admin = shared.snapshot().admin.clone();
         if admin.as_ref().is_some_and(|admin| admin.config.actions) {
@@ -88,11 +111,24 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
                     token: token.clone(),
                     listener,
                     scrapes: Mutex::default(),
+                    views: Mutex::default(),
+                    history: history.clone(),
+                    live: Live::default(),
+                    streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+                    host: uname().nodename().to_string_lossy().into_owned(),
                 })
             });
         }
-        if nudges.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = nudges.changed() => if changed.is_err() {
+                return;
+            },
+            _ = samples.tick(), if serving.is_some() => {
+                history.sample(&shared.snapshot(), Instant::now());
+            }
+        }
+        if serving.is_none() {
+            history.forget();
         }
     }
 }
@@ -115,8 +151,15 @@ impl Serving {
             }
         };
         info!(%address, "[admin] is served");
-        let (stop, stops) = watch::channel(());
-        tokio::spawn(http::accept(socket, Arc::new(site), stops));
+        let (stop, mut stops) = watch::channel(());
+        let site = Arc::new(site);
+        tokio::spawn(http::accept(socket, site.clone(), stops.clone()));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = dashboard::run(site) => {}
+                _ = stops.changed() => {}
+            }
+        });
         Some(Self { uid, _stop: stop })
     }
 }

@@ -4,21 +4,33 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW};
+use futures_util::stream::BoxStream;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
-use super::Site;
 use super::action::{self, Of};
+use super::assets::{self, Asset};
 use super::host::{self, is_ours};
 use super::http::Upload;
 use super::metrics::{self, Format, Reloads};
-use super::response::{JSON, Refusal, text, whole};
+use super::response::{Body, JSON, Refusal, text, whole};
 use super::visitor::Visitor;
+use super::{Site, dashboard, events};
 
 /// No page has a longer name.
 const MAX_TARGET: usize = 2048;
+
+const HTML: &str = "text/html; charset=utf-8";
+const EVENTS: &str = "text/event-stream";
+
+/// For names that never mean anything else.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// In seconds, where all streams are taken.
+const STREAM_LATER: u64 = 5;
 
 /// A request, but for its body.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +41,16 @@ pub(super) struct Asked<'a> {
 }
 
 /// Whom a page is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Page<'a> {
+    Dashboard,
+    /// What the dashboard is told of changes.
+    Live,
+    Asset(&'static Asset),
     Health,
     Metrics,
     Status,
+    Events,
     /// The state of a server, to be set.
     State(Of<'a>),
 }
@@ -41,10 +58,16 @@ enum Page<'a> {
 impl<'a> Page<'a> {
     fn at(path: &'a str) -> Option<Self> {
         match path {
+            "/" => Some(Self::Dashboard),
+            "/live" => Some(Self::Live),
             "/healthz" => Some(Self::Health),
             "/metrics" => Some(Self::Metrics),
             "/api/v1/status" => Some(Self::Status),
-            _ => Of::path(path).map(Self::State),
+            "/api/v1/events" => Some(Self::Events),
+            path => match assets::at(path) {
+                Some(asset) => Some(Self::Asset(asset)),
+                None => Of::path(path).map(Self::State),
+            },
         }
     }
 
@@ -61,7 +84,7 @@ impl<'a> Page<'a> {
     }
 }
 
-pub(super) async fn answer(asked: Asked<'_>, upload: Upload, site: &Arc<Site>) -> Response<Bytes> {
+pub(super) async fn answer(asked: Asked<'_>, upload: Upload, site: &Arc<Site>) -> Response<Body> {
     let page = Page::at(asked.head.uri.path());
     let answered = try_answer(page, asked, upload, site).await;
     answered.unwrap_or_else(|refusal| match page {
@@ -75,7 +98,7 @@ async fn try_answer(
     asked: Asked<'_>,
     upload: Upload,
     site: &Arc<Site>,
-) -> Result<Response<Bytes>, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     let head = asked.head;
     let target = head.uri.path_and_query();
     if target.is_some_and(|target| target.as_str().len() > MAX_TARGET) {
@@ -87,7 +110,7 @@ async fn try_answer(
     }
     let page = page.ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, "there is no such page here")
-            .hint("/healthz, /metrics, /api/v1/status")
+            .hint("/, /healthz, /metrics, /api/v1/status, /api/v1/events")
     })?;
     if !page.methods().contains(&head.method) {
         return Err(other_method(page));
@@ -100,6 +123,16 @@ async fn try_answer(
         Page::Health => Ok(text(StatusCode::OK, "ok")),
         Page::Metrics => metrics(head, site).await,
         Page::Status => status(site).await,
+        Page::Dashboard => dashboard(site).await,
+        Page::Asset(asset) => Ok(unchanging(head, asset)),
+        Page::Live => {
+            let place = place(site)?;
+            Ok(stream(dashboard::stream(site, place)))
+        }
+        Page::Events => {
+            let place = place(site)?;
+            Ok(stream(events::stream(&site.shared, place)))
+        }
         Page::State(of) => action::answer(of, asked, upload, &visitor, site).await,
     }
 }
@@ -133,7 +166,7 @@ fn other_method(page: Page<'_>) -> Refusal {
     }
 }
 
-async fn metrics(head: &Parts, site: &Arc<Site>) -> Result<Response<Bytes>, Refusal> {
+async fn metrics(head: &Parts, site: &Arc<Site>) -> Result<Response<Body>, Refusal> {
     let accept = head.headers.get_all(ACCEPT).iter();
     let format = Format::wanted(accept.filter_map(|value| value.to_str().ok()));
     let reloads = Reloads {
@@ -154,7 +187,7 @@ fn unwritten(what: &str) -> Refusal {
 }
 
 /// What `lbctl status --json` prints.
-async fn status(site: &Site) -> Result<Response<Bytes>, Refusal> {
+async fn status(site: &Site) -> Result<Response<Body>, Refusal> {
     let status = (site.knows.status)().await?;
     // That of thousands of servers takes a while.
     match spawn_blocking(move || serde_json::to_vec(&status)).await {
@@ -164,4 +197,41 @@ async fn status(site: &Site) -> Result<Response<Bytes>, Refusal> {
         }
         _ => Err(unwritten("status")),
     }
+}
+
+async fn dashboard(site: &Arc<Site>) -> Result<Response<Body>, Refusal> {
+    let refresh = site.admin().map(|admin| admin.config.refresh);
+    let html = dashboard::page(site, refresh.unwrap_or_default()).await?;
+    Ok(whole(StatusCode::OK, HTML, html))
+}
+
+fn unchanging(head: &Parts, asset: &'static Asset) -> Response<Body> {
+    let mut known = head.headers.get_all(IF_NONE_MATCH).iter();
+    let mut response = match known.any(|tag| tag == asset.tag.as_str()) {
+        true => whole(StatusCode::NOT_MODIFIED, asset.kind, ""),
+        false => whole(StatusCode::OK, asset.kind, asset.text),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
+    if let Ok(tag) = HeaderValue::from_str(&asset.tag) {
+        headers.insert(ETAG, tag);
+    }
+    response
+}
+
+/// For one more stream, as long as it is held.
+fn place(site: &Site) -> Result<OwnedSemaphorePermit, Refusal> {
+    site.streams.clone().try_acquire_owned().map_err(|_| {
+        let message = "as many read events as may";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            .hint("close a dashboard, or come again")
+            .header(RETRY_AFTER, STREAM_LATER.into())
+    })
+}
+
+/// What happens, for as long as somebody reads.
+fn stream(pieces: BoxStream<'static, Bytes>) -> Response<Body> {
+    let mut response = whole(StatusCode::OK, EVENTS, "");
+    *response.body_mut() = Body::Stream(pieces);
+    response
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -10,6 +11,13 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use serde::Serialize;
+
+/// What an answer holds.
+pub(super) enum Body {
+    Whole(Bytes),
+    /// Server-sent events, for as long as they come.
+    Stream(BoxStream<'static, Bytes>),
+}
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
@@ -43,11 +51,11 @@ pub(super) fn harden(headers: &mut HeaderMap) {
 }
 
 /// A sentence for whoever reads it.
-pub(super) fn text(status: StatusCode, sentence: &str) -> Response<Bytes> {
+pub(super) fn text(status: StatusCode, sentence: &str) -> Response<Body> {
     whole(status, TEXT, format!("{sentence}\n"))
 }
 
-pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(document) {
         Ok(mut json) => {
             json.push(b'\n');
@@ -65,8 +73,8 @@ pub(super) fn whole(
     status: StatusCode,
     kind: &'static str,
     body: impl Into<Bytes>,
-) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
+) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -102,7 +110,7 @@ impl Refusal {
     }
 
     /// `no such page: /healthz is one`
-    pub(super) fn in_text(self) -> Response<Bytes> {
+    pub(super) fn in_text(self) -> Response<Body> {
         let ErrorReply { message, hint, .. } = &self.error;
         let sentence = match hint {
             Some(hint) => format!("{message}: {hint}"),
@@ -113,7 +121,7 @@ impl Refusal {
     }
 
     /// As `lbctl --json` tells of errors.
-    pub(super) fn in_json(self) -> Response<Bytes> {
+    pub(super) fn in_json(self) -> Response<Body> {
         #[derive(Serialize)]
         struct Document<'a> {
             error: &'a ErrorReply,
@@ -123,7 +131,7 @@ impl Refusal {
         self.with_headers(response)
     }
 
-    fn with_headers(self, mut response: Response<Bytes>) -> Response<Bytes> {
+    fn with_headers(self, mut response: Response<Body>) -> Response<Body> {
         response.headers_mut().extend(self.headers);
         response
     }

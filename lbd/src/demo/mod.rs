@@ -35,19 +35,19 @@ pub(crate) enum DemoError {
 }
 
 /// Runs the demo until it is told to stop; its folder goes with it.
-pub(crate) fn run(bind: SocketAddr) -> Result<(), DemoError> {
+pub(crate) fn run(bind: SocketAddr, admin: SocketAddr) -> Result<(), DemoError> {
     let folder = tempfile::Builder::new()
         .prefix("lbd-demo-")
         .tempdir()
         .map_err(DemoError::Folder)?;
     let origins = origin::start(&ORIGINS).map_err(DemoError::Origins)?;
     let config = folder.path().join("lbd.toml");
-    std::fs::write(&config, text::config(folder.path(), bind, &origins)).map_err(|source| {
-        DemoError::Write {
+    std::fs::write(&config, text::config(folder.path(), bind, admin, &origins)).map_err(
+        |source| DemoError::Write {
             path: config.clone(),
             source,
-        }
-    })?;
+        },
+    )?;
     app::run(&config, |shared| introduce(&config, shared, &origins)).map_err(suggest_bind)?;
     Ok(())
 }
@@ -56,13 +56,15 @@ pub(crate) fn run(bind: SocketAddr) -> Result<(), DemoError> {
 fn introduce(config: &Path, shared: &Shared, origins: &[Origin]) {
     let snapshot = shared.snapshot();
     let listeners = snapshot.frontends.iter().flat_map(|f| &f.listeners);
-    // The configuration has one bind.
-    let Some(frontend) = listeners.map(|listener| listener.address).next() else {
+    // The configuration has one bind, and [admin].
+    let frontend = listeners.map(|listener| listener.address).next();
+    let admin = snapshot.admin.as_ref().map(|admin| admin.listener.address);
+    let (Some(frontend), Some(admin)) = (frontend, admin) else {
         return;
     };
     let socket = &snapshot.global.socket;
     print::stdout(&format!("LBCTL_SOCKET={}", socket.display()));
-    print::stdout(&text::guide(config, socket, frontend, origins));
+    print::stdout(&text::guide(config, socket, frontend, admin, origins));
 }
 
 /// A port that is taken is the one thing that commonly goes wrong.
@@ -70,7 +72,8 @@ fn suggest_bind(error: AppError) -> AppError {
     let AppError::Bind { message, hint } = error else {
         return error;
     };
-    let another = "`lbd demo --bind 127.0.0.1:8081` takes another address".to_owned();
+    let another =
+        "`lbd demo --bind 127.0.0.1:8081 --admin 127.0.0.1:8405` takes other addresses".to_owned();
     let hint = Some(match hint {
         Some(hint) => format!("{another}; {hint}"),
         None => another,

@@ -6,7 +6,12 @@ use std::path::Path;
 use super::origin::Origin;
 
 /// The configuration file.
-pub(super) fn config(folder: &Path, bind: SocketAddr, origins: &[Origin]) -> String {
+pub(super) fn config(
+    folder: &Path,
+    bind: SocketAddr,
+    admin: SocketAddr,
+    origins: &[Origin],
+) -> String {
     let servers: String = origins
         .iter()
         .map(|o| {
@@ -26,6 +31,10 @@ socket = {socket}        # lbctl talks to lbd here
 state_dir = {state_dir}
 shutdown_timeout = "10s"                # how long a stop waits for running requests
 log = {{ level = "warn" }}                # "info" tells of every change
+
+# The dashboard, /metrics and /healthz.
+[admin]
+bind = "{admin}"
 
 # Where clients connect.
 [frontend.web]
@@ -55,6 +64,7 @@ pub(super) fn guide(
     config: &Path,
     socket: &Path,
     frontend: SocketAddr,
+    admin: SocketAddr,
     origins: &[Origin],
 ) -> String {
     let url = format!("http://{}", reachable(frontend));
@@ -79,7 +89,7 @@ In another terminal:
 
 Requests take turns:
   while sleep 0.2; do curl -s {url}/; done
-How everything is, and how it changes:
+How everything is, and how it changes; in a browser: http://{admin}
   lbctl status
   lbctl status --watch
 One server dies for 15 seconds, and no request fails:
@@ -142,8 +152,9 @@ mod tests {
             address: "127.0.0.1:4711".parse().unwrap(),
         }];
         let bind = "127.0.0.1:8080".parse().unwrap();
+        let admin = "127.0.0.1:8404".parse().unwrap();
         let path = folder.path().join("lbd.toml");
-        std::fs::write(&path, config(folder.path(), bind, &origins)).unwrap();
+        std::fs::write(&path, config(folder.path(), bind, admin, &origins)).unwrap();
         let config = lb_proto::config::load(&path).unwrap().config;
         assert_eq!(config.global.socket, folder.path().join("lbd.sock"));
         assert_eq!(

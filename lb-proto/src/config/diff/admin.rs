@@ -13,10 +13,12 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
         (Some(old), Some(new)) => {
             let Admin {
                 bind,
+                refresh,
                 allowed_hosts,
                 actions,
             } = old;
             at.key("bind", bind, &new.bind, Effect::Listens);
+            at.key("refresh", refresh, &new.refresh, Effect::NewRequests);
             at.list(
                 "allowed_hosts",
                 allowed_hosts,

@@ -1,0 +1,173 @@
+//! What the page says of a status, as JSON has it.
+
+use lb_proto::event::Event;
+use lb_proto::status::Status;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::admin::history::History;
+
+fn server(name: &str, changes: &Value) -> Value {
+    let mut server = json!({
+        "name": name, "address": "10.0.0.1:80", "weight": 1, "weight_configured": 1, "admin": "ready",
+        "health": "up", "state": "up", "check": true, "sessions": 2, "sessions_max": 3, "sessions_total": 4,
+        "bytes_in": 0, "bytes_out": 0, "errors": {"connect": 0, "response": 0}, "changed_s": 61, "overrides": {}
+    });
+    merge(&mut server, changes);
+    server
+}
+
+fn certificate(name: &str, days: i64, state: &str) -> Value {
+    json!({
+        "file": format!("/certs/{name}"), "names": [name], "issuer": "ca", "not_before": "2026-01-01T00:00:00Z",
+        "not_after": "2026-12-31T00:00:00Z", "days_left": days, "state": state, "fingerprint": "", "binds": []
+    })
+}
+
+fn merge(into: &mut Value, changes: &Value) {
+    for (key, value) in changes.as_object().unwrap() {
+        into[key] = value.clone();
+    }
+}
+
+/// With these servers of `app`; `changes` are those of `daemon.config`.
+fn view(servers: Vec<Value>, changes: &Value, certificates: Vec<Value>, events: &[Event]) -> View {
+    let mut status = json!({
+        "schema": 1,
+        "daemon": {
+            "version": "1", "pid": 1, "uptime_s": 9, "connections": 1, "connections_limit": 100,
+            "config": {"path": "/c", "generation": 3, "loaded_at": "2026-11-27T12:00:00Z", "sha256": "00"}
+        },
+        "frontends": [],
+        "backends": [{"name": "app", "balance": "roundrobin", "queued": 0, "servers": servers}],
+        "certificates": certificates
+    });
+    merge(&mut status["daemon"]["config"], changes);
+    let status: Status = serde_json::from_value(status).unwrap();
+    View::of(&Seen {
+        status: &status,
+        history: &History::default().read(),
+        events,
+        clock: &Clock {
+            now: "2026-11-27T12:30:00Z".parse().unwrap(),
+            zone: TimeZone::UTC,
+        },
+        host: "lb1",
+        stopping: false,
+    })
+}
+
+fn attention(view: &View) -> Vec<(&str, &str)> {
+    let lines = view.attention.iter();
+    lines
+        .map(|line| (line.get("level"), line.get("text")))
+        .collect()
+}
+
+#[test]
+fn what_is_well_needs_no_attention() {
+    let view = view(
+        vec![server("a", &json!({}))],
+        &json!({}),
+        vec![certificate("x", 60, "valid")],
+        &[],
+    );
+    assert_eq!(attention(&view), []);
+    assert_eq!(view.daemon.cells.get("title"), "lb1 · lbd");
+    let cells = &view.pools[0].servers[0].cells;
+    assert_eq!(
+        (cells.get("look"), cells.get("why"), cells.get("since")),
+        ("up", "", "1m 1s")
+    );
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let check = json!({"at": "2026-11-27T12:29:59Z", "result": "L7STS", "status": 404, "latency_ms": 1.0, "detail": "GET / answered 404"});
+    let set = json!({"admin": {"at": "2026-11-27T12:00:00Z", "age_s": 1800, "by": {"user": "ops"}, "reason": "kernel", "until": "2026-11-27T13:00:00Z"}});
+    let servers = vec![
+        server(
+            "drains",
+            &json!({"admin": "drain", "state": "drain", "overrides": set}),
+        ),
+        server(
+            "ejected",
+            &json!({"ejected": {"left_s": 12, "reason": "10 errors within 10s"}}),
+        ),
+        server(
+            "down",
+            &json!({"health": "down", "state": "down", "last_check": check}),
+        ),
+    ];
+    let config = json!({
+        "trial": {"by": "ops", "confirm_until": "2026-11-27T12:31:00Z", "confirm_left_s": 60},
+        "last_reload": {"at": "2026-11-27T12:01:00Z", "ok": false, "error": "line 3"}
+    });
+    let certificates = vec![
+        certificate("soon", 29, "valid"),
+        certificate("now", 6, "valid"),
+        certificate("old", -1, "expired"),
+    ];
+    let view = view(servers, &config, certificates, &[]);
+    assert_eq!(
+        attention(&view),
+        [
+            ("bad", "app/down is down: L7STS: GET / answered 404"),
+            ("bad", "certificate of now: 6 days"),
+            ("bad", "certificate of old: expired"),
+            (
+                "warn",
+                "configuration 3 is on trial, by ops; confirm it until 12:31:00 (in 1m): lbctl confirm"
+            ),
+            (
+                "warn",
+                "the reload of 12:01:00 failed, the former configuration runs: line 3"
+            ),
+            (
+                "warn",
+                "app/ejected is ejected: left alone for 12s: 10 errors within 10s"
+            ),
+            ("warn", "certificate of soon: 29 days"),
+            (
+                "note",
+                "app/drains is in drain: 2 sessions left · by ops: kernel, until 13:00:00"
+            ),
+        ]
+    );
+    assert_eq!(view.daemon.cells.get("title"), "(3) lb1 · lbd");
+    let drains = &view.pools[0].servers[0].cells;
+    // For as long as the operator has wanted it.
+    assert_eq!((drains.get("word"), drains.get("since")), ("drain", "30m"));
+}
+
+#[test]
+fn nobody_up_is_the_worst_of_all_and_lists_end() {
+    let down = json!({"health": "down", "state": "down"});
+    let servers = (0..60).map(|n| server(&format!("s{n}"), &down)).collect();
+    let view = view(servers, &json!({}), Vec::new(), &[]);
+    let lines = attention(&view);
+    assert_eq!(
+        lines[0],
+        (
+            "bad",
+            "app has no server that takes sessions: its clients get 503"
+        )
+    );
+    assert_eq!(lines.last(), Some(&("note", "and 21 more: lbctl status")));
+    assert_eq!(lines.len(), 41);
+}
+
+#[test]
+fn the_latest_event_is_the_first_and_what_was_done_is_told_once() {
+    let events: Vec<Event> = (1..=40)
+        .map(|generation| Event::Config {
+            at: format!("2026-11-27T12:00:{generation:02}Z"),
+            generation,
+            reason: "by ops".to_owned(),
+        })
+        .collect();
+    let view = view(Vec::new(), &json!({}), Vec::new(), &events);
+    assert_eq!(view.events.len(), 30);
+    assert_eq!(view.events[0].get("text"), "generation 40: by ops");
+    assert_eq!(view.events[0].get("clock"), "12:00:40");
+}

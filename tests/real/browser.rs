@@ -1,0 +1,139 @@
+//! The dashboard in Debian's Chromium, by Playwright: live, without JavaScript, and what axe-core finds.
+//!
+//! Pictures are written to `target/dashboard`.
+
+use std::fs;
+use std::process::Command;
+
+use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
+use lb_tests::port::Port;
+use lb_tests::{Lbd, Origin, Process, eventually, programs, wire};
+use serde_json::Value;
+
+use crate::app_servers::node;
+
+const ADMIN: &str = "[admin]\nbind = \"127.0.0.1:0\"\nrefresh = \"1s\"\n";
+
+fn browser(action: &str, lbd: &Lbd, args: &[&str]) -> Command {
+    let mut command = node("browser.js");
+    command
+        .arg(action)
+        .arg(format!("http://{}/", lbd.admin()))
+        .args(args);
+    command
+}
+
+fn lines(stdout: &str) -> Vec<Value> {
+    let lines = stdout.lines();
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// Waits until the browser has said so many lines, and gives the last.
+#[track_caller]
+fn line(browser: &mut Process, number: usize) -> Value {
+    eventually(&format!("the browser says line {number}"), || {
+        let said = lines(&browser.stdout.so_far());
+        match said.get(number - 1) {
+            Some(line) => Ok(line.clone()),
+            None if browser.is_running() => Err(format!("{said:?}")),
+            None => panic!("the browser ended: {}", browser.stderr.so_far()),
+        }
+    })
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
+fn the_page_follows_what_happens_and_runs_nothing_that_it_is_told() {
+    const EVIL: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(format!("{ADMIN}{}", app(NO_CHECK, &origins)));
+    let mut browser = Process::spawn(browser("live", &lbd, &["app/a", "drain"]));
+    assert_eq!(line(&mut browser, 1)["before"], "up");
+    lbd.lbctl(["drain", "app/a", "--reason", EVIL]).exits(0);
+    let after = line(&mut browser, 2);
+    assert_eq!(
+        (&after["after"], &after["look"]),
+        (&"drain".into(), &"drain".into())
+    );
+    assert_eq!(after["wrong"], Value::Array(Vec::new()));
+    for (place, wanted) in [("said", "app/a"), ("event", EVIL)] {
+        let text = after[place].as_str().unwrap_or_default();
+        assert!(text.contains(wanted), "{place}: {text}");
+    }
+    browser.wait().exits(0);
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
+fn a_page_that_has_lost_lbd_says_so_and_comes_back() {
+    let origin = Origin::start("a");
+    let admin = Port::new();
+    let config = format!(
+        "[admin]\nbind = \"{}\"\n{}",
+        admin.addr(),
+        app(NO_CHECK, [&origin])
+    );
+    let mut lbd = Lbd::start(config);
+    let mut browser = Process::spawn(browser("lost", &lbd, &[]));
+    line(&mut browser, 1);
+    lbd.kill9();
+    let stale = line(&mut browser, 2);
+    let text = stale["text"].as_str().unwrap_or_default();
+    assert!(text.contains("This is how it was at "), "{text}");
+    lbd.start_again();
+    line(&mut browser, 3);
+    browser.wait().exits(0);
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
+fn without_javascript_it_is_loaded_again() {
+    let origin = Origin::start("a");
+    let lbd = Lbd::start(format!("{ADMIN}{}", app(NO_CHECK, [&origin])));
+    let seen = Process::run(browser("still", &lbd, &["app/a"]))
+        .exits(0)
+        .stdout;
+    let seen = &lines(&seen)[0];
+    assert_eq!(
+        (&seen["word"], &seen["tools"], &seen["again"]),
+        (&"up".into(), &false.into(), &true.into())
+    );
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
+fn axe_finds_nothing_serious_at_any_size_in_any_theme() {
+    let (origins, dead) = (Origin::start_all(["web01", "web02", "web03"]), Port::new());
+    let servers = origins.iter().map(|origin| (origin.name(), origin.addr()));
+    let lines_of_app = format!("{QUICK_CHECK}\nsticky = {{ cookie = \"SRVID\" }}");
+    let app = app_at(&lines_of_app, servers.chain([("web04", dead.addr())]));
+    let lbd = Lbd::start(format!("{ADMIN}{app}"));
+    for server in ["app/web01", "app/web02", "app/web03"] {
+        lbd.wait_until_healthy(server);
+    }
+    for _ in 0..100 {
+        assert_eq!(wire::get(lbd.addr(), "/").status, 200);
+    }
+    lbd.lbctl(["drain", "app/web02", "--reason", "kernel update"])
+        .exits(0);
+    lbd.lbctl(["maint", "app/web03"]).exits(0);
+    lbd.lbctl(["weight", "app/web01", "3"]).exits(0);
+    let folder = programs::workspace().join("target/dashboard");
+    fs::create_dir_all(&folder).expect("a folder below target");
+    let folder = folder.display().to_string();
+    let seen = Process::run(browser("shots", &lbd, &[&folder, "mixed"]))
+        .exits(0)
+        .stdout;
+    let seen = lines(&seen);
+    assert_eq!(seen.len(), 6);
+    for shot in &seen {
+        assert_eq!(shot["overflows"], false, "{shot:#}");
+        let found = shot["found"].as_array().expect("a list");
+        let serious = found
+            .iter()
+            .filter(|v| v["impact"] == "serious" || v["impact"] == "critical");
+        assert_eq!(serious.count(), 0, "{shot:#}");
+    }
+}

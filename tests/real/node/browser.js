@@ -1,0 +1,99 @@
+// A browser that looks at the dashboard: `ACTION URL ...`. Says what it sees as lines of JSON.
+//   live URL ROW WORD      says when the page is live, then waits until the row's state is that word
+//   still URL ROW          without JavaScript: the row's state, and whether the page is loaded again by itself
+//   lost URL               says when the page is live, when it is not, and when it is again
+//   shots URL FOLDER NAME  pictures in three sizes and two themes, and what axe-core finds in each
+const { chromium } = require('playwright-core');
+
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const LIMIT = 60000;
+const SIZES = [390, 1024, 1600];
+
+const say = (what) => console.log(JSON.stringify(what));
+const wordOf = (row) => `[data-row="${row}"] .state [data-c=word]`;
+
+async function live(browser, [url, row, word]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  const wrong = [];
+  page.on('console', (message) => message.type() === 'error' && wrong.push(message.text()));
+  page.on('pageerror', (error) => wrong.push(String(error)));
+  page.on('dialog', (dialog) => { wrong.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
+  page.on('request', (request) => request.url().startsWith(url) || wrong.push(`asks ${request.url()}`));
+  await page.goto(url);
+  await page.locator('#live[data-state=live]').waitFor();
+  say({ before: await page.locator(wordOf(row)).textContent(), title: await page.title() });
+  await page.locator(wordOf(row)).getByText(word, { exact: true }).waitFor();
+  const said = page.locator('#said', { hasText: row });
+  await said.waitFor({ state: 'attached' });
+  say({
+    after: await page.locator(wordOf(row)).textContent(),
+    look: await page.locator(`tr[data-row="${row}"]`).getAttribute('data-look'),
+    said: await said.textContent(),
+    event: await page.locator('[data-list=events] li').first().textContent(),
+    wrong,
+  });
+}
+
+// What is shown when lbd has gone, until it is back.
+async function lost(browser, [url]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  await page.goto(url);
+  await page.locator('#live[data-state=live]').waitFor();
+  say({ state: 'live' });
+  await page.locator('#live[data-state=stale]').waitFor();
+  say({ state: 'stale', text: await page.locator('#live-text').textContent() });
+  await page.locator('#live[data-state=live]').waitFor();
+  say({ state: 'live' });
+}
+
+async function still(browser, [url, row]) {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT);
+  await page.goto(url);
+  const seen = { word: await page.locator(wordOf(row)).textContent(), tools: await page.locator('#tools').isVisible() };
+  await page.waitForEvent('load');
+  say({ ...seen, again: true });
+}
+
+async function shots(browser, [url, folder, name]) {
+  const axe = require('fs').readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+  for (const colorScheme of ['light', 'dark']) {
+    for (const width of SIZES) {
+      const context = await browser.newContext({ colorScheme, viewport: { width, height: width < 500 ? 844 : 900 } });
+      const page = await context.newPage();
+      page.setDefaultTimeout(LIMIT);
+      await page.goto(url);
+      await page.waitForSelector('#live[data-state=live]').catch(() => {});
+      const path = `${folder}/${name}-${width}-${colorScheme}.png`;
+      await page.screenshot({ path, fullPage: true });
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      const overflows = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+      say({
+        path,
+        overflows,
+        found: violations.map((v) => ({
+          id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.slice(0, 3).map((n) => `${n.html} ${n.failureSummary}`),
+        })),
+      });
+      await context.close();
+    }
+  }
+}
+
+(async () => {
+  const [action, ...args] = process.argv.slice(2);
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
+  try {
+    await { live, lost, still, shots }[action](browser, args);
+  } finally {
+    await browser.close();
+  }
+})().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
