@@ -8,7 +8,7 @@ use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
 use lb_tests::wire::request;
-use lb_tests::{Authority, Lbd, Load, Origin, Wire, eventually, is, wire};
+use lb_tests::{Authority, FullDisk, Lbd, Load, Origin, Wire, eventually, is, wire};
 use rustix::process::Signal;
 
 use crate::confirm::servers;
@@ -53,6 +53,28 @@ fn it_goes_back_step_by_step_under_load() {
     lbd.rewrite(app(NO_CHECK, &origins[1..]));
     lbd.reload().exits(0);
     lbd.lbctl(["rollback", "--json"]).exits(0);
+    assert_eq!(servers(&lbd), ["a"]);
+}
+
+#[test]
+fn one_that_could_not_be_kept_goes_back_to_the_last_one_that_was() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins[..1]));
+    let full = FullDisk::of(&lbd);
+    for many in [2, 3] {
+        lbd.rewrite(app(NO_CHECK, &origins[..many]));
+        lbd.reload()
+            .exits(0)
+            .says("the configuration is not kept: cannot write");
+    }
+    lbd.lbctl(["rollback"]).exits(0).says("- server c");
+    assert_eq!(servers(&lbd), ["a"]);
+    lbd.reload().exits(0);
+    drop(full);
+    // What is kept from now on comes after the last one that was.
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    lbd.reload().exits(0);
+    lbd.lbctl(["rollback"]).exits(0);
     assert_eq!(servers(&lbd), ["a"]);
 }
 
@@ -243,6 +265,24 @@ fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
         Wire::try_connect(both.addr()).map(drop)
     });
     assert_eq!(lbd.status().daemon.config.trial, None);
+}
+
+#[test]
+fn one_that_cannot_go_back_and_is_confirmed_is_no_failure_any_more() {
+    let origins = Origin::start_all(["a"]);
+    let both = Port::new();
+    let config = app(NO_CHECK, &origins);
+    let bind = format!("bind = [\"127.0.0.1:0\", \"{}\"]", both.addr());
+    let mut lbd = Lbd::start(config.replace("bind = [\"127.0.0.1:0\"]", &bind));
+    lbd.rewrite(config);
+    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
+    let _holder = eventually("the address is let go", || both.listen());
+    lbd.wait_for_log("cannot go back, trying again");
+    lbd.lbctl(["confirm"]).exits(0);
+    let config = lbd.status().daemon.config;
+    let last = config.last_reload.expect("there was one");
+    assert_eq!((last.ok, last.error), (true, None));
+    assert_eq!((config.trial, config.confirmed), (None, true));
 }
 
 #[test]

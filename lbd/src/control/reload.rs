@@ -4,13 +4,14 @@
 
 mod back;
 mod certs;
+mod kept;
 mod read;
 mod refusal;
 mod trial;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lb_proto::config::{self, Global};
@@ -23,9 +24,10 @@ use tokio::sync::{Mutex, watch as channel};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use self::kept::{Kept, Running};
 use self::read::Ready;
 use self::trial::Trial;
-use super::history::{About, History};
+use super::history::History;
 use super::start::Origin;
 use crate::dns::Names;
 use crate::limits::OpenFiles;
@@ -51,14 +53,6 @@ pub(crate) struct Reloader {
     last: std::sync::Mutex<Option<LastReload>>,
     /// Held while somebody looks whether the file differs.
     looking: Arc<Mutex<()>>,
-}
-
-/// What runs, as far as a way back to it needs it.
-#[derive(Debug)]
-struct Running {
-    text: Arc<str>,
-    /// Its number among those that are kept, if it is.
-    number: Option<u64>,
 }
 
 /// Who wants a reload, and whether it is on trial.
@@ -121,7 +115,7 @@ impl Reloader {
             names,
             turn: Mutex::new(Running {
                 text: Arc::default(),
-                number: None,
+                kept: Kept::Not { before: None },
             }),
             trial: channel::Sender::new(None),
             last: std::sync::Mutex::new(None),
@@ -137,7 +131,7 @@ impl Reloader {
         let path = self.path.display().to_string();
         let kept = spawn_blocking(move || origin.keep(&text, &history, path)).await;
         match kept {
-            Ok(Ok(number)) => running.number = Some(number),
+            Ok(Ok(number)) => running.kept = Kept::As(number),
             Ok(Err(error)) => warn!("{}: there is no way back to it", in_full(&error)),
             Err(_) => {}
         }
@@ -174,19 +168,18 @@ impl Reloader {
         outcome
     }
 
-    /// What came of the last one.
+    /// What came of the last one; while the way back from it fails, that.
     pub(super) fn last_reload(&self) -> Option<LastReload> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone()
+        let stuck = self.trial.borrow().as_ref().and_then(|t| t.stuck.clone());
+        stuck.or_else(|| self.last().clone())
     }
 
     fn remember(&self, error: Option<&str>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(LastReload {
-            at: now(),
-            ok: error.is_none(),
-            error: error.map(str::to_owned),
-        });
+        *self.last() = Some(came_of_it(error));
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<LastReload>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn not_stopping(&self) -> Result<(), ErrorReply> {
@@ -244,14 +237,19 @@ impl Reloader {
             mut warnings,
             gone,
         } = swapped;
-        *running = Running { text, number: None };
+        *running = Running {
+            text,
+            kept: Kept::Not {
+                before: former.kept.latest(),
+            },
+        };
         if ask.is_trial() {
             warnings.extend(self.start_trial(former, &before, gone, ask));
         } else {
             if let Some(trial) = self.trial.send_replace(None) {
                 warnings.extend(self.shared.end_trial(&trial.gone));
             }
-            warnings.extend(self.keep(running, former.number, &ask.by).await);
+            warnings.extend(self.keep(running, &ask.by).await);
         }
         Ok(reply::Reload {
             generation: self.shared.snapshot().loaded.generation,
@@ -331,32 +329,14 @@ impl Reloader {
             .map(|(key, _)| format!("{key} takes effect when lbd is restarted"))
             .collect()
     }
+}
 
-    /// Keeps what runs for good, and tells what is wrong with that: there is no way back to it then,
-    /// or a restart begins with another one.
-    async fn keep(&self, running: &mut Running, before: Option<u64>, by: &str) -> Option<String> {
-        let (history, text) = (self.history.clone(), running.text.clone());
-        let about = About {
-            before,
-            at: self.shared.snapshot().loaded.at.clone(),
-            by: by.to_owned(),
-            path: self.path.display().to_string(),
-        };
-        let kept = spawn_blocking(move || {
-            let number = history.keep(about, &text)?;
-            history.set_unconfirmed(None).map(|()| number)
-        });
-        match kept.await {
-            Ok(Ok(number)) => {
-                running.number = Some(number);
-                None
-            }
-            Ok(Err(error)) => Some(format!(
-                "the configuration is not kept: {}",
-                in_full(&error)
-            )),
-            Err(_) => Some("the configuration is not kept; see the log".to_owned()),
-        }
+/// How a reload ended, now.
+fn came_of_it(error: Option<&str>) -> LastReload {
+    LastReload {
+        at: now(),
+        ok: error.is_none(),
+        error: error.map(str::to_owned),
     }
 }
 

@@ -9,14 +9,14 @@ use tracing::{error, warn};
 
 use super::read::{Ready, judge};
 use super::trial::{Former, Trial};
-use super::{Reloader, Running, Swapped, advice, in_full, refusal};
+use super::{Kept, Reloader, Running, Swapped, advice, came_of_it, in_full, refusal};
 use crate::control::history::Unconfirmed;
 use crate::state::unix_now;
 
 /// Where a way back leads.
 struct Goal {
     ready: Ready,
-    number: Option<u64>,
+    kept: Kept,
     /// When it was loaded the first time.
     of: String,
 }
@@ -64,10 +64,12 @@ impl Reloader {
             )
             .hint("write the file as it should be, `lbctl plan` it and `lbctl reload`")
         };
-        let number = running.number.ok_or_else(nothing)?;
-        let history = self.history.clone();
+        let (history, kept) = (self.history.clone(), running.kept);
         let read = spawn_blocking(move || {
-            let before = history.read(number)?.about.before;
+            let before = match kept {
+                Kept::As(number) => history.read(number)?.about.before,
+                Kept::Not { before } => before,
+            };
             before.map(|before| history.read(before)).transpose()
         });
         let entry = match read.await {
@@ -77,7 +79,7 @@ impl Reloader {
         };
         Ok(Goal {
             ready: judge(entry.about.path, entry.text).await?,
-            number: Some(entry.number),
+            kept: Kept::As(entry.number),
             of: entry.about.at,
         })
     }
@@ -88,13 +90,15 @@ impl Reloader {
         goal: Goal,
         reason: &str,
     ) -> Result<Swapped, ErrorReply> {
-        let Goal { ready, number, .. } = goal;
+        let Goal { ready, kept, .. } = goal;
         let left = self.shared.snapshot().loaded.sha256.clone();
         let text = ready.text.clone();
         let mut swapped = self.swap(ready, false, reason).await?;
-        *running = Running { text, number };
+        *running = Running { text, kept };
         self.trial.send_replace(None);
-        swapped.warnings.extend(self.refuse(left, number).await);
+        swapped
+            .warnings
+            .extend(self.refuse(left, kept.number()).await);
         self.report(&swapped.warnings, true, reason);
         Ok(swapped)
     }
@@ -134,7 +138,7 @@ impl Reloader {
             "{why}: going back to the configuration of {}", trial.former.at
         );
         let reason = format!("generation {generation} rolled back: {why}");
-        self.remember(Some(&reason));
+        let before = self.last().replace(came_of_it(Some(&reason)));
         let gone_back = match again(trial.former.clone()).await {
             Ok(goal) => self.go_back(&mut running, goal, &reason).await.map(|_| ()),
             Err(error) => Err(error),
@@ -144,7 +148,13 @@ impl Reloader {
         };
         let hint = error.hint.as_deref().unwrap_or_default();
         error!(error = error.message, hint, "cannot go back, trying again");
-        self.remember(Some(&format!("{reason}, which fails: {}", error.message)));
+        *self.last() = before;
+        let stuck = format!("{reason}, which fails: {}", error.message);
+        self.trial.send_modify(|trial| {
+            if let Some(trial) = trial {
+                Arc::make_mut(trial).stuck = Some(came_of_it(Some(&stuck)));
+            }
+        });
         false
     }
 }
@@ -161,7 +171,7 @@ async fn again(former: Arc<Former>) -> Result<Goal, ErrorReply> {
                 certificates: again.certificates,
                 text: former.text.clone(),
             },
-            number: former.number,
+            kept: former.kept,
             of: former.at.clone(),
         }
     });

@@ -13,14 +13,14 @@ use lb_proto::config::{Certificates, Config, sha256};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
 use lb_proto::reply;
-use lb_proto::status::TrialStatus;
+use lb_proto::status::{LastReload, TrialStatus};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::read::Ready;
 use super::watch::Watched;
-use super::{Ask, Reloader, Running, in_full, refusal};
+use super::{Ask, Kept, Reloader, Running, in_full, refusal};
 use crate::control::history::Unconfirmed;
 use crate::service;
 use crate::state::Snapshot;
@@ -35,6 +35,8 @@ pub(super) struct Trial {
     pub(super) watched: Option<Watched>,
     /// The servers that it has not and that something was set on: that comes back with them.
     pub(super) gone: Vec<ServerId>,
+    /// Why the way back could not be taken the last time.
+    pub(super) stuck: Option<LastReload>,
 }
 
 /// The configuration that was good.
@@ -45,7 +47,7 @@ pub(super) struct Former {
     pub(super) text: Arc<str>,
     /// When it was loaded.
     pub(super) at: String,
-    pub(super) number: Option<u64>,
+    pub(super) kept: Kept,
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +123,7 @@ impl Reloader {
             certificates: before.certificates.clone(),
             text: running.text.clone(),
             at: before.loaded.at.clone(),
-            number: running.number,
+            kept: running.kept,
         })
     }
 
@@ -139,7 +141,7 @@ impl Reloader {
             )
             .hint("change state_dir by itself, with a plain `lbctl reload` and a restart"));
         }
-        let Some(fallback) = former.number else {
+        let Some(fallback) = former.kept.number() else {
             return Err(ErrorReply::new(
                 ErrorCode::Failed,
                 "the configuration that runs is not kept on disk: a restart could not go back to it",
@@ -224,6 +226,7 @@ impl Reloader {
             confirm,
             watched,
             gone,
+            stuck: None,
         })));
         warnings
     }
@@ -235,7 +238,9 @@ impl Reloader {
                 let Some(trial) = trial else {
                     return false;
                 };
-                Arc::make_mut(trial).confirm = Some(Deadline::after(within));
+                let trial = Arc::make_mut(trial);
+                trial.confirm = Some(Deadline::after(within));
+                trial.stuck = None;
                 true
             });
         }
@@ -270,7 +275,7 @@ impl Reloader {
         trial: &Trial,
         why: &str,
     ) -> Vec<String> {
-        let unkept = self.keep(running, trial.former.number, &trial.by).await;
+        let unkept = self.keep(running, &trial.by).await;
         self.trial.send_replace(None);
         let mut warnings = self.shared.end_trial(&trial.gone);
         warnings.extend(unkept);
