@@ -200,7 +200,8 @@ fn many_clients_are_answered_and_one_too_many_is_told() {
     let refused = loop {
         assert!(clients.len() < TOO_MANY, "no bound on control clients");
         let mut client = Raw::greeted(&lbd.socket());
-        let answer = client.send(r#"{"id":77,"call":"hello"}"#).line();
+        // One that only asks would give way.
+        let answer = client.send(r#"{"id":77,"call":"watch"}"#).line();
         if answer.get("error").is_some() {
             break answer;
         }

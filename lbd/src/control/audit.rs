@@ -102,7 +102,7 @@ pub(crate) struct Auditor {
 
 enum Job {
     Write(Vec<u8>),
-    /// Says when everything before it is written.
+    /// Says when everything before it is on the disk.
     Tell(oneshot::Sender<()>),
 }
 
@@ -201,6 +201,8 @@ fn predecessor(path: &Path) -> PathBuf {
 struct Writer {
     path: PathBuf,
     file: Option<(File, u64)>,
+    /// Something was written since the last time that all of it was put on the disk.
+    unsynced: bool,
     complained: bool,
 }
 
@@ -209,36 +211,65 @@ impl Writer {
         Self {
             path,
             file: None,
+            unsynced: false,
             complained: false,
         }
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
+            self.write_batch(std::iter::once(job).chain(jobs.try_iter()));
+        }
+    }
+
+    /// What came while the disk was busy goes there together: it takes a moment, be it one line or many.
+    fn write_batch(&mut self, jobs: impl Iterator<Item = Job>) {
+        let mut waiting = Vec::new();
+        for job in jobs.take(MOST_WAITING) {
             match job {
                 Job::Write(line) => self.write(&line),
-                Job::Tell(tell) => drop(tell.send(())),
+                Job::Tell(tell) => waiting.push(tell),
             }
+        }
+        self.sync();
+        for tell in waiting {
+            // Whoever asked may have lost patience.
+            let _ = tell.send(());
         }
     }
 
     fn write(&mut self, line: &[u8]) {
         match self.try_write(line) {
             Ok(()) => self.complained = false,
-            Err(error) => {
-                // What was written of the line is ended when the file is opened again.
-                self.file = None;
-                if !std::mem::replace(&mut self.complained, true) {
-                    let (path, why) = (self.path.display(), os_error::in_words(&error));
-                    warn!("cannot write {path}: {why}; changes are in this log alone");
-                }
-            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    /// A power failure takes nothing that was written before.
+    fn sync(&mut self) {
+        let synced = match &self.file {
+            Some((file, _)) if self.unsynced => file.sync_data(),
+            _ => return,
+        };
+        self.unsynced = false;
+        if let Err(error) = synced {
+            self.complain(&error);
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        // What was written of a line is ended when the file is opened again.
+        self.file = None;
+        if !std::mem::replace(&mut self.complained, true) {
+            let (path, why) = (self.path.display(), os_error::in_words(error));
+            warn!("cannot write {path}: {why}; changes are in this log alone");
         }
     }
 
     fn try_write(&mut self, line: &[u8]) -> io::Result<()> {
         let more = line.len() as u64;
         if matches!(&self.file, Some((_, size)) if *size > 0 && size + more > LARGEST) {
+            self.sync();
             self.file = None;
             fs::rename(&self.path, predecessor(&self.path))?;
         }
@@ -246,6 +277,7 @@ impl Writer {
             Some(open) => open,
             None => self.file.insert(open(&self.path)?),
         };
+        self.unsynced = true;
         file.write_all(line)?;
         *size += more;
         Ok(())
@@ -258,6 +290,10 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     options.read(true).append(true).create(true).mode(0o600);
     let mut file = regular::open(&mut options, path, Links::Refused)?;
     let size = file.metadata()?.len();
+    if let Some(folder) = path.parent().filter(|_| size == 0) {
+        // That there is such a file outlives a power failure, too.
+        File::open(folder)?.sync_all()?;
+    }
     let ends = || -> io::Result<bool> {
         let mut last = [0];
         match std::os::unix::fs::FileExt::read_exact_at(&file, &mut last, size - 1) {

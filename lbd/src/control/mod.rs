@@ -7,6 +7,7 @@ mod dispatch;
 mod expiry;
 mod history;
 mod persist;
+mod places;
 mod plan;
 mod port_owner;
 mod reload;

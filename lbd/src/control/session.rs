@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::dispatch::{Answered, dispatch};
+use super::places::{Place, Places};
 use super::users;
 use super::{Control, ControlSocket};
 use crate::state::Claim;
@@ -32,8 +33,13 @@ pub(super) use interprocess::local_socket::tokio::Stream;
 /// Clients at once. Scripts and dashboards come in dozens; more is a leak somewhere.
 const MAX_CLIENTS: usize = 256;
 
-/// Refused clients that are listened to until they have read why.
-const MAX_REFUSALS: usize = 32;
+/// Clients that found no place and wait for one, or are listened to until they have read why there is none.
+const MAX_LATE: usize = 32;
+
+/// How long a client waits for a place.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long one that is sent away may take to read why.
 const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 
 /// How long a client may leave a piece of an answer unread.
@@ -45,8 +51,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes clients in, without end.
 pub(super) async fn accept(control: Arc<Control>, socket: ControlSocket) {
-    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
-    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let places = Places::new(MAX_CLIENTS);
+    let late = Arc::new(Semaphore::new(MAX_LATE));
     let mut complained = false;
     loop {
         let stream = match socket.accept().await {
@@ -60,23 +66,39 @@ pub(super) async fn accept(control: Arc<Control>, socket: ControlSocket) {
             }
         };
         complained = false;
-        if let Ok(place) = places.clone().try_acquire_owned() {
-            let control = control.clone();
+        if let Some(place) = places.take(Instant::now()) {
+            tokio::spawn(serve(stream, control.clone(), place));
+        } else if let Ok(waits) = late.clone().try_acquire_owned() {
+            let (control, places) = (control.clone(), places.clone());
             tokio::spawn(async move {
-                let session = Session::new(stream, control);
-                let peer = session.peer.clone();
-                match session.run().await {
-                    Ok(()) => debug!(%peer, "control client left"),
-                    Err(error) => debug!(%peer, %error, "control client lost"),
+                match timeout(PATIENCE, place(&places)).await {
+                    Ok(place) => {
+                        drop(waits);
+                        serve(stream, control, place).await;
+                    }
+                    Err(_) => drop(timeout(REFUSAL_LINGER, refuse(stream)).await),
                 }
-                drop(place);
-            });
-        } else if let Ok(place) = refusals.clone().try_acquire_owned() {
-            tokio::spawn(async move {
-                let _ = timeout(REFUSAL_LINGER, refuse(stream)).await;
-                drop(place);
             });
         }
+    }
+}
+
+/// Waits until somebody leaves, or was idle for long enough.
+async fn place(places: &Arc<Places>) -> Place {
+    loop {
+        sleep(PATIENCE / 20).await;
+        if let Some(place) = places.take(Instant::now()) {
+            return place;
+        }
+    }
+}
+
+async fn serve(stream: Stream, control: Arc<Control>, place: Place) {
+    let session = Session::new(stream, control, place);
+    let peer = session.peer.clone();
+    match session.run().await {
+        Ok(()) => debug!(%peer, "control client left"),
+        Err(error) => debug!(%peer, %error, "control client lost"),
     }
 }
 
@@ -85,7 +107,7 @@ pub(super) async fn accept(control: Arc<Control>, socket: ControlSocket) {
 async fn refuse(mut stream: Stream) -> io::Result<()> {
     let error = ErrorReply::new(
         ErrorCode::Failed,
-        format!("{MAX_CLIENTS} clients use the control socket already"),
+        format!("{MAX_CLIENTS} clients use the control socket already, and none is idle"),
     )
     .hint("close some: `ss -xp` shows who they are");
     let mut lines = line(&greeting());
@@ -144,6 +166,7 @@ impl fmt::Display for Peer {
 
 struct Session {
     stream: Stream,
+    place: Place,
     control: Arc<Control>,
     peer: Peer,
     lines: Lines,
@@ -159,10 +182,11 @@ struct Watching {
 }
 
 impl Session {
-    fn new(stream: Stream, control: Arc<Control>) -> Self {
+    fn new(stream: Stream, control: Arc<Control>, place: Place) -> Self {
         Self {
             peer: Peer::of(&stream),
             stream,
+            place,
             control,
             lines: Lines::default(),
             watching: None,
@@ -175,9 +199,15 @@ impl Session {
         let mut buffer = vec![0; 16 * 1024];
         loop {
             while let Some(line) = self.lines.next_line() {
+                self.place.idle(None);
                 self.hear(line).await?;
+                // Who watches waits for events, and who maintains for what is maintained.
+                if self.watching.is_none() && self.claims.is_empty() {
+                    self.place.idle(Some(Instant::now()));
+                }
             }
             tokio::select! {
+                () = self.place.given_away() => return self.give_way().await,
                 read = self.stream.read(&mut buffer) => match read? {
                     0 => return Ok(()),
                     n => self.lines.push(&buffer[..n]),
@@ -188,6 +218,16 @@ impl Session {
                 }
             }
         }
+    }
+
+    async fn give_way(&mut self) -> io::Result<()> {
+        let error = ErrorReply::new(
+            ErrorCode::Failed,
+            "idle for the longest, and others needed the place",
+        )
+        .hint("connect again");
+        let line = error_line(None, error);
+        timeout(REFUSAL_LINGER, self.stream.write_all(&line)).await?
     }
 
     async fn hear(&mut self, input: Line) -> io::Result<()> {

@@ -221,11 +221,30 @@ async fn a_watcher_that_lags_hears_how_many_it_missed() {
 }
 
 #[tokio::test]
-async fn one_client_too_many_is_told_so() {
+async fn idle_clients_keep_nobody_out() {
     let daemon = daemon();
     let mut clients = Vec::new();
     for _ in 0..MAX_CLIENTS {
         clients.push(Client::greeted(&daemon.socket).await);
+    }
+    clients[0].ask(r#"{"id":1,"call":"watch"}"#).await;
+    let mut late = Client::greeted(&daemon.socket).await;
+    assert_eq!(late.ask(r#"{"id":2,"call":"hello"}"#).await["id"], 2);
+    let told = clients[1].hear().await;
+    assert_eq!(told["id"], Value::Null);
+    assert_eq!(told["error"]["hint"], "connect again");
+    // Who waits for events has not left.
+    assert_eq!(clients[0].ask(r#"{"id":3,"call":"hello"}"#).await["id"], 3);
+}
+
+#[tokio::test]
+async fn one_client_too_many_is_told_so() {
+    let daemon = daemon();
+    let mut clients = Vec::new();
+    for _ in 0..MAX_CLIENTS {
+        let mut client = Client::greeted(&daemon.socket).await;
+        client.ask(r#"{"id":1,"call":"watch"}"#).await;
+        clients.push(client);
     }
     let mut late = Client::greeted(&daemon.socket).await;
     let refusal = late.ask(r#"{"id":1,"call":"hello"}"#).await;
