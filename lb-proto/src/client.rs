@@ -1,13 +1,13 @@
 //! A blocking client of the control socket.
 
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use interprocess::local_socket::{
-    ConnectOptions, GenericFilePath, Stream, ToFsName,
-    traits::{Stream as _, StreamCommon as _},
-};
+use rustix::io::retry_on_intr;
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::PROTOCOL;
 use crate::call::Call;
@@ -28,10 +28,12 @@ const LINE_TIMEOUT: Duration = Duration::from_secs(60);
 /// from its clients; the status of a few thousand servers is longer than that.
 const MAX_ANSWER: usize = 64 << 20;
 
+const HANGS: &str = "see in its log what it did last; kill -CONT wakes one that was stopped";
+
 /// A connection to the daemon, one call at a time.
 #[derive(Debug)]
 pub struct Client {
-    stream: Stream,
+    stream: UnixStream,
     lines: Lines,
     greeting: Greeting,
     last_id: u64,
@@ -42,7 +44,8 @@ impl Client {
     ///
     /// # Errors
     /// `no_daemon` where nobody listens at `socket`, `not_allowed` where its mode forbids us,
-    /// `failed` where what listens speaks another protocol, `timed_out` where it says nothing.
+    /// `failed` where what listens speaks another protocol, `timed_out` where it takes nobody in or
+    /// says nothing.
     pub fn connect(socket: &Path) -> Result<Self, ErrorReply> {
         Self::connect_within(socket, REPLY_TIMEOUT)
     }
@@ -53,18 +56,12 @@ impl Client {
     /// # Errors
     /// As [`Self::connect`].
     pub fn connect_within(socket: &Path, patience: Duration) -> Result<Self, ErrorReply> {
-        let name = socket
-            .to_fs_name::<GenericFilePath>()
-            .map_err(|e| connect_error(socket, &e))?;
-        let stream = ConnectOptions::new()
-            .name(name)
-            .connect_sync()
-            .map_err(|e| connect_error(socket, &e))?;
+        let stream = connect(socket, patience).map_err(|e| connect_error(socket, &e))?;
         stream
-            .set_recv_timeout(Some(patience))
+            .set_read_timeout(Some(patience))
             .map_err(|e| broken(&e))?;
         stream
-            .set_send_timeout(Some(patience))
+            .set_write_timeout(Some(patience))
             .map_err(|e| broken(&e))?;
         let mut client = Self {
             stream,
@@ -203,7 +200,7 @@ impl Events {
         let patience = patience.max(Duration::from_millis(1));
         self.client
             .stream
-            .set_recv_timeout(Some(patience))
+            .set_read_timeout(Some(patience))
             .map_err(|e| broken(&e))?;
         match self.client.read_answer() {
             Ok(AnswerLine {
@@ -217,8 +214,19 @@ impl Events {
     }
 }
 
+/// Who is stopped takes nobody in, and lets a client wait for that: not longer than `patience`.
+fn connect(socket: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(socket)?;
+    let flags = SocketFlags::CLOEXEC;
+    let made = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Of a Unix socket it bounds connect(2), too.
+    set_socket_timeout(&made, Timeout::Send, Some(patience))?;
+    retry_on_intr(|| net::connect(&made, &address))?;
+    Ok(made.into())
+}
+
 /// Somebody listens there, and hung up without a word or says none: that is not nobody.
-fn silent(socket: &Path, stream: &Stream, error: ErrorReply) -> ErrorReply {
+fn silent(socket: &Path, stream: &UnixStream, error: ErrorReply) -> ErrorReply {
     let socket = socket.display();
     match error.code {
         ErrorCode::NoDaemon => ErrorReply::new(
@@ -227,13 +235,13 @@ fn silent(socket: &Path, stream: &Stream, error: ErrorReply) -> ErrorReply {
         )
         .hint("lbd may be stopping, or have too many clients at once: try again"),
         ErrorCode::TimedOut => {
-            let pid = stream.peer_creds().ok().and_then(|peer| peer.pid());
+            let pid = socket_peercred(stream).ok().map(|peer| peer.pid);
             let who = pid.map_or_else(|| "lbd".to_owned(), |pid| format!("lbd (pid {pid})"));
             ErrorReply::new(
                 ErrorCode::TimedOut,
                 format!("{who} does not answer at {socket}: it hangs or is stopped"),
             )
-            .hint("see in its log what it did last; kill -CONT wakes one that was stopped")
+            .hint(HANGS)
         }
         _ => error,
     }
@@ -257,6 +265,11 @@ fn connect_error(socket: &Path, error: &io::Error) -> ErrorReply {
             format!("no daemon listens at {socket}"),
         )
         .hint("lbd left its socket behind when it died; start it again"),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ErrorReply::new(
+            ErrorCode::TimedOut,
+            format!("lbd does not take us in at {socket}: it hangs or is stopped"),
+        )
+        .hint(HANGS),
         _ => ErrorReply::new(
             ErrorCode::NoDaemon,
             format!("cannot connect to {socket}: {error}"),
@@ -283,4 +296,24 @@ fn gone() -> ErrorReply {
         "the daemon closed the control connection",
     )
     .hint("it may be stopping; see its log")
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{bind, listen, socket};
+
+    use super::*;
+
+    #[test]
+    fn one_whose_queue_of_clients_is_full_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lbd.sock");
+        let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&listener, 0).unwrap();
+        let _first = UnixStream::connect(&path).unwrap();
+        let error = Client::connect_within(&path, Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TimedOut);
+        assert!(error.message.contains("hangs or is stopped"), "{error:?}");
+    }
 }

@@ -16,6 +16,7 @@ use lb_proto::status::Status as StatusReply;
 
 use crate::args::{Cli, Shell};
 use crate::connect;
+use crate::hosts::HOSTS;
 
 /// Set by the registration script when it calls us.
 const VARIABLE: &str = "LBCTL_COMPLETE";
@@ -173,12 +174,23 @@ fn candidates(typed: &OsStr, of: Offer) -> Vec<CompletionCandidate> {
     found
 }
 
+/// The daemon of this machine is not the one that is meant, and the way to another takes longer than a
+/// keystroke may.
+fn names_hosts(words: impl IntoIterator<Item = String>) -> bool {
+    let mut words = words.into_iter();
+    words.any(|word| word == "--host" || word.starts_with("--host="))
+}
+
 /// The whole conversation is on a thread of its own, so that not even a daemon that accepts and
 /// then says nothing holds the shell up.
 fn ask_daemon() -> Option<StatusReply> {
+    if names_hosts(std::env::args()) || std::env::var_os(HOSTS).is_some_and(|at| !at.is_empty()) {
+        return None;
+    }
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
-        let status = connect::at(&socket()).and_then(|mut daemon| daemon.call(&Status::default()));
+        let daemon = connect::at_within(&socket(), PATIENCE);
+        let status = daemon.and_then(|mut daemon| daemon.call(&Status::default()));
         // Nobody listens any more when patience ran out.
         let _ = tell.send(status.ok());
     });

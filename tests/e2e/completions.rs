@@ -84,6 +84,19 @@ fn every_verb_that_takes_a_name_is_offered_those_of_the_daemon() {
 }
 
 #[test]
+fn of_another_nodes_names_none_of_this_one_is_offered() {
+    let origin = Origin::start("web01");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    for shell in SHELLS {
+        for host in ["--host ssh://lb1", "--host=ssh://lb1"] {
+            let line = format!("{host} drain ");
+            let found = offered(shell, &lbd.socket(), &line);
+            assert!(!found.iter().any(|name| name.contains('/')), "{found:?}");
+        }
+    }
+}
+
+#[test]
 fn a_daemon_that_is_not_there_or_says_nothing_is_no_trouble() {
     /// Many times what a keystroke may take; a hang is without end.
     const LONG: u64 = 60;
