@@ -36,6 +36,7 @@ mod handshakes;
 mod header_rules;
 mod health;
 mod hop_by_hop;
+mod hosts;
 mod http2;
 mod http2_to_servers;
 mod http2_to_servers_ends;

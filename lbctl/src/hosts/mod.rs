@@ -2,6 +2,7 @@
 //!
 //! Nothing is begun anywhere before all of them can be reached.
 
+mod folder;
 mod tunnel;
 mod url;
 
@@ -15,6 +16,7 @@ use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 use serde_json::value::RawValue;
 
+use self::folder::Folder;
 use self::tunnel::Tunnel;
 use crate::args::{self, Cli};
 use crate::error::Error;
@@ -75,10 +77,7 @@ fn each_once(urls: impl IntoIterator<Item = Url>) -> Vec<Url> {
 pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
     check(&cli.command, urls.len())?;
     let labels = url::labels(urls);
-    let folder = tempfile::Builder::new()
-        .prefix("lbctl-")
-        .tempdir()
-        .map_err(|error| failed("make a folder for sockets", &error))?;
+    let folder = Folder::make().map_err(|error| failed("make a folder for sockets", &error))?;
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
     let mut tunnels = Vec::with_capacity(urls.len());
     for (at, (url, label)) in urls.iter().zip(&labels).enumerate() {
@@ -99,9 +98,11 @@ pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
     let mut nodes = Vec::with_capacity(urls.len());
     for (tunnel, label) in tunnels.iter().zip(&labels) {
         let child = start(tunnel, alone).map_err(|error| failed("start lbctl anew", &error))?;
+        folder.heeds(&child);
         nodes.push(Node::new(child, label, *ui));
     }
-    let ended: Vec<Option<i32>> = nodes.into_iter().map(Node::wait).collect();
+    let nodes = nodes.into_iter();
+    let ended: Vec<Option<i32>> = nodes.map(|node| node.wait(&folder)).collect();
     for (label, code) in labels.iter().zip(&ended) {
         if !alone && *code != Some(0) {
             let code = code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
@@ -195,8 +196,9 @@ impl Node {
         }
     }
 
-    fn wait(mut self) -> Option<i32> {
+    fn wait(mut self, folder: &Folder) -> Option<i32> {
         let status = self.child.wait().ok();
+        folder.forget(&self.child);
         for talk in self.talk {
             let _ = talk.join();
         }

@@ -22,7 +22,16 @@ pub(crate) enum Worth {
     Drop(u8),
     /// Always shown, and cut down to this many characters before any column is left out.
     Shrink(usize),
+    /// Always shown. Cut in its middle, for names begin and end in ways of their own: where it is very
+    /// long before any column is left out, and else after all.
+    Name,
 }
+
+/// Names up to this long are worth more than any column that can be left out.
+const LONG_NAME: usize = 32;
+
+/// What is left of a name where there is room for nothing.
+const LEAST_NAME: usize = 12;
 
 #[derive(Debug)]
 pub(crate) struct Column {
@@ -150,11 +159,21 @@ fn fit(columns: &[Column], natural: &[usize], room: Option<usize>) -> Vec<Option
         let gaps = GAP * shown.clone().count().saturating_sub(1);
         (shown.sum::<usize>() + gaps).saturating_sub(room)
     };
-    for (at, column) in columns.iter().enumerate() {
-        if let Worth::Shrink(least) = column.worth {
-            let narrower = natural[at].saturating_sub(excess(&widths));
-            widths[at] = Some(narrower.max(least.min(natural[at])));
+    let shrink = |widths: &mut [Option<usize>], at: usize, least: usize| {
+        let excess = excess(widths);
+        if let Some(width) = &mut widths[at] {
+            *width = width.saturating_sub(excess).max(least.min(*width));
         }
+    };
+    let names = || of(columns, |worth| (worth == Worth::Name).then_some(LONG_NAME));
+    for (at, least) in of(columns, |worth| match worth {
+        Worth::Shrink(least) => Some(least),
+        _ => None,
+    }) {
+        shrink(&mut widths, at, least);
+    }
+    for (at, least) in names() {
+        shrink(&mut widths, at, least);
     }
     while excess(&widths) > 0 {
         let least_worth = columns
@@ -170,8 +189,20 @@ fn fit(columns: &[Column], natural: &[usize], room: Option<usize>) -> Vec<Option
         };
         widths[at] = None;
     }
+    for (at, _) in names() {
+        shrink(&mut widths, at, LEAST_NAME);
+    }
     give_back(columns, natural, &mut widths, room);
     widths
+}
+
+/// The places of the columns that are worth something of a kind, with what that is.
+fn of(
+    columns: &[Column],
+    kind: impl Fn(Worth) -> Option<usize>,
+) -> impl Iterator<Item = (usize, usize)> {
+    let all = columns.iter().enumerate();
+    all.filter_map(move |(at, column)| Some((at, kind(column.worth)?)))
 }
 
 /// A column left out may free more than was missing: those that were cut get it back.
@@ -180,7 +211,7 @@ fn give_back(columns: &[Column], natural: &[usize], widths: &mut [Option<usize>]
     let used = shown.clone().sum::<usize>() + GAP * shown.count().saturating_sub(1);
     let mut spare = room.saturating_sub(used);
     for (at, column) in columns.iter().enumerate() {
-        if let (Worth::Shrink(_), Some(width)) = (column.worth, &mut widths[at]) {
+        if let (Worth::Name | Worth::Shrink(_), Some(width)) = (column.worth, &mut widths[at]) {
             let more = spare.min(natural[at] - *width);
             *width += more;
             spare -= more;
@@ -196,7 +227,11 @@ fn cell(column: &Column, field: Option<&Field>, width: usize) -> Cell {
     let Some(field) = field else {
         return Cell::new("");
     };
-    let cell = aligned(column, &cut(&field.text, width));
+    let text = match column.worth {
+        Worth::Name => cut_in_the_middle(&field.text, width),
+        _ => cut(&field.text, width),
+    };
+    let cell = aligned(column, &text);
     match field.color {
         Some(color) => cell.fg(painted(color)),
         None => cell,
@@ -216,6 +251,18 @@ fn cut(text: &str, width: usize) -> String {
     }
     let kept: String = text.chars().take(width.saturating_sub(1)).collect();
     format!("{}…", kept.trim_end())
+}
+
+fn cut_in_the_middle(text: &str, width: usize) -> String {
+    let long = text.chars().count();
+    if long <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let (begin, end) = (kept.div_ceil(2), kept / 2);
+    let head: String = text.chars().take(begin).collect();
+    let tail: String = text.chars().skip(long - end).collect();
+    format!("{head}…{tail}")
 }
 
 /// comfy-table counts columns in 16 bits.
@@ -289,6 +336,33 @@ web01  L7OK 200      3
 web02  L4CON: re…    0
 "
         );
+    }
+
+    #[test]
+    fn a_long_name_is_cut_in_its_middle_but_not_where_nobody_looks() {
+        let columns = [
+            Column::text("NAME", Worth::Name),
+            Column::text("WHY", Worth::Shrink(6)),
+            Column::number("NOW", Worth::Drop(1)),
+        ];
+        let name = format!("eu-west-{}-web01", "x".repeat(50));
+        let at = |name: &str, width| {
+            let rows = [vec![name.into(), "L7OK 200".into(), 3.into()]];
+            let canvas = Canvas {
+                width,
+                color: false,
+            };
+            let text = render(&columns, &rows, &canvas);
+            let line = text.lines().nth(1).map(str::to_owned);
+            line.unwrap()
+        };
+        assert_eq!(at(&name, None), format!("{name}  L7OK 200    3"));
+        let cut = "eu-west-xxxxxxxx…xxxxxxxxx-web01";
+        assert_eq!(at(&name, Some(45)), format!("{cut}  L7OK…     3"));
+        assert_eq!(at(&name, Some(30)), "eu-west-xxx…xxxx-web01  L7OK…");
+        // A name that is not so long is worth more than a column.
+        let short = &cut.replace('…', "x");
+        assert_eq!(at(short, Some(40)), format!("{short}  L7OK…"));
     }
 
     #[test]

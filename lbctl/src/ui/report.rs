@@ -13,7 +13,7 @@ use crate::arrange::is_wanted;
 
 /// In the order shown; what goes first on a narrow terminal is what matters least at 3 a.m.
 const FRONTEND: [Column; 8] = [
-    Column::text("FRONTEND", Worth::Always),
+    Column::text("FRONTEND", Worth::Name),
     Column::text("MODE", Worth::Drop(1)),
     Column::text("BINDS", Worth::Shrink(20)),
     Column::number("CONNS", Worth::Drop(5)),
@@ -24,7 +24,7 @@ const FRONTEND: [Column; 8] = [
 ];
 
 const SERVER: [Column; 14] = [
-    Column::text("SERVER", Worth::Always),
+    Column::text("SERVER", Worth::Name),
     Column::text("STATE", Worth::Always),
     Column::text("FOR", Worth::Drop(9)),
     Column::text("WHY", Worth::Shrink(30)),
@@ -387,6 +387,22 @@ mod tests {
             text.contains("\n1000 of 1000 TLS handshakes, 17 more wait\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_longest_names_leave_room_for_the_rest() {
+        let mut status = sample::status();
+        status.frontends[0].name = "f".repeat(64).parse().unwrap();
+        status.backends[0].servers[1].name = "s".repeat(64).parse().unwrap();
+        let text = frontends(&status.frontends, &plain(80)) + &backends(&status, &[], &plain(80));
+        let narrow = text.lines().all(|line| line.chars().count() <= 80);
+        assert!(narrow && text.contains("s…s"), "{text}");
+        assert!(text.contains("L4CON: connection refused"), "{text}");
+        let whole = Canvas {
+            width: None,
+            color: false,
+        };
+        assert!(backends(&status, &[], &whole).contains(&"s".repeat(64)));
     }
 
     #[test]

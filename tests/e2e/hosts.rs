@@ -1,0 +1,107 @@
+//! `lbctl --host`: what it leaves behind. The way to the other machine is a link, for that machine is this
+//! one; over a real ssh it is in `tests/real`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use lb_tests::daemon::{NO_CHECK, app};
+use lb_tests::wire::request;
+use lb_tests::{Lbd, Origin, Process, Wire, eventually, is, lbctl};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// Takes the arguments that ssh is given.
+const SSH: &str = r#"
+while test $# -gt 0; do
+  if test "$1" = -L; then ln -s "${2#*:}" "${2%%:*}"; fi
+  shift
+done
+exec sleep 600
+"#;
+
+struct Away {
+    folder: TempDir,
+}
+
+impl Away {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        fs::write(folder.path().join("ssh"), SSH).expect("the folder is ours");
+        fs::create_dir(folder.path().join("tmp")).expect("the folder is ours");
+        Self { folder }
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    fn set(&self, command: &mut Command) {
+        let ssh = format!("sh {}", self.folder.path().join("ssh").display());
+        command.env("LBCTL_SSH", ssh).env("TMPDIR", self.tmp());
+    }
+
+    fn left(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.tmp()).expect("it is there");
+        entries.flatten().map(|entry| entry.path()).collect()
+    }
+}
+
+#[test]
+fn a_signal_that_ends_it_leaves_no_folder_and_nobody_who_waits() {
+    let origin = Origin::start("a");
+    origin.hold("/held");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    let mut held = Wire::connect(lbd.addr());
+    held.send(request("GET", "/held"));
+    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let host = format!("ssh://lb1{}", lbd.socket().display());
+    for signal in [Signal::TERM, Signal::HUP] {
+        let away = Away::new();
+        let mut command = lbctl::bare();
+        command.args(["--host", &host, "drain", "app/a"]);
+        away.set(&mut command);
+        let drain = Process::spawn(command);
+        eventually("it waits", || {
+            let said = drain.stderr.so_far();
+            let waits = said.contains("1 of 1 session left");
+            waits.then_some(()).ok_or(said)
+        });
+        assert_eq!(away.left().len(), 1);
+        drain.signal(signal);
+        // That its streams end means that nobody who has them is left.
+        let said = drain.wait();
+        assert_eq!(said.code, None, "{said:?}");
+        assert_eq!(away.left(), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn under_nohup_it_goes_on() {
+    let origin = Origin::start("a");
+    origin.hold("/held");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    let mut held = Wire::connect(lbd.addr());
+    held.send(request("GET", "/held"));
+    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let away = Away::new();
+    let bare = lbctl::bare();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(bare.get_program())
+        .arg("--host")
+        .arg(format!("ssh://lb1{}", lbd.socket().display()))
+        .args(["drain", "app/a"]);
+    away.set(&mut command);
+    let drain = Process::spawn(command);
+    eventually("it waits", || {
+        let said = drain.stderr.so_far();
+        let waits = said.contains("1 of 1 session left");
+        waits.then_some(()).ok_or(said)
+    });
+    drain.signal(Signal::HUP);
+    origin.release();
+    drain.wait().exits(0).says("app/a is drained");
+    assert_eq!(away.left(), Vec::<PathBuf>::new());
+}
