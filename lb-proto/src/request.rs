@@ -10,7 +10,7 @@ use crate::error::{ErrorCode, ErrorReply};
 use crate::name::{BackendName, ServerId, ServerName};
 use crate::reason::Reason;
 use crate::reply;
-use crate::rolling::{Phase, Rolling};
+use crate::rolling::{Hook, Phase, Rolling};
 use crate::state::Admin;
 use crate::status::Status as StatusReply;
 
@@ -170,6 +170,9 @@ pub struct RollingBegin {
 pub struct RollingStep {
     pub server: ServerId,
     pub phase: Phase,
+    /// CMD, which is about to begin; absent, none is at work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Hook>,
 }
 
 /// Every server has had its turn: nothing is left to resume.

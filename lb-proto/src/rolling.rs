@@ -18,6 +18,9 @@ pub struct Rolling {
     pub running: bool,
     /// In the order in which their turn comes.
     pub turns: Vec<Turn>,
+    /// CMD for the server whose turn it is, as it was begun; it may have ended since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Hook>,
 }
 
 impl Rolling {
@@ -33,6 +36,20 @@ impl Rolling {
 pub struct Turn {
     pub server: ServerName,
     pub phase: Phase,
+}
+
+/// A process of the machine on which `lbctl` runs, told apart from any other that has had its pid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    pub pid: u32,
+    /// Clock ticks from the start of the machine to its own (`starttime` of proc_pid_stat(5)).
+    pub started: u64,
+    /// The name of the machine.
+    pub host: String,
+    /// Which start of the machine that was (`boot_id` of random(4)).
+    pub boot: String,
 }
 
 /// How far a server is.

@@ -131,6 +131,16 @@ fn serves(server: &&ServerStatus) -> bool {
     server.state.takes_new_sessions() && server.weight > 0 && server.ejected.is_none()
 }
 
+/// The address of a server as the configuration has it: where a host name leads may change with nobody reloading.
+pub(crate) fn configured(server: &ServerStatus) -> String {
+    let port = server.address.rsplit(':').next().unwrap_or_default();
+    let host = server.host.as_ref();
+    host.map_or_else(
+        || server.address.clone(),
+        |host| format!("{}:{port}", host.name),
+    )
+}
+
 /// Why it stopped.
 #[derive(Debug)]
 pub(crate) enum Why {
@@ -151,6 +161,11 @@ pub(crate) enum Why {
     OtherDown {
         server: ServerName,
         why: String,
+    },
+    /// A reload gave the server another address: what was maintained is not what is there now.
+    Moved {
+        from: String,
+        to: String,
     },
     /// Somebody else set the server whose turn it is.
     Overruled(Admin),
@@ -175,6 +190,9 @@ impl Why {
                 format!("{why} {} after it was made ready", duration::words(*waited))
             }
             Self::OtherDown { server, why } => format!("{server} went down meanwhile, {why}"),
+            Self::Moved { from, to } => {
+                format!("a reload moved it from {from} to {to} meanwhile")
+            }
             Self::Overruled(admin) => format!("someone else set it to {admin}"),
             Self::Interrupted => "interrupted".to_owned(),
             Self::Refused(error) => error.message.clone(),
@@ -333,6 +351,7 @@ mod tests {
             by: lb_proto::status::By::default(),
             running: false,
             turns: turns.map(turn).to_vec(),
+            hook: None,
         };
         let plan = Plan::resumed(&backend, &stopped);
         assert_eq!((plan.done, plan.todo), (names(&["a"]), names(&["b", "c"])));

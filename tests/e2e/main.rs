@@ -70,6 +70,7 @@ mod reload_certs;
 mod retries;
 mod rollback;
 mod rolling_maintenance;
+mod rolling_maintenance_hooks;
 mod rolling_maintenance_killed;
 mod rolling_maintenance_stops;
 mod routes;

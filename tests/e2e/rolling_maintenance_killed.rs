@@ -134,6 +134,7 @@ fn goes_on(stage: &Stage, turns: &str) {
     }
     let _ = fs::remove_file(stage.file("a"));
     stage.ends("all", "");
+    stage.wait_until_no_hook_runs();
     stage.run(&["--resume"]).exits(0);
     assert_eq!(stage.turns(), turns);
     assert_eq!(stage.admins(), [Admin::Ready; 3]);

@@ -80,11 +80,20 @@ impl Stage {
         });
     }
 
+    /// One that its lbctl has left behind ends by itself.
+    pub(crate) fn wait_until_no_hook_runs(&self) {
+        eventually("no hook runs", || {
+            let tried = self.run(&["--resume", "--dry-run"]);
+            (tried.code == Some(0)).then_some(()).ok_or(tried.stderr)
+        });
+    }
+
     /// Goes on with what stopped, to its end.
     fn resumes(&self, turns: &str) {
         self.wait_until_nobody_is_at_it();
         let _ = fs::remove_file(self.file("b"));
         self.ends("all", "");
+        self.wait_until_no_hook_runs();
         self.run(&["--resume"]).exits(0);
         assert_eq!(self.turns(), turns);
         assert_eq!(self.admins(), [Admin::Ready; 3]);

@@ -154,8 +154,13 @@ impl Ui {
 
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
-            self.talk(&format!("{} {text}\n", self.label("warning:", WARNING)));
+            self.insist(text);
         }
+    }
+
+    /// Warns, also where it is quiet, of what would be lost.
+    pub(crate) fn insist(&self, text: &str) {
+        self.talk(&format!("{} {text}\n", self.label("warning:", WARNING)));
     }
 
     /// Warns, before it happens, that a backend is about to lose its last server.
@@ -172,22 +177,27 @@ impl Ui {
         if error.reader_left() {
             return error.exit();
         }
-        // A stdout that takes no error document changes nothing about the exit code.
-        let _ = match error {
-            Error::Reply(reply) if self.json => self.json(&failure(reply, None)),
-            Error::Wait { error, servers } if self.json => {
-                self.json(&failure(error, Some(servers)))
+        let (reply, servers) = match error {
+            Error::Reply(reply) => (reply, None),
+            Error::Wait { error, servers } => (error, Some(&**servers)),
+            Error::Told => return error.exit(),
+            Error::Output(_) => {
+                self.talk(&format!("{} {error}\n", self.label("error:", ERROR)));
+                return error.exit();
             }
-            Error::Reply(reply) | Error::Wait { error: reply, .. } => {
+        };
+        // A stdout that takes no error document changes nothing about the exit code. A reader who left
+        // wanted to know no more; one whose disk is full still has to hear how to go on.
+        let told = match self.json {
+            true => self.json(&failure(reply, servers)),
+            false => {
                 self.talk(&self.failure(reply));
                 Ok(())
             }
-            Error::Told => Ok(()),
-            Error::Output(_) => {
-                self.talk(&format!("{} {error}\n", self.label("error:", ERROR)));
-                Ok(())
-            }
         };
+        if told.is_err_and(|unheard| !unheard.reader_left()) {
+            self.talk(&self.failure(reply));
+        }
         error.exit()
     }
 

@@ -156,6 +156,20 @@ pub(crate) fn set_in_full(set: &Override) -> String {
     format!("set {age} ago by {by}{why}{}", left.unwrap_or_default())
 }
 
+/// When it is ready again by itself. RFC 3339, UTC.
+pub(crate) fn until_when(server: &ServerStatus) -> Option<String> {
+    server.overrides.admin.as_ref()?.until.clone()
+}
+
+/// ` until 2026-11-23 21:01:11 UTC (in 18m)`, where it ends by itself.
+pub(crate) fn until(server: &ServerStatus) -> String {
+    let set = server.overrides.admin.as_ref();
+    let ends = set.and_then(|set| Some((set.until.as_ref()?, set.left_s?)));
+    ends.map_or_else(String::new, |(until, left)| {
+        format!(" until {} (in {})", time(until), seconds(left))
+    })
+}
+
 fn why_set(set: &Override) -> String {
     let reason = set.reason.as_ref();
     reason.map_or(String::new(), |reason| format!(": {reason}"))
@@ -267,6 +281,7 @@ mod tests {
             },
             running: true,
             turns: vec![turn("web01", Phase::Done), turn("web02", Phase::Maint)],
+            hook: None,
         };
         let app = "app".parse().unwrap();
         assert_eq!(
@@ -356,6 +371,7 @@ mod tests {
         assert_eq!(since(&drained), "12m");
         assert_eq!(why(&drained), "by ops: kernel update, 18m left");
         assert_eq!(weight(&drained), "1");
+        assert_eq!(until(&drained), " until 2026-11-23 21:01:11 UTC (in 18m)");
         by.by.user = None;
         by.reason = None;
         by.left_s = None;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerName};
-use lb_proto::request::RollingBegin;
+use lb_proto::request::{RollingBegin, RollingStep};
 use lb_proto::rolling::{Phase, Rolling, Turn};
 use lb_proto::status::By;
 
@@ -51,16 +51,18 @@ impl Claim {
     ///
     /// # Errors
     /// `no_such_server` for one whose turn never comes.
-    pub(crate) fn step(&self, server: &ServerName, phase: Phase) -> Result<Rolling, ErrorReply> {
+    pub(crate) fn step(&self, call: &RollingStep) -> Result<Rolling, ErrorReply> {
         let mut entries = self.book.entries();
         let noted = entries.get_mut(&self.backend).and_then(|rolling| {
             let mut turns = rolling.turns.iter_mut();
-            turns.find(|turn| turn.server == *server)?.phase = phase;
+            let turn = turns.find(|turn| turn.server == call.server.server)?;
+            turn.phase = call.phase;
+            rolling.hook = call.hook.clone();
             Some(rolling.clone())
         });
         noted.ok_or_else(|| {
-            let backend = &self.backend;
-            let message = format!("{backend}/{server} has no turn in the rolling maintenance");
+            let server = &call.server;
+            let message = format!("{server} has no turn in the rolling maintenance");
             ErrorReply::new(ErrorCode::NoSuchServer, message)
         })
     }
@@ -114,9 +116,9 @@ impl Book {
         if let Some(rolling) = before.filter(|rolling| rolling.running) {
             return Err(busy(backend, rolling));
         }
-        let turns = match (before, call.resume) {
+        let (turns, hook) = match (before, call.resume) {
             (None, true) => return Err(nothing_to_resume(backend)),
-            (Some(stopped), true) => stopped.turns.clone(),
+            (Some(stopped), true) => (stopped.turns.clone(), stopped.hook.clone()),
             (before, false) => {
                 let left = before.and_then(|stopped| Some((stopped, stopped.current()?)));
                 if let Some((stopped, turn)) = left.filter(|(_, turn)| is_out(&turn.server)) {
@@ -126,7 +128,7 @@ impl Book {
                     server: server.clone(),
                     phase: Phase::ToDo,
                 };
-                call.servers.iter().map(turn).collect()
+                (call.servers.iter().map(turn).collect(), None)
             }
         };
         let rolling = Rolling {
@@ -134,6 +136,7 @@ impl Book {
             by,
             running: true,
             turns,
+            hook,
         };
         entries.insert(backend.clone(), rolling.clone());
         let claim = Claim {

@@ -1,12 +1,13 @@
 //! CMD: run by a shell, listened to line by line, never waited for longer than it runs.
 
-use std::io::{self, Read};
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anstream::adapter::strip_str;
 use lb_proto::document::rolling::Stream;
 use lb_proto::name::ServerId;
 
@@ -19,7 +20,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// The longest line passed on in one piece, in bytes.
 const MOST_LINE: usize = 64 * 1024;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Hook<'a> {
     command: &'a str,
 }
@@ -29,21 +30,55 @@ impl<'a> Hook<'a> {
         Self { command }
     }
 
-    /// Runs it for a server until it ends. `line` hears what it writes, `look` is called again and
-    /// again meanwhile.
+    /// Has a shell wait to run it for a server. It does nothing yet, and ends if nobody lets it.
     ///
     /// # Errors
-    /// In a sentence: it cannot be started, or failed.
+    /// In a sentence: it cannot be started.
+    pub(super) fn prepare(&self, server: &ServerId, address: &str) -> Result<Waiting, String> {
+        // Ctrl-C at a terminal reaches everybody there; half an upgrade is worse than a whole one.
+        // And ssh and its like would take what is typed for the question that comes later.
+        let command = format!(
+            "trap '' INT\nread -r _ || exit\nexec </dev/null\n{}",
+            self.command
+        );
+        Command::new("sh")
+            .args(["-c", &command])
+            .env("LB_BACKEND", server.backend.as_str())
+            .env("LB_SERVER", server.server.as_str())
+            .env("LB_ADDRESS", address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(Waiting)
+            .map_err(|error| format!("CMD cannot be started: {error}"))
+    }
+}
+
+/// CMD before it begins.
+#[derive(Debug)]
+pub(super) struct Waiting(Child);
+
+impl Waiting {
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Lets it run until it ends. `line` hears what it writes, `look` is called again and again
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// In a sentence: it failed.
     pub(super) fn run(
-        &self,
-        server: &ServerId,
-        address: &str,
+        self,
         mut line: impl FnMut(Stream, &str),
         mut look: impl FnMut(),
     ) -> Result<(), String> {
-        let mut child = self
-            .start(server, address)
-            .map_err(|error| format!("CMD cannot be started: {error}"))?;
+        let Self(mut child) = self;
+        if let Some(mut gate) = child.stdin.take() {
+            // It fails where the shell is gone, which is found out below.
+            let _ = gate.write_all(b"\n");
+        }
         let lines = listen(&mut child);
         let ended = loop {
             match lines.recv_timeout(BETWEEN_LOOKS) {
@@ -64,21 +99,6 @@ impl<'a> Hook<'a> {
             line(from, &text);
         }
         judge(ended)
-    }
-
-    fn start(&self, server: &ServerId, address: &str) -> io::Result<Child> {
-        // Ctrl-C at a terminal reaches everybody there; half an upgrade is worse than a whole one.
-        let command = format!("trap '' INT\n{}", self.command);
-        Command::new("sh")
-            .args(["-c", &command])
-            .env("LB_BACKEND", server.backend.as_str())
-            .env("LB_SERVER", server.server.as_str())
-            .env("LB_ADDRESS", address)
-            // Or ssh and its like would take what is typed for the question that comes later.
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
     }
 }
 
@@ -126,11 +146,14 @@ fn read_lines(mut pipe: impl Read, from: Stream, lines: &Sender<(Stream, String)
     }
 }
 
-/// A line as a terminal would leave it: of what was written over, the last.
+/// A line as a terminal would leave it: of what was written over, the last. Nothing in it steers the
+/// terminal: whoever wrote it may be a server that somebody else has taken over.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end_matches('\r');
-    text.rsplit('\r').next().unwrap_or_default().to_owned()
+    let last = text.rsplit('\r').next().unwrap_or_default();
+    let plain = strip_str(last).to_string();
+    plain.replace(|c: char| c.is_control() && c != '\t', "")
 }
 
 #[cfg(test)]
@@ -141,7 +164,8 @@ mod tests {
         let mut heard = Vec::new();
         let server = "app/web01".parse().unwrap();
         let line = |from, text: &str| heard.push((from, text.to_owned()));
-        let ended = Hook::new(command).run(&server, "10.0.0.11:8080", line, || {});
+        let waiting = Hook::new(command).prepare(&server, "10.0.0.11:8080");
+        let ended = waiting.unwrap().run(line, || {});
         (ended, heard)
     }
 
@@ -157,6 +181,36 @@ mod tests {
         );
         let (_, heard) = run("echo oh >&2");
         assert_eq!(heard, [(Stream::Stderr, "oh".to_owned())]);
+    }
+
+    #[test]
+    fn it_does_nothing_until_it_is_let_and_ends_where_nobody_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("begun");
+        let command = format!("touch '{}'; cat", file.display());
+        let server = "app/web01".parse().unwrap();
+        let prepared = || Hook::new(&command).prepare(&server, "").unwrap();
+        let Waiting(mut child) = prepared();
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(!file.exists());
+        // Nor does it read what is typed.
+        assert_eq!(prepared().run(|_, _| {}, || {}), Ok(()));
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn nothing_that_it_writes_steers_the_terminal() {
+        for (written, read) in [
+            ("\x1b[31mred\x1b[0m, \x1b[2Jgone", "red, gone"),
+            ("\x1b]0;a title\x07text", "text"),
+            ("\x1b]52;c;Y3VybA==\x1b\\text", "text"),
+            ("\x1bPq#0\x1b\\text", "text"),
+            ("a\tb\x07\x08\x7f\u{9b}31m", "a\tb31m"),
+            ("over\rwritten \u{e4}\r", "written \u{e4}"),
+        ] {
+            assert_eq!(shown(written.as_bytes()), read, "{written:?}");
+        }
     }
 
     #[test]

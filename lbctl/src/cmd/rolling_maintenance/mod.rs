@@ -1,6 +1,7 @@
 //! `rolling-maintenance`: the servers of a backend, one after the other, none of them missed.
 
 mod hook;
+mod process;
 mod tell;
 mod turn;
 
@@ -18,6 +19,7 @@ use lb_proto::rolling::{Rolling, Turn};
 use lb_proto::status::{BackendStatus, Status as StatusReply};
 
 use self::hook::Hook;
+use self::process::Fate;
 use self::tell::Teller;
 use self::turn::{Stop, Taken, Turns};
 use crate::args::rolling::RollingMaintenance;
@@ -40,7 +42,7 @@ pub(crate) fn run(
         return Err(nobody_to_ask().into());
     }
     let mut daemon = connect()?;
-    let status = daemon.call(&Status::default())?;
+    let status = look(args, &mut daemon)?;
     let backend = find(&status, args)?;
     let chosen = chosen(&status, backend, args)?;
     let plan = match &backend.rolling {
@@ -54,6 +56,9 @@ pub(crate) fn run(
         && args.dry_run
     {
         return Err(stands_in_the_way(args, stopped, turn).into());
+    }
+    if let Some(stopped) = &backend.rolling {
+        nothing_runs(args, stopped, ui)?;
     }
     if args.dry_run {
         return tell::plan(ui, args, backend, &plan);
@@ -107,6 +112,20 @@ pub(crate) fn run(
     teller.finished(&plan, started.elapsed())
 }
 
+/// Somebody who runs CMD may be gone, which the daemon hears a moment later.
+fn look(args: &RollingMaintenance, daemon: &mut Client) -> Result<StatusReply, ErrorReply> {
+    let until = Instant::now() + A_MOMENT;
+    loop {
+        let status = daemon.call(&Status::default())?;
+        let rolling = find(&status, args)?.rolling.as_ref();
+        let runs = rolling.filter(|rolling| rolling.running && rolling.hook.is_some());
+        if runs.is_none() || Instant::now() > until {
+            return Ok(status);
+        }
+        thread::sleep(A_MOMENT / 10);
+    }
+}
+
 /// Takes it up. Somebody who is at it may have left already, which the daemon hears a moment later.
 fn begin(
     args: &RollingMaintenance,
@@ -139,6 +158,25 @@ fn stands_in_the_way(args: &RollingMaintenance, stopped: &Rolling, turn: &Turn) 
     ErrorReply::new(ErrorCode::Failed, message).hint("--resume --dry-run shows what is left of it")
 }
 
+/// A second CMD beside one that still runs would maintain the server twice at once.
+fn nothing_runs(args: &RollingMaintenance, stopped: &Rolling, ui: &Ui) -> Result<(), ErrorReply> {
+    let Some((hook, turn)) = stopped.hook.as_ref().zip(stopped.current()) else {
+        return Ok(());
+    };
+    let server = ServerId::new(&args.backend, &turn.server);
+    match process::fate(hook) {
+        Fate::Gone => Ok(()),
+        Fate::Runs => {
+            let resume = typed().resume;
+            Err(process::in_the_way(hook, &server, stopped, &resume))
+        }
+        Fate::Unknown => {
+            ui.insist(&process::not_seen(hook, &server));
+            Ok(())
+        }
+    }
+}
+
 /// Why its servers are out, for whoever looks at them.
 fn reason(given: Option<&Reason>) -> Option<Reason> {
     const WHAT: &str = "rolling maintenance";
@@ -150,18 +188,32 @@ fn reason(given: Option<&Reason>) -> Option<Reason> {
     both.ok().or_else(|| Some(given.clone()))
 }
 
-fn stopped(args: &RollingMaintenance, server: &ServerName, stop: &Stop) -> ErrorReply {
+/// Command lines that lead to the same daemon.
+struct Typed {
+    resume: String,
+    lbctl: String,
+}
+
+fn typed() -> Typed {
     let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let typed: Vec<String> = typed.collect();
     let via = std::env::var(VIA).unwrap_or_default();
     let host: Vec<String> = via.split_whitespace().map(str::to_owned).collect();
+    Typed {
+        resume: resume_command(&typed, &host),
+        lbctl: lbctl_there(&typed, &host),
+    }
+}
+
+fn stopped(args: &RollingMaintenance, server: &ServerName, stop: &Stop) -> ErrorReply {
+    let Typed { resume, lbctl } = typed();
     Stopped {
         backend: &args.backend,
         server,
         why: &stop.why,
         left: stop.left,
-        resume: &resume_command(&typed, &host),
-        lbctl: &lbctl_there(&typed, &host),
+        resume: &resume,
+        lbctl: &lbctl,
     }
     .error()
 }

@@ -72,9 +72,9 @@ impl<'a> Teller<'a> {
 
     /// The daemon cannot write down how far this is.
     pub(super) fn forgets(&self, why: &str) {
-        self.warn(&format!(
-            "a restart of lbd would forget this maintenance, and --resume with it: {why}"
-        ));
+        let text =
+            format!("a restart of lbd would forget this maintenance, and --resume with it: {why}");
+        self.progress.aside(|| self.ui.insist(&text));
         self.event(|| Event::NotKept {
             why: why.to_owned(),
         });

@@ -8,15 +8,16 @@ use lb_proto::error::ErrorReply;
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
 use lb_proto::request::{RollingStep, SetState, Status};
-use lb_proto::rolling::Phase;
+use lb_proto::rolling::{Hook as Process, Phase};
 use lb_proto::state::Admin;
 use lb_proto::status::{BackendStatus, By, ServerStatus};
 
 use super::hook::Hook;
+use super::process;
 use super::tell::Teller;
 use crate::args::rolling::{OnTimeout, RollingMaintenance};
 use crate::interrupt::Interrupt;
-use crate::rolling::{Others, Why};
+use crate::rolling::{Others, Why, configured};
 use crate::servers;
 use crate::ui::progress::Step;
 use crate::ui::words;
@@ -58,6 +59,8 @@ pub(super) struct Stop {
 struct Turn {
     id: ServerId,
     at: usize,
+    /// Where it was configured to be when its turn began.
+    address: Option<String>,
     phase: Phase,
     others: Others,
 }
@@ -72,6 +75,7 @@ impl Turns<'_> {
         let mut turn = Turn {
             id: ServerId::new(&self.args.backend, server),
             at,
+            address: None,
             phase: Phase::ToDo,
             others: Others {
                 up: Vec::new(),
@@ -88,6 +92,7 @@ impl Turns<'_> {
         }
         let backend = self.look()?;
         let server = find(&backend, turn)?;
+        turn.address = Some(configured(&server));
         if server.admin != Admin::Ready && !set_by(&self.us, &server) {
             return Ok(Taken::Somebodys(server.admin));
         }
@@ -128,10 +133,8 @@ impl Turns<'_> {
             // It fails where the daemon is gone; then what is found below is nothing.
             let _ = self.set(turn, Admin::Maint);
         }
-        let now = self
-            .look()
-            .ok()
-            .and_then(|backend| find(&backend, turn).ok());
+        let now = self.look().ok();
+        let now = now.and_then(|backend| known(&backend, turn).cloned());
         Stop {
             why,
             phase: turn.phase,
@@ -140,15 +143,20 @@ impl Turns<'_> {
     }
 
     fn enter(&mut self, turn: &mut Turn, phase: Phase) -> Result<(), Why> {
-        self.daemon
-            .call(&RollingStep {
-                server: turn.id.clone(),
-                phase,
-            })
-            .map_err(Why::Refused)?;
+        self.note(&turn.id, phase, None)?;
         turn.phase = phase;
         self.teller.phase(turn.at, &turn.id, phase, &turn.others);
         Ok(())
+    }
+
+    /// Has the daemon know how far this is, whatever becomes of us.
+    fn note(&mut self, server: &ServerId, phase: Phase, hook: Option<Process>) -> Result<(), Why> {
+        let step = RollingStep {
+            server: server.clone(),
+            phase,
+            hook,
+        };
+        self.daemon.call(&step).map(drop).map_err(Why::Refused)
     }
 
     fn set(&mut self, turn: &Turn, admin: Admin) -> Result<(), Why> {
@@ -207,14 +215,14 @@ impl Turns<'_> {
     fn maintain(&mut self, turn: &Turn, address: &str) -> Result<(), Why> {
         let mut wrong = None;
         let us = self.us.clone();
-        match &self.hook {
+        match self.hook {
             Some(hook) => {
+                let hook = hook.prepare(&turn.id, address).map_err(Why::Hook)?;
+                self.note(&turn.id, turn.phase, process::note(hook.pid()))?;
                 self.teller.maintains(turn.at, &turn.id);
                 let (daemon, teller, args) = (&mut self.daemon, &self.teller, self.args);
                 let mut warned = false;
                 let ended = hook.run(
-                    &turn.id,
-                    address,
                     |from, line| teller.output(&turn.id, from, line),
                     || {
                         if self.interrupt.pressed() && !std::mem::replace(&mut warned, true) {
@@ -336,17 +344,33 @@ fn look(daemon: &mut Client, args: &RollingMaintenance) -> Result<BackendStatus,
 }
 
 fn find(backend: &BackendStatus, turn: &Turn) -> Result<ServerStatus, Why> {
-    let mut servers = backend.servers.iter();
-    let found = servers.find(|server| server.name == turn.id.server);
-    let found = found.cloned();
-    found.ok_or_else(|| Why::Refused(servers::removed(&turn.id.to_string())))
+    let Some(server) = known(backend, turn) else {
+        return Err(Why::Refused(servers::removed(&turn.id.to_string())));
+    };
+    let (to, from) = (configured(server), &turn.address);
+    match from.as_ref().filter(|from| **from != to) {
+        Some(from) => Err(Why::Moved {
+            from: from.clone(),
+            to,
+        }),
+        None => Ok(server.clone()),
+    }
 }
 
-/// Whether another server went down while this one is out, or somebody else set this one. A daemon that
-/// does not answer is found out later.
+fn known<'a>(backend: &'a BackendStatus, turn: &Turn) -> Option<&'a ServerStatus> {
+    let mut servers = backend.servers.iter();
+    servers.find(|server| server.name == turn.id.server)
+}
+
+/// Whether another server went down while this one is out, or somebody else set or moved this one. A
+/// daemon that does not answer, or knows it no more, is found out later.
 fn amiss(daemon: &mut Client, args: &RollingMaintenance, turn: &Turn, us: &[By]) -> Option<Why> {
     let backend = look(daemon, args).ok()?;
-    let now = find(&backend, turn).ok()?;
+    let now = match find(&backend, turn) {
+        Ok(now) => now,
+        Err(Why::Refused(_)) => return None,
+        Err(why) => return Some(why),
+    };
     if now.admin != Admin::Maint || !set_by(us, &now) {
         return Some(Why::Overruled(now.admin));
     }

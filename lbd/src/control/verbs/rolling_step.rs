@@ -13,7 +13,7 @@ pub(in crate::control) async fn run(
     claims: &[Claim],
 ) -> Result<Rolling, ErrorReply> {
     let claim = Claim::of(claims, &call.server.backend)?;
-    let rolling = claim.step(&call.server.server, call.phase)?;
+    let rolling = claim.step(call)?;
     control.keep_rolling().await;
     Ok(rolling)
 }
