@@ -199,9 +199,10 @@ fn routes_say_which_requests_and_what_becomes_of_them() {
 #[test]
 fn stickiness_has_the_defaults_of_a_session_cookie() {
     let config = read(include_str!("cases/valid_sticky.toml"));
-    let [app, plain] = &config.backends[..] else {
-        panic!("two backends");
+    let [app, plain, shared] = &config.backends[..] else {
+        panic!("three backends");
     };
+    assert_eq!((&shared.sticky, shared.shares_sessions), (&None, true));
     let given = Sticky {
         cookie: "SRVID".to_owned(),
         secure: true,

@@ -31,6 +31,8 @@ pub struct Backend {
     pub timeouts: ServerTimeouts,
     /// `None`: clients are not tied to a server.
     pub sticky: Option<Sticky>,
+    /// Nor have they to be: what one server knows of a client, all do (`sticky = false`).
+    pub shares_sessions: bool,
     pub request_headers: HeaderRules,
     pub response_headers: HeaderRules,
     pub servers: Vec<Server>,

@@ -42,6 +42,7 @@ fn differ(at: &mut Differ<'_>, old: &Backend, new: &Backend) {
         outlier,
         timeouts,
         sticky,
+        shares_sessions,
         request_headers,
         response_headers,
         servers,
@@ -60,6 +61,11 @@ fn differ(at: &mut Differ<'_>, old: &Backend, new: &Backend) {
     at.key("outlier", outlier, &new.outlier, Effect::AtOnce);
     match (sticky, &new.sticky) {
         (Some(old), Some(new)) => differ_in_sticky(at, old, new),
+        (None, None) => {
+            let off = |shares: bool| shares.then_some(false);
+            let (old, new) = (off(*shares_sessions), off(new.shares_sessions));
+            at.key("sticky", &old, &new, Effect::Shown);
+        }
         (old, new) => at.key("sticky", old, new, effect),
     }
     differ_in_headers(at, "request_headers", request_headers, &new.request_headers);

@@ -70,6 +70,8 @@ pub(super) fn read<'a>(
     let queue = table.get("queue").and_then(|v| v.table(&QUEUE));
     let queue_max = queue.and_then(|queue| queue.get("max")?.number(0, u32::MAX));
     let sticky = table.get("sticky");
+    let shares_sessions = sticky.is_some_and(|value| value.as_flag() == Some(false));
+    let sticky = sticky.filter(|_| !shares_sessions);
     let backend = Backend {
         mode,
         protocol: spoken.protocol,
@@ -84,6 +86,7 @@ pub(super) fn read<'a>(
         response_headers: header_rules::read(table.get("response_headers"), Of::Response),
         servers: servers(value.key, table, spoken, sticky.is_some()),
         sticky: sticky.and_then(sticky::read),
+        shares_sessions,
         // Last, so that a bad name does not keep the rest from being read.
         name: name?,
     };

@@ -26,6 +26,13 @@ const SAME_SITES: [(&str, SameSite); 3] = [
 ];
 
 pub(super) fn read(value: Value<'_>) -> Option<Sticky> {
+    if !value.is_table() {
+        value.mistyped(
+            "a table or false",
+            "write { cookie = \"SRVID\" }, or false where any server knows the clients of the others",
+        );
+        return None;
+    }
     let table = value.table(&STICKY)?;
     let secure = table.get("secure").and_then(|value| value.flag());
     let same_site = table

@@ -66,7 +66,7 @@ fn judge(backend: &BackendStatus, config: Option<&Config>) -> Option<Finding> {
             ))
             .remedy(format!(
                 "tie clients to their server: add sticky = {{ cookie = \"SRVID\" }} to [backend.{name}] and reload; \
-                 better, keep sessions where all servers find them"
+                 better, keep sessions where all servers find them, and then write sticky = false"
             ))
             .command("sudo lbctl reload"),
     )

@@ -194,6 +194,7 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         last_check: server.past.last_check(),
         changed_s: server.changed().elapsed().as_secs(),
         session_cookie: match backend.config.sticky {
+            None if backend.config.shares_sessions => None,
             None => server.session_cookie.get().map(str::to_owned),
             Some(_) => None,
         },

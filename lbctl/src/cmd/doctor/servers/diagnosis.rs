@@ -78,8 +78,14 @@ pub(super) fn diagnose(
     let failed = asked.iter().filter(|asked| asked.failed().is_some());
     let failed: Vec<&Asked<'_>> = failed.copied().collect();
     let answered = asked.len() - late - failed.len();
-    for group in alike(&failed) {
-        findings.push(ill(backend, &group, answered == 0, elsewhere));
+    let groups = alike(&failed);
+    let others = match (answered + late, groups.len()) {
+        (0, 1) => Others::None,
+        (0, _) => Others::FailToo(failed.len()),
+        _ => Others::May,
+    };
+    for group in &groups {
+        findings.push(ill(backend, group, others, elsewhere));
     }
     findings.extend(asked.iter().filter_map(|asked| disputed(backend, asked)));
     let down = asked.iter().filter_map(|asked| believed(backend, asked));
@@ -145,11 +151,21 @@ fn alike<'s, 'a>(failed: &[&'s Asked<'a>]) -> Vec<Vec<&'s Asked<'a>>> {
     groups
 }
 
-/// Of servers that failed in the same way; `all`: no server of the backend did better.
+/// The servers of a backend beside some that failed in the same way.
+#[derive(Debug, Clone, Copy)]
+enum Others {
+    None,
+    /// Of so many with them, each in a way of its own.
+    FailToo(usize),
+    /// Some may be well.
+    May,
+}
+
+/// Of servers that failed in the same way.
 fn ill(
     backend: &Backend,
     group: &[&Asked<'_>],
-    all: bool,
+    others: Others,
     elsewhere: Option<&Elsewhere>,
 ) -> Finding {
     const SHOWN: usize = 5;
@@ -157,18 +173,15 @@ fn ill(
     let name = &backend.name;
     let seen = first.failed();
     let detail = seen.map_or("", |seen| &seen.detail);
-    let whose = match (group, all) {
-        ([one], false) => format!("{name}/{}", one.server),
-        (_, false) => format!("{} servers of {name}", group.len()),
-        (_, true) => format!("every server of {name}"),
+    let (whose, one) = match (group, others) {
+        (_, Others::None) => (format!("every server of {name}"), true),
+        ([one], _) => (format!("{name}/{}", one.server), true),
+        (several, _) => (format!("{} servers of {name}", several.len()), false),
     };
-    let fails = match (checked(backend, first), group.len() == 1 && !all) {
+    let fails = match (checked(backend, first), one) {
         (true, true) => "fails its check",
-        (true, false) if all => "fails its check",
         (true, false) => "fail their check",
-        (false, true) => "cannot be reached",
-        (false, false) if all => "cannot be reached",
-        (false, false) => "cannot be reached",
+        (false, _) => "cannot be reached",
     };
     let servers: Vec<String> = group
         .iter()
@@ -176,7 +189,11 @@ fn ill(
         .map(|a| a.address.to_string())
         .collect();
     let mut finding = Finding::problem(CHECK, format!("{whose} {fails}: {detail}"));
-    finding = finding.place(format!("backend {name}: {}", servers.join(", ")));
+    let rest = match others {
+        Others::FailToo(all) => format!(", none of whose {all} servers is well"),
+        Others::None | Others::May => String::new(),
+    };
+    finding = finding.place(format!("backend {name}{rest}: {}", servers.join(", ")));
     for asked in group.iter().take(SHOWN) {
         finding = asked
             .failed()

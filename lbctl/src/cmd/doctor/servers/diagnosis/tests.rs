@@ -81,6 +81,28 @@ fn every_server_that_answers_404_is_one_problem_with_the_path_that_works() {
 }
 
 #[test]
+fn servers_that_fail_each_in_its_way_are_each_told_of_once() {
+    let config = config();
+    let backend = &config.backends[0];
+    let lost = asked(backend, 0, CheckResult::L7STS, Some(404), None);
+    let refused = asked(backend, 1, CheckResult::L4CON, None, None);
+    let silent = asked(backend, 2, CheckResult::L4TOUT, None, None);
+    let found = diagnose(backend, &[&lost, &refused, &silent], None);
+    let whats: Vec<&str> = found.iter().map(|f| &*f.what).collect();
+    assert_eq!(
+        whats,
+        [
+            "app/web01 fails its check: GET /healthz answered 404, expected 200",
+            "app/web02 fails its check: connection refused",
+            "app/spare cannot be reached: connection refused",
+        ]
+    );
+    let place = found[1].place.as_deref();
+    let none = "backend app, none of whose 3 servers is well: 10.0.0.12:8080";
+    assert_eq!(place, Some(none));
+}
+
+#[test]
 fn one_ill_server_is_named_and_the_others_are_not_called_down() {
     let config = config();
     let backend = &config.backends[0];
