@@ -152,7 +152,7 @@ pub(crate) fn set_all(
         match set {
             Ok(set) => {
                 if let Some(why) = &set.not_kept {
-                    ui.warn(&format!(
+                    ui.insist(&format!(
                         "{server} is {admin}, but a restart of lbd would forget it: {why}"
                     ));
                 }

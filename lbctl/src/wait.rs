@@ -69,6 +69,8 @@ pub(crate) struct Awaited {
     pub(crate) id: ServerId,
     /// What the operator wanted of it before this command.
     pub(crate) was: Admin,
+    /// Why a restart of lbd would forget what it was set to.
+    pub(crate) not_kept: Option<String>,
     /// As of the last look.
     pub(crate) now: ServerStatus,
     /// From the command to the last look.
@@ -83,6 +85,7 @@ impl Awaited {
             .map(|(id, set)| Self {
                 id,
                 was: set.was,
+                not_kept: set.not_kept,
                 now: set.server,
                 waited: Duration::ZERO,
                 verdict: Verdict::Waiting,

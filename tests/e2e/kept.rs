@@ -7,7 +7,7 @@ use std::process::Command;
 
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, app};
-use lb_tests::{Lbd, Origin, Process, eventually, is, programs, wire};
+use lb_tests::{FullDisk, Lbd, Origin, Process, eventually, is, programs, wire};
 
 fn state_file(lbd: &Lbd) -> PathBuf {
     lbd.folder().join("state/state.json")
@@ -230,6 +230,55 @@ fn what_is_set_for_a_time_ends_by_itself() {
     lbd.wait_for_state("app/b", State::Up);
     assert_eq!(lbd.server("app/a").overrides.admin, None);
     lbd.wait_for_log("ready again, the time is over that drain was set for by");
+}
+
+#[test]
+fn what_is_set_for_a_time_says_until_when() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    for verb in ["drain", "maint"] {
+        let said = lbd.lbctl([verb, "app/a", "--for", "1h"]).exits(0);
+        let set = lbd.server("app/a").overrides.admin.expect("it is set");
+        let until = set.until.expect("it has an end");
+        let shown = until.replace('T', " ");
+        let (shown, _) = shown.split_once('.').expect("it has a fraction");
+        said.says(&format!("until {shown} UTC (in "));
+        let said = lbd.lbctl([verb, "app/a", "--for", "1h", "--json"]).exits(0);
+        let set = lbd.server("app/a").overrides.admin.expect("it is set");
+        let document: serde_json::Value = serde_json::from_str(&said.stdout).expect("it is JSON");
+        assert_eq!(
+            document["servers"][0]["until"].as_str(),
+            set.until.as_deref()
+        );
+    }
+}
+
+#[test]
+fn what_a_restart_would_forget_is_told_also_where_it_is_quiet() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let _full = FullDisk::of(&lbd);
+    let forgets = "a restart of lbd would forget it: cannot write";
+    for command in [
+        ["drain", "app/a", "--quiet"],
+        ["maint", "app/a", "--quiet"],
+        ["ready", "app/a", "--quiet"],
+    ] {
+        lbd.lbctl(command).exits(0).says(forgets);
+        let [verb, server, quiet] = command;
+        let said = lbd
+            .lbctl([verb, server, quiet, "--json"])
+            .exits(0)
+            .says(forgets);
+        let document: serde_json::Value = serde_json::from_str(&said.stdout).expect("it is JSON");
+        let why = document["servers"][0]["not_kept"].as_str();
+        assert!(
+            why.is_some_and(|why| why.contains("cannot write")),
+            "{document}"
+        );
+    }
+    let said = lbd.lbctl(["weight", "app/b", "7", "--quiet"]).exits(0);
+    said.says("a restart of lbd would forget it");
 }
 
 #[test]

@@ -123,23 +123,23 @@ fn comes_again(id: &ServerId, clients: u64) -> String {
 }
 
 fn without_waiting(server: &Awaited) -> String {
+    let (id, until) = (&server.id, words::until(&server.now));
     match server.now.sessions {
-        0 => format!("{} is drained: no sessions are running", server.id),
+        0 => format!("{id} is drained{until}: no sessions are running"),
         left => format!(
-            "{} takes no new sessions; {} to finish",
-            server.id,
+            "{id} takes no new sessions{until}; {} to finish",
             words::sessions(left)
         ),
     }
 }
 
 fn drained(server: &Awaited) -> String {
-    let id = &server.id;
+    let (id, until) = (&server.id, words::until(&server.now));
     if server.waited < wait::AT_ONCE {
-        return format!("{id} is drained: no sessions are running");
+        return format!("{id} is drained{until}: no sessions are running");
     }
     let waited = duration::words(server.waited);
-    format!("{id} is drained: no sessions left after {waited}")
+    format!("{id} is drained{until}: no sessions left after {waited}")
 }
 
 /// What `--on-timeout maint` asks for: sessions that would not end may finish in maint.
@@ -164,13 +164,15 @@ fn maint_the_expired(
         let set = servers::set_all(daemon, ui, ids, &wanted)?;
         if let Some(set) = set.into_iter().next() {
             server.now = set.server;
+            server.not_kept = set.not_kept;
         }
         server.verdict = Verdict::Done;
         ui.warn(&format!(
-            "{} still has {} after {}; it is in maint now, where they may finish",
+            "{} still has {} after {}; it is in maint now{}, where they may finish",
             server.id,
             words::sessions(server.now.sessions),
-            duration::words(server.waited)
+            duration::words(server.waited),
+            words::until(&server.now)
         ));
     }
     Ok(())
@@ -217,7 +219,11 @@ fn failure(awaited: &[Awaited], lasts: Option<Duration>, interrupted: bool) -> O
         return Some(
             ErrorReply::new(
                 ErrorCode::TimedOut,
-                format!("{} after {waited}; {stays} drained", left.join(", ")),
+                format!(
+                    "{} after {waited}; {stays} drained{}",
+                    left.join(", "),
+                    words::until(&first.now)
+                ),
             )
             .hint(format!(
                 "drain again to wait on, or give up on them: lbctl maint {}",
@@ -246,8 +252,9 @@ fn still_waiting(awaited: &[Awaited]) -> String {
         .iter()
         .map(|server| {
             format!(
-                "{} stays drained with {} left",
+                "{} stays drained{} with {} left",
                 server.id,
+                words::until(&server.now),
                 words::sessions(server.now.sessions)
             )
         })
@@ -286,9 +293,11 @@ fn report(awaited: &[Awaited]) -> Servers<Drained> {
         admin: server.now.admin,
         drained: server.now.admin != Admin::Ready && server.now.sessions == 0,
         move_sticky: server.now.move_sticky,
+        not_kept: server.not_kept.clone(),
         server: server.id.clone(),
         sessions: server.now.sessions,
         sticky_clients: server.now.sticky_clients,
+        until: words::until_when(&server.now),
         waited_s: server.waited_s(),
         was: server.was,
     });
@@ -306,6 +315,7 @@ mod tests {
         Awaited {
             id: id.parse().unwrap(),
             was: Admin::Ready,
+            not_kept: None,
             now: ServerStatus {
                 admin,
                 sessions,

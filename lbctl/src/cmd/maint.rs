@@ -56,21 +56,21 @@ pub(crate) fn run(args: &Maint, ui: &Ui, daemon: &mut Client) -> Result<(), Erro
 }
 
 fn running(server: &Awaited) -> String {
-    let id = &server.id;
+    let (id, until) = (&server.id, words::until(&server.now));
     match server.now.sessions {
-        0 => format!("{id} is in maint: no sessions are running"),
+        0 => format!("{id} is in maint{until}: no sessions are running"),
         left => format!(
-            "{id} is in maint: {} running there will finish",
+            "{id} is in maint{until}: {} running there will finish",
             words::sessions(left)
         ),
     }
 }
 
 fn closed(server: &Awaited, ran: u64) -> String {
-    let id = &server.id;
+    let (id, until) = (&server.id, words::until(&server.now));
     match ran {
-        0 => format!("{id} is in maint: no sessions were running"),
-        _ => format!("{id} is in maint: {} closed", words::sessions(ran)),
+        0 => format!("{id} is in maint{until}: no sessions were running"),
+        _ => format!("{id} is in maint{until}: {} closed", words::sessions(ran)),
     }
 }
 
@@ -94,8 +94,10 @@ fn failure(servers: &[Awaited]) -> Option<ErrorReply> {
 fn report(servers: &[Awaited]) -> Servers<Maintained> {
     let each = servers.iter().map(|server| Maintained {
         admin: server.now.admin,
+        not_kept: server.not_kept.clone(),
         server: server.id.clone(),
         sessions: server.now.sessions,
+        until: words::until_when(&server.now),
         was: server.was,
     });
     Servers {

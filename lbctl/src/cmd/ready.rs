@@ -167,6 +167,7 @@ fn report(awaited: &[Awaited]) -> Servers<Readied> {
         admin: server.now.admin,
         health: server.now.health,
         last_check: server.now.last_check.clone(),
+        not_kept: server.not_kept.clone(),
         server: server.id.clone(),
         state: server.now.state,
         waited_s: server.waited_s(),
@@ -188,6 +189,7 @@ mod tests {
     fn a_timeout_says_what_the_last_check_saw() {
         let servers = [Awaited {
             id: "app/web02".parse().unwrap(),
+            not_kept: None,
             was: Admin::Maint,
             now: sample::down("web02"),
             waited: Duration::from_secs(120),

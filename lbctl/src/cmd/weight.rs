@@ -22,8 +22,8 @@ pub(crate) fn run(args: &Weight, ui: &Ui, daemon: &mut Client) -> Result<(), Err
     })?;
     let (was, server) = (set.was, set.server);
     let (weight, configured) = (server.weight, server.weight_configured);
-    if let Some(why) = set.not_kept {
-        ui.warn(&format!(
+    if let Some(why) = &set.not_kept {
+        ui.insist(&format!(
             "{id} has weight {weight}, but a restart of lbd would forget it: {why}"
         ));
     }
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &Weight, ui: &Ui, daemon: &mut Client) -> Result<(), Err
     });
     ui.json_if_asked(|| Servers {
         servers: vec![Weighed {
+            not_kept: set.not_kept,
             server: id,
             was,
             weight,
