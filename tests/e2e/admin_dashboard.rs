@@ -65,10 +65,8 @@ fn it_tells_of_every_server_without_a_script() {
     assert_eq!(cell(drained, "word"), "drain");
     assert!(values(drained, "href").contains(&"#i-drain"), "{drained}");
     assert_eq!(cell(drained, "sessions"), "1");
-    assert!(
-        cell(drained, "why").starts_with("1 session left · by "),
-        "{drained}"
-    );
+    assert_eq!(cell(drained, "left"), "1 session left");
+    assert!(cell(drained, "why").starts_with("by "), "{drained}");
     assert!(cell(drained, "why").contains(": kernel"), "{drained}");
     assert_eq!(cell(drained, "weight"), "3");
     assert!(cell(drained, "set").starts_with("not 1, by "), "{drained}");
@@ -198,4 +196,25 @@ fn a_page_of_thousands_of_servers_shows_those_that_matter() {
         page.contains("more are not shown"),
         "nothing says that some are left out"
     );
+}
+
+#[test]
+fn only_who_may_act_gets_the_token() {
+    let origin = Origin::start("a");
+    let app = app(NO_CHECK, [&origin]);
+    let mut lbd = Lbd::start(format!("{ADMIN}{app}"));
+    let read_only = page(lbd.admin());
+    assert!(
+        !read_only.contains("lbd-token") && !read_only.contains("act.js"),
+        "{read_only}"
+    );
+
+    lbd.rewrite(format!("{ADMIN}actions = true\n{app}"));
+    lbd.reload().exits(0);
+    let acting = page(lbd.admin());
+    let token = std::fs::read_to_string(lbd.folder().join("state/admin.token"));
+    let token = token.expect("the token is kept");
+    let meta = format!("<meta name=\"lbd-token\" content=\"{}\">", token.trim());
+    assert!(acting.contains(&meta), "{acting}");
+    assert!(acting.contains("act.js"), "{acting}");
 }

@@ -5,14 +5,17 @@
 use std::fs;
 use std::process::Command;
 
+use lb_proto::state::State;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::port::Port;
-use lb_tests::{Lbd, Origin, Process, eventually, programs, wire};
+use lb_tests::wire::request;
+use lb_tests::{Lbd, Origin, Process, Wire, eventually, is, programs, wire};
 use serde_json::Value;
 
 use crate::app_servers::node;
 
 const ADMIN: &str = "[admin]\nbind = \"127.0.0.1:0\"\nrefresh = \"1s\"\n";
+const ACTING: &str = "[admin]\nbind = \"127.0.0.1:0\"\nactions = true\n";
 
 fn browser(action: &str, lbd: &Lbd, args: &[&str]) -> Command {
     let mut command = node("browser.js");
@@ -67,6 +70,75 @@ fn the_page_follows_what_happens_and_runs_nothing_that_it_is_told() {
 
 #[test]
 #[ignore = "needs chromium and npm packages"]
+fn a_server_is_drained_by_its_button_and_the_sessions_count_down() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let lbd = Lbd::start(format!("{ACTING}{}", app(NO_CHECK, &origins)));
+    for origin in &origins {
+        origin.hold("/held");
+    }
+    let mut held: Vec<Wire> = (0..9)
+        .map(|_| {
+            let mut wire = Wire::connect(lbd.addr());
+            wire.send(request("GET", "/held"));
+            wire
+        })
+        .collect();
+    eventually("each has three", || is(origins[0].in_flight(), 3));
+    let mut browser = Process::spawn(browser("act", &lbd, &["app/a", "Drain"]));
+    let asks = line(&mut browser, 1);
+    let will = [
+        "3 sessions will finish; none is cut.",
+        "It takes no new ones.",
+        "2 of 3 servers of app stay up.",
+    ];
+    assert_eq!(
+        (&asks["will"], &asks["last"]),
+        (&will.as_slice().into(), &"".into())
+    );
+    let done = line(&mut browser, 2);
+    assert_eq!(
+        (&done["word"], &done["left"]),
+        (&"drain".into(), &"3 sessions left".into())
+    );
+    let status = lbd.lbctl(["status"]).exits(0).stdout;
+    let row = status.lines().find(|line| line.starts_with("a "));
+    let row = row.expect("a row of a");
+    assert!(
+        row.contains(" drain ") && row.contains("kernel update"),
+        "{status}"
+    );
+    for origin in &origins {
+        origin.release();
+    }
+    for held in &mut held {
+        assert_eq!(held.response().status, 200);
+    }
+    let empty = line(&mut browser, 3);
+    assert_eq!(
+        (&empty["focus"], &empty["wrong"]),
+        (&"Maint app/a".into(), &Value::Array(Vec::new()))
+    );
+    browser.wait().exits(0);
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
+fn of_the_last_server_it_is_said_so_before() {
+    let origin = Origin::start("a");
+    let lbd = Lbd::start(format!("{ACTING}{}", app(NO_CHECK, [&origin])));
+    let mut browser = Process::spawn(browser("act", &lbd, &["app/a", "Maint"]));
+    let asks = line(&mut browser, 1);
+    assert_eq!(
+        asks["last"],
+        "It is the last server of app that is up: clients will get 503."
+    );
+    line(&mut browser, 3);
+    browser.wait().exits(0);
+    assert_eq!(lbd.server("app/a").state, State::Maint);
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
 fn a_page_that_has_lost_lbd_says_so_and_comes_back() {
     let origin = Origin::start("a");
     let admin = Port::new();
@@ -109,7 +181,7 @@ fn axe_finds_nothing_serious_at_any_size_in_any_theme() {
     let servers = origins.iter().map(|origin| (origin.name(), origin.addr()));
     let lines_of_app = format!("{QUICK_CHECK}\nsticky = {{ cookie = \"SRVID\" }}");
     let app = app_at(&lines_of_app, servers.chain([("web04", dead.addr())]));
-    let lbd = Lbd::start(format!("{ADMIN}{app}"));
+    let lbd = Lbd::start(format!("{ACTING}{app}"));
     for server in ["app/web01", "app/web02", "app/web03"] {
         lbd.wait_until_healthy(server);
     }
@@ -123,11 +195,12 @@ fn axe_finds_nothing_serious_at_any_size_in_any_theme() {
     let folder = programs::workspace().join("target/dashboard");
     fs::create_dir_all(&folder).expect("a folder below target");
     let folder = folder.display().to_string();
-    let seen = Process::run(browser("shots", &lbd, &[&folder, "mixed"]))
-        .exits(0)
-        .stdout;
-    let seen = lines(&seen);
-    assert_eq!(seen.len(), 6);
+    let shots = ["mixed", "dialog"].map(|name| {
+        let shots = Process::run(browser("shots", &lbd, &[&folder, name]));
+        lines(&shots.exits(0).stdout)
+    });
+    let seen = shots.concat();
+    assert_eq!(seen.len(), 12);
     for shot in &seen {
         assert_eq!(shot["overflows"], false, "{shot:#}");
         let found = shot["found"].as_array().expect("a list");

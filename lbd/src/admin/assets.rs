@@ -20,7 +20,7 @@ pub(super) struct Asset {
     path: String,
 }
 
-static ASSETS: LazyLock<[Asset; 3]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     [
         Asset::new(
             "page.css",
@@ -31,6 +31,11 @@ static ASSETS: LazyLock<[Asset; 3]> = LazyLock::new(|| {
             "page.js",
             "text/javascript; charset=utf-8",
             include_str!("assets/page.js"),
+        ),
+        Asset::new(
+            "act.js",
+            "text/javascript; charset=utf-8",
+            include_str!("assets/act.js"),
         ),
         Asset::new("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ]

@@ -123,7 +123,7 @@ async fn try_answer(
         Page::Health => Ok(text(StatusCode::OK, "ok")),
         Page::Metrics => metrics(head, site).await,
         Page::Status => status(site).await,
-        Page::Dashboard => dashboard(site).await,
+        Page::Dashboard => dashboard(&visitor, site).await,
         Page::Asset(asset) => Ok(unchanging(head, asset)),
         Page::Live => {
             let place = place(site)?;
@@ -199,9 +199,9 @@ async fn status(site: &Site) -> Result<Response<Body>, Refusal> {
     }
 }
 
-async fn dashboard(site: &Arc<Site>) -> Result<Response<Body>, Refusal> {
+async fn dashboard(visitor: &Visitor, site: &Arc<Site>) -> Result<Response<Body>, Refusal> {
     let refresh = site.admin().map(|admin| admin.config.refresh);
-    let html = dashboard::page(site, refresh.unwrap_or_default()).await?;
+    let html = dashboard::page(site, visitor, refresh.unwrap_or_default()).await?;
     Ok(whole(StatusCode::OK, HTML, html))
 }
 

@@ -32,9 +32,10 @@ state_dir = {state_dir}
 shutdown_timeout = "10s"                # how long a stop waits for running requests
 log = {{ level = "warn" }}                # "info" tells of every change
 
-# The dashboard, /metrics and /healthz.
+# The dashboard, with buttons that drain; /metrics and /healthz.
 [admin]
 bind = "{admin}"
+actions = true
 
 # Where clients connect.
 [frontend.web]

@@ -2,6 +2,7 @@
 //   live URL ROW WORD      says when the page is live, then waits until the row's state is that word
 //   still URL ROW          without JavaScript: the row's state, and whether the page is loaded again by itself
 //   lost URL               says when the page is live, when it is not, and when it is again
+//   act URL ROW VERB       presses that button, says what the dialog says, confirms with a reason, says what came of it
 //   shots URL FOLDER NAME  pictures in three sizes and two themes, and what axe-core finds in each
 const { chromium } = require('playwright-core');
 
@@ -34,6 +35,30 @@ async function live(browser, [url, row, word]) {
     event: await page.locator('[data-list=events] li').first().textContent(),
     wrong,
   });
+}
+
+async function act(browser, [url, row, verb]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  const wrong = [];
+  page.on('console', (message) => message.type() === 'error' && wrong.push(message.text()));
+  page.on('pageerror', (error) => wrong.push(String(error)));
+  await page.goto(url);
+  const button = page.getByRole('button', { name: `${verb} ${row}` });
+  // By the keyboard alone.
+  await button.focus();
+  await page.keyboard.press('Enter');
+  const dialog = page.getByRole('dialog', { name: `${verb} ${row}` });
+  await dialog.waitFor();
+  say({ will: await dialog.locator('li').allTextContents(), last: await dialog.getByRole('alert').first().textContent() });
+  await page.keyboard.type('kernel update');
+  await page.keyboard.press('Enter');
+  await dialog.waitFor({ state: 'hidden' });
+  const cell = (name) => page.locator(`tr[data-row="${row}"] [data-c=${name}]`);
+  await cell('word').getByText(verb.toLowerCase(), { exact: true }).waitFor();
+  say({ word: await cell('word').textContent(), left: await cell('left').textContent(), why: await cell('why').textContent() });
+  await cell('left').getByText('no sessions left').waitFor();
+  say({ left: await cell('left').textContent(), focus: await page.evaluate(() => document.activeElement.ariaLabel), wrong });
 }
 
 // What is shown when lbd has gone, until it is back.
@@ -70,6 +95,11 @@ async function shots(browser, [url, folder, name]) {
       await page.waitForSelector('#live[data-state=live]').catch(() => {});
       const path = `${folder}/${name}-${width}-${colorScheme}.png`;
       await page.screenshot({ path, fullPage: true });
+      const button = page.locator('[data-act=drain]:visible').first();
+      if (name === 'dialog') {
+        await button.click();
+        await page.screenshot({ path });
+      }
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => window.axe.run());
       const overflows = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
@@ -89,7 +119,7 @@ async function shots(browser, [url, folder, name]) {
   const [action, ...args] = process.argv.slice(2);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
   try {
-    await { live, lost, still, shots }[action](browser, args);
+    await { live, lost, still, act, shots }[action](browser, args);
   } finally {
     await browser.close();
   }

@@ -62,9 +62,10 @@
     for (const [name, lines] of Object.entries(update.lists)) fillList(name, lines);
     if (update.lists.events) say(update.lists.events);
     arrange();
+    document.dispatchEvent(new Event("told"));
   }
 
-  // There are other servers than the page has rows for.
+  // There are other servers than the page has rows for. Nothing is taken from under somebody's hands.
   function again() {
     if (!document.querySelector("dialog[open]")) location.reload();
   }

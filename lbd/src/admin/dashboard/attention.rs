@@ -217,10 +217,11 @@ fn of_backend(backend: &BackendStatus, seen: &Seen<'_>, add: &mut impl FnMut(Lev
             set @ ("drain" | "maint") => format!("in {set}"),
             word => word.to_owned(),
         };
-        let why = server::why(server, seen.clock);
-        let text = match why.as_str() {
-            "" => format!("{key} is {word}"),
-            why => format!("{key} is {word}: {why}"),
+        let why = Some(server::why(server, seen.clock)).filter(|why| !why.is_empty());
+        let parts: Vec<String> = server::leaving(server).into_iter().chain(why).collect();
+        let text = match parts.as_slice() {
+            [] => format!("{key} is {word}"),
+            parts => format!("{key} is {word}: {}", parts.join(" · ")),
         };
         add(level, &key, text);
     }

@@ -15,8 +15,8 @@ use crate::admin::assets;
 /// Shapes that tell states and levels apart where colours do not.
 const SHAPES: &str = include_str!("../assets/shapes.svg");
 
-/// The whole page. `layout` changes when there are other rows.
-pub(super) fn page(view: &View, layout: &str, refresh: Duration) -> String {
+/// The whole page. `layout` changes when there are other rows; `token` is for those who may act.
+pub(super) fn page(view: &View, layout: &str, refresh: Duration, token: Option<&str>) -> String {
     let daemon = &view.daemon.cells;
     let seconds = refresh.as_secs();
     let markup = html! {
@@ -32,6 +32,10 @@ pub(super) fn page(view: &View, layout: &str, refresh: Duration) -> String {
                 link rel="icon" type="image/svg+xml" href=(assets::path("icon.svg"));
                 link rel="stylesheet" href=(assets::path("page.css"));
                 script src=(assets::path("page.js")) defer {}
+                @if let Some(token) = token {
+                    meta name="lbd-token" content=(token);
+                    script src=(assets::path("act.js")) defer {}
+                }
             }
             body {
                 a.skip href="#backends" { "Skip to the servers" }
@@ -46,6 +50,7 @@ pub(super) fn page(view: &View, layout: &str, refresh: Duration) -> String {
                     (tables::certificates(&view.certificates))
                     div.pair { (configuration(daemon)) (events(&view.events)) }
                 }
+                @if token.is_some() { (act()) }
                 footer {
                     p {
                         "Request and error rates and response times are those of the last minute; drawings show five minutes. "
@@ -183,6 +188,37 @@ fn configuration(daemon: &Cells) -> Markup {
                     dd data-tone=(daemon.get("reloaded")) data-a="data-tone:reloaded" { (of("reload")) }
                 }
                 div { dt { "SHA-256" } dd { code { (of("sha256")) "…" } } }
+            }
+        }
+    }
+}
+
+/// What is asked before something is done, and the buttons that lead there: each row gets its own of them.
+fn act() -> Markup {
+    html! {
+        template #acts {
+            span.acts {
+                button type="button" data-act="ready" { "Ready" }
+                button type="button" data-act="drain" { "Drain" }
+                button type="button" data-act="maint" { "Maint" }
+            }
+        }
+        dialog #act aria-labelledby="act-title" {
+            form #act-form {
+                h2 #act-title {}
+                p.last #act-last role="alert" hidden {
+                    svg.icon viewBox="0 0 16 16" aria-hidden="true" { use href="#i-bad" {} }
+                    span #act-last-text {}
+                }
+                ul #act-will {}
+                label.field { "Reason, for whoever sees it later" input #act-reason type="text" maxlength="200" autocomplete="off"; }
+                label { input #act-move type="checkbox"; " Send its sticky clients elsewhere, too" }
+                label { input #act-kill type="checkbox"; " Close its sessions at once" }
+                p.wrong #act-error role="alert" {}
+                p.choice {
+                    button #act-no type="button" { "Cancel" }
+                    button.yes #act-yes type="submit" {}
+                }
             }
         }
     }

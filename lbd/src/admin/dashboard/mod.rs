@@ -29,13 +29,20 @@ use self::live::Shown;
 use self::view::{Seen, View};
 use self::words::Clock;
 use super::Site;
+use super::visitor::Visitor;
 
 pub(super) use self::live::{Live, run, stream};
 
-/// The whole page as it is now; `refresh` is how often it is loaded again without JavaScript.
-pub(super) async fn page(site: &Arc<Site>, refresh: Duration) -> Result<String, ErrorReply> {
+/// The whole page as it is now, for this one; `refresh` is how often it is loaded again without JavaScript.
+pub(super) async fn page(
+    site: &Arc<Site>,
+    visitor: &Visitor,
+    refresh: Duration,
+) -> Result<String, ErrorReply> {
     let shown = look(site).await?;
-    let written = spawn_blocking(move || html::page(&shown.view, &shown.layout, refresh));
+    let token = site.token_for(visitor).await.map(str::to_owned);
+    let written =
+        spawn_blocking(move || html::page(&shown.view, &shown.layout, refresh, token.as_deref()));
     written.await.map_err(|_| unwritten())
 }
 

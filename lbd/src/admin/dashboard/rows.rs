@@ -118,6 +118,8 @@ pub(super) fn pool(backend: &BackendStatus, shown: usize) -> Row {
                 words::number(all as u64)
             ),
         )
+        .with("well", well.to_string())
+        .with("all", all.to_string())
         .with("queued", queued)
         .with("more", more);
     Row {

@@ -31,6 +31,8 @@ pub(super) fn row(backend: &BackendStatus, server: &ServerStatus, seen: &Seen<'_
         .with("icon", format!("#i-{look}"))
         .with("word", word(server))
         .with("since", since(server))
+        .with("admin", server.admin.as_str())
+        .with("left", leaving(server).unwrap_or_default())
         .with("why", why(server, seen.clock))
         .with("sessions", words::number(server.sessions))
         .with("most", words::number(server.sessions_max))
@@ -88,7 +90,7 @@ pub(super) fn why(server: &ServerStatus, clock: &Clock) -> String {
         parts.push(format!("left alone for {left}: {}", ejected.reason));
     }
     match server.state {
-        State::Drain | State::Maint => parts.push(leaving(server)),
+        State::Drain | State::Maint => {}
         State::Down => parts.extend(server.last_check.as_ref().map(verdict)),
         State::Up if server.check && server.health == Health::Unchecked => {
             parts.push("not checked yet".to_owned());
@@ -111,11 +113,12 @@ pub(super) fn why(server: &ServerStatus, clock: &Clock) -> String {
     parts.join(" · ")
 }
 
-/// How far a drain is.
-fn leaving(server: &ServerStatus) -> String {
-    match server.sessions {
-        0 => "no sessions left".to_owned(),
-        left => format!("{} left", words::count(left, "session")),
+/// How far it is with sessions that finish.
+pub(super) fn leaving(server: &ServerStatus) -> Option<String> {
+    match (server.admin, server.sessions) {
+        (Admin::Ready, _) => None,
+        (_, 0) => Some("no sessions left".to_owned()),
+        (_, left) => Some(format!("{} left", words::count(left, "session"))),
     }
 }
 

@@ -43,7 +43,8 @@ fn pool_table(pool: &Pool) -> Markup {
     let Row { key, cells } = &pool.row;
     let id = anchor(key);
     html! {
-        section.card.pool #(id) data-row=(key) data-look=(cells.get("look")) data-a="data-look:look" {
+        section.card.pool #(id) data-row=(key) data-look=(cells.get("look")) data-well=(cells.get("well")) data-all=(cells.get("all"))
+            data-a="data-look:look data-well:well data-all:all" {
             div.wide {
                 table role="table" aria-labelledby={ (id) "-is" } {
                     caption #{ (id) "-is" } {
@@ -73,14 +74,15 @@ fn server_row(server: &Row) -> Markup {
     let of = |name| text(cells, name, Tag::Span);
     let small = |name| text(cells, name, Tag::Of("small"));
     html! {
-        tr #(anchor(key)) role="row" data-row=(key) data-look=(cells.get("look")) data-by=(cells.get("by"))
-            data-a="data-look:look data-by:by" {
+        tr #(anchor(key)) role="row" data-row=(key) data-look=(cells.get("look")) data-admin=(cells.get("admin")) data-by=(cells.get("by"))
+            data-a="data-look:look data-admin:admin data-by:by" {
             th.server role="rowheader" scope="row" {
                 strong { (of("name")) } " " (text(cells, "role", Tag::Of("badge")))
                 (small("address"))
             }
             td.state role="cell" data-l="State" {
                 span.word { (icon(cells)) (of("word")) } " " (text(cells, "since", Tag::Of("since")))
+                (text(cells, "left", Tag::Of("left")))
                 (small("why"))
             }
             td role="cell" data-l="Sessions" {

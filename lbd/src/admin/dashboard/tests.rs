@@ -138,6 +138,7 @@ fn the_worst_comes_first() {
     let drains = &view.pools[0].servers[0].cells;
     // For as long as the operator has wanted it.
     assert_eq!((drains.get("word"), drains.get("since")), ("drain", "30m"));
+    assert_eq!(drains.get("left"), "2 sessions left");
 }
 
 #[test]

@@ -1,0 +1,122 @@
+"use strict";
+// Buttons that drain a server, put it into maint and make it ready again, on pages that carry a token. What they will
+// do is said before they do it, from what the page knows by then.
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const token = document.querySelector("meta[name=lbd-token]").content;
+  const dialog = $("act");
+  const VERBS = { drain: "Drain", maint: "Maint", ready: "Ready" };
+  let row, admin, opener, isDone;
+
+  const count = (text, one) => (text === "1" ? `1 ${one}` : `${text} ${one}s`);
+  const line = (text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  };
+
+  function consequences() {
+    const pool = row.closest(".pool");
+    const [backend] = row.dataset.row.split("/");
+    const { all, well } = pool.dataset;
+    const isUp = row.dataset.look === "up";
+    const now = row.querySelector("[data-c=sessions]").textContent;
+    const sessions = count(now, "session");
+    const isSticky = row.querySelector("[data-c=sticky]").textContent !== "";
+    const after = Number(well) - (isUp ? 1 : 0);
+    const stay = `${after} of ${count(all, "server")} of ${backend} ${after === 1 ? "stays" : "stay"} up.`;
+    if (admin === "ready") {
+      const at = row.dataset.admin === "drain" && row.dataset.look !== "down" ? "at once" : "as soon as its checks succeed";
+      return { will: [`It takes new sessions again, ${at}.`, `${well} of ${count(all, "server")} of ${backend} are up now.`] };
+    }
+    const last = isUp && after === 0 && `It is the last server of ${backend} that is up: clients will get 503.`;
+    const finish = now === "0" ? "It has no sessions now." : `${sessions} will finish; none is cut.`;
+    if (admin === "maint") {
+      const kill = $("act-kill").checked && now !== "0";
+      const end = kill ? `${sessions} will be closed at once: their clients see an error.` : finish;
+      return { last, will: [end, "It takes none at all, whatever cookies say, and is not checked.", stay] };
+    }
+    const except = isSticky && !$("act-move").checked ? ", but from clients whose cookie names it" : "";
+    return { last, isSticky, will: [finish, `It takes no new ones${except}.`, stay] };
+  }
+
+  function describe() {
+    if (!dialog.open) return;
+    const { last, will, isSticky } = consequences();
+    if ($("act-last-text").textContent !== (last || "")) $("act-last-text").textContent = last || "";
+    $("act-last").hidden = !last;
+    $("act-will").replaceChildren(...will.map(line));
+    $("act-kill").closest("label").hidden = admin !== "maint";
+    $("act-move").closest("label").hidden = !(admin === "drain" && isSticky);
+  }
+
+  function open(button) {
+    opener = button;
+    isDone = false;
+    row = button.closest("tr");
+    admin = button.dataset.act;
+    $("act-title").textContent = $("act-yes").textContent = `${VERBS[admin]} ${row.dataset.row}`;
+    $("act-form").reset();
+    $("act-error").textContent = "";
+    $("act-yes").hidden = $("act-yes").disabled = false;
+    $("act-no").textContent = "Cancel";
+    dialog.showModal();
+    describe();
+    $("act-reason").focus();
+  }
+
+  async function ask() {
+    const [backend, server] = row.dataset.row.split("/");
+    const change = { admin };
+    const reason = $("act-reason").value.trim();
+    if (reason) change.reason = reason;
+    if (admin === "drain" && $("act-move").checked) change.move_sticky = true;
+    if (admin === "maint" && $("act-kill").checked) change.kill = true;
+    const path = [backend, server].map(encodeURIComponent).join("/");
+    const response = await fetch(`api/v1/servers/${path}/state`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-lbd-token": token },
+      body: JSON.stringify(change),
+      signal: AbortSignal.timeout(15000),
+    });
+    const answer = await response.json();
+    if (answer.error) throw new Error([answer.error.message, answer.error.hint].filter(Boolean).join(": "));
+    return answer;
+  }
+
+  $("act-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    $("act-yes").disabled = true;
+    $("act-error").textContent = "";
+    try {
+      const { not_kept: notKept } = await ask();
+      isDone = true;
+      if (!notKept) return dialog.close();
+      $("act-error").textContent = `Done, but a restart of lbd would forget it: ${notKept}`;
+      $("act-yes").hidden = true;
+      $("act-no").textContent = "Close";
+    } catch (error) {
+      $("act-error").textContent = `Not done: ${error.message}`;
+      $("act-yes").disabled = false;
+    }
+  });
+  $("act-form").addEventListener("input", describe);
+  $("act-no").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => {
+    // What was done has no button any more: the focus stays with the server.
+    const others = [...row.querySelectorAll("[data-act]")].filter((button) => button.offsetParent && button !== opener);
+    (isDone ? others[0] : opener)?.focus();
+  });
+  document.addEventListener("told", describe);
+
+  const buttons = $("acts").content;
+  for (const state of document.querySelectorAll(".pool td.state")) {
+    const own = buttons.cloneNode(true);
+    const { row: name } = state.closest("tr").dataset;
+    for (const button of own.querySelectorAll("button")) {
+      button.ariaLabel = `${VERBS[button.dataset.act]} ${name}`;
+      button.addEventListener("click", () => open(button));
+    }
+    state.append(own);
+  }
+})();
