@@ -5,6 +5,7 @@
 mod app_servers;
 mod browser;
 mod certbot;
+mod counters;
 mod curl;
 mod databases;
 mod firewall;
@@ -12,6 +13,7 @@ mod full_disk;
 mod grpc;
 mod http2;
 mod http2_to_nginx;
+mod keepalived;
 mod log_readers;
 mod many_certificates;
 mod ocsp;

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use http::{Request, StatusCode};
+use lb_proto::config::Mode;
 
 use super::client::Client;
 use super::fault::Fault;
@@ -156,8 +157,7 @@ impl Account {
 
     /// lbd answers because of this.
     pub(super) fn failed(&self, fault: Fault) {
-        self.outcome.answers(fault.status());
-        self.tally().errors.count(fault.reason() as usize);
+        self.outcome.fails(fault);
         self.note(|trace| trace.answers(fault.termination(trace.phase())));
     }
 
@@ -203,6 +203,11 @@ impl Account {
         }
     }
 
+    /// It is one of mode tcp.
+    fn is_connection(&self) -> bool {
+        self.view.snapshot.frontends[self.frontend].config.mode == Mode::Tcp
+    }
+
     fn tally(&self) -> &FrontendTally {
         self.view.snapshot.frontends[self.frontend]
             .record
@@ -217,7 +222,9 @@ impl Drop for Account {
         add(&tally.sessions, 1u64.wrapping_neg());
         let status = self.outcome.status();
         tally.responses.count(status.map(|status| status.as_u16()));
-        if let Some(fault) = self.outcome.refused() {
+        // Whoever left before he was told had another reason. In mode tcp nobody is told anything.
+        let told = status.is_some() || self.is_connection();
+        if let Some(fault) = self.outcome.fault().filter(|_| told) {
             tally.errors.count(fault.reason() as usize);
         }
         let Some(trace) = &self.trace else {

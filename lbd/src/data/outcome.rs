@@ -24,6 +24,7 @@ pub(super) struct Outcome {
     /// The position of the server that was picked last.
     server: Cell<Option<usize>>,
     status: Cell<Option<StatusCode>>,
+    fault: Cell<Option<Fault>>,
     ended: Cell<bool>,
     complete: Cell<bool>,
 }
@@ -49,6 +50,7 @@ impl Outcome {
             connecting: Cell::new(false),
             server: Cell::new(None),
             status: Cell::new(None),
+            fault: Cell::new(None),
             ended: Cell::new(false),
             complete: Cell::new(false),
         }
@@ -103,6 +105,12 @@ impl Outcome {
         self.ended.set(true);
     }
 
+    /// lbd answers because of this.
+    pub(super) fn fails(&self, fault: Fault) {
+        self.fault.set(Some(fault));
+        self.answers(fault.status());
+    }
+
     /// It ends otherwise than it should.
     pub(super) fn ends(&self) {
         self.ended.set(true);
@@ -122,8 +130,13 @@ impl Outcome {
         self.flow.written() - self.written
     }
 
-    /// Why the client was refused in the middle of the request, if it was.
-    pub(super) fn refused(&self) -> Option<Fault> {
+    /// Why lbd answers itself, if it does for a reason.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.get().or_else(|| self.refused())
+    }
+
+    /// What was wrong with the bytes that came in the middle of the request, where that is what the client was told.
+    fn refused(&self) -> Option<Fault> {
         let is_open = !self.ended.get() && !self.complete.get() && self.status.get().is_none();
         self.flow.refused().filter(|_| is_open)
     }
