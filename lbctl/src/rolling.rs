@@ -264,9 +264,9 @@ pub(crate) fn lbctl_there(typed: &[String], host: &[String]) -> String {
         .collect();
     let mut rest = typed.iter();
     while let Some(word) = rest.next() {
-        if word == "--socket" {
+        if word == "--socket" || word == "--host" {
             words.extend([word, rest.next().unwrap_or(word)].map(String::to_owned));
-        } else if word.starts_with("--socket=") {
+        } else if word.starts_with("--socket=") || word.starts_with("--host=") {
             words.push(word.clone());
         }
     }

@@ -9,6 +9,7 @@ use lb_proto::exit::Exit;
 use crate::args::cert::RENEWED_LINEAGE;
 use crate::args::{Cli, Command, When};
 use crate::cmd;
+use crate::cmd::rolling_maintenance::Nodes;
 use crate::connect;
 use crate::error::Error;
 use crate::hosts;
@@ -66,7 +67,9 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Ready(args) => cmd::ready::run(args, ui, &mut connect()?),
         Command::Maint(args) => cmd::maint::run(args, ui, &mut connect()?),
         Command::Weight(args) => cmd::weight::run(args, ui, &mut connect()?),
-        Command::RollingMaintenance(args) => cmd::rolling_maintenance::run(args, ui, connect),
+        Command::RollingMaintenance(args) => {
+            cmd::rolling_maintenance::run(args, ui, || connect().map(Nodes::alone))
+        }
         Command::Plan(args) => cmd::plan::run(args, ui, &mut connect()?),
         Command::Reload(args) => cmd::reload::run(args, ui, &mut connect()?),
         Command::Confirm(_) => cmd::confirm::run(ui, &mut connect()?),

@@ -20,12 +20,12 @@ done
 exec sleep 600
 "#;
 
-struct Away {
+pub(crate) struct Away {
     folder: TempDir,
 }
 
 impl Away {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         fs::write(folder.path().join("ssh"), SSH).expect("the folder is ours");
         fs::create_dir(folder.path().join("tmp")).expect("the folder is ours");
@@ -36,7 +36,7 @@ impl Away {
         self.folder.path().join("tmp")
     }
 
-    fn set(&self, command: &mut Command) {
+    pub(crate) fn set(&self, command: &mut Command) {
         let ssh = format!("sh {}", self.folder.path().join("ssh").display());
         command.env("LBCTL_SSH", ssh).env("TMPDIR", self.tmp());
     }

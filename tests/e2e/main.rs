@@ -72,6 +72,7 @@ mod rollback;
 mod rolling_maintenance;
 mod rolling_maintenance_hooks;
 mod rolling_maintenance_killed;
+mod rolling_maintenance_pair;
 mod rolling_maintenance_stops;
 mod routes;
 mod scale;

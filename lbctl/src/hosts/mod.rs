@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
+use lb_proto::client::Client;
 use lb_proto::document::OfHost;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 use self::folder::Folder;
 use self::tunnel::Tunnel;
 use crate::args::{self, Cli};
+use crate::cmd::rolling_maintenance::{self, Nodes};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::ui::Ui;
@@ -75,7 +77,7 @@ fn each_once(urls: impl IntoIterator<Item = Url>) -> Vec<Url> {
 /// # Errors
 /// Where the command is none for other machines, or one of them cannot be reached: nothing was begun.
 pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
-    check(&cli.command, urls.len())?;
+    check(&cli.command)?;
     let labels = url::labels(urls);
     let folder = Folder::make().map_err(|error| failed("make a folder for sockets", &error))?;
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -92,9 +94,16 @@ pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
     for tunnel in &mut tunnels {
         tunnel.opened()?;
     }
+    let alone = urls.len() == 1;
+    if let args::Command::RollingMaintenance(args) = &cli.command
+        && !alone
+    {
+        // One maintenance of all of them: a server is maintained once.
+        let all = || in_step(&tunnels, &labels);
+        return rolling_maintenance::run(args, ui, all).map(|()| Exit::Done);
+    }
     // Each hears of Ctrl-C itself, and says what it leaves behind.
     let _interrupt = Interrupt::catch()?;
-    let alone = urls.len() == 1;
     let mut nodes = Vec::with_capacity(urls.len());
     for (tunnel, label) in tunnels.iter().zip(&labels) {
         let child = start(tunnel, alone).map_err(|error| failed("start lbctl anew", &error))?;
@@ -113,8 +122,20 @@ pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
     Ok(failed.map_or(Exit::Done, |code| Exit::of(code.unwrap_or(1))))
 }
 
+fn in_step(tunnels: &[Tunnel], labels: &[String]) -> Result<Nodes, ErrorReply> {
+    let mut nodes = Vec::with_capacity(tunnels.len());
+    for (tunnel, label) in tunnels.iter().zip(labels) {
+        nodes.push(rolling_maintenance::Node {
+            label: Some(label.clone()),
+            daemon: Client::connect(&tunnel.socket)?,
+        });
+    }
+    let first = nodes.remove(0);
+    Ok(Nodes::of(first, nodes))
+}
+
 /// Whether a command is one for other machines.
-fn check(command: &args::Command, nodes: usize) -> Result<(), ErrorReply> {
+fn check(command: &args::Command) -> Result<(), ErrorReply> {
     use args::Command::{
         Cert, Completions, Confirm, Doctor, Drain, Events, Explain, Maint, Man, Plan, Ready,
         Reload, Rollback, RollingMaintenance, Status, Validate, Weight,
@@ -123,13 +144,18 @@ fn check(command: &args::Command, nodes: usize) -> Result<(), ErrorReply> {
         Err(ErrorReply::new(ErrorCode::Usage, message.to_owned()).hint(hint))
     };
     match command {
-        Status(_) | Drain(_) | Ready(_) | Maint(_) | Weight(_) | Plan(_) | Reload(_)
-        | Confirm(_) | Rollback(_) | Explain(_) | Events(_) => Ok(()),
-        RollingMaintenance(_) if nodes == 1 => Ok(()),
-        RollingMaintenance(_) => refused(
-            "a rolling maintenance on several nodes at once would maintain each server once for each",
-            "drain on all of them, maintain, and make ready on all of them, server by server",
-        ),
+        Status(_)
+        | Drain(_)
+        | Ready(_)
+        | Maint(_)
+        | Weight(_)
+        | Plan(_)
+        | Reload(_)
+        | Confirm(_)
+        | Rollback(_)
+        | Explain(_)
+        | Events(_)
+        | RollingMaintenance(_) => Ok(()),
         Validate(_) | Cert(_) | Doctor(_) | Completions(_) | Man(_) => refused(
             "this command is about the machine that it runs on, not about a daemon",
             "run it there: ssh HOST lbctl …",

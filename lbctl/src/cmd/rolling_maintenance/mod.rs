@@ -1,6 +1,7 @@
 //! `rolling-maintenance`: the servers of a backend, one after the other, none of them missed.
 
 mod hook;
+mod nodes;
 mod process;
 mod tell;
 mod turn;
@@ -14,7 +15,7 @@ use lb_proto::document::rolling::Skipped;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
-use lb_proto::request::{RollingBegin, RollingEnd, Status};
+use lb_proto::request::{RollingBegin, Status};
 use lb_proto::rolling::{Rolling, Turn};
 use lb_proto::status::{BackendStatus, Status as StatusReply};
 
@@ -30,20 +31,22 @@ use crate::rolling::{Plan, Stopped, lbctl_there, resume_command};
 use crate::servers;
 use crate::ui::Ui;
 
+pub(crate) use self::nodes::{Node, Nodes};
+
 /// How long a client that has left may seem to be there.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(
     args: &RollingMaintenance,
     ui: &Ui,
-    connect: impl Fn() -> Result<Client, ErrorReply>,
+    connect: impl Fn() -> Result<Nodes, ErrorReply>,
 ) -> Result<(), Error> {
     if args.exec.is_none() && !args.dry_run && (ui.wants_json() || !asks()) {
         return Err(nobody_to_ask().into());
     }
-    let mut daemon = connect()?;
-    let status = look(args, &mut daemon)?;
-    let backend = find(&status, args)?;
+    let mut nodes = connect()?;
+    let status = look(args, nodes.lead())?;
+    let backend = &nodes.look(&args.backend)?;
     let chosen = chosen(&status, backend, args)?;
     let plan = match &backend.rolling {
         Some(stopped) if args.resume => Plan::resumed(backend, stopped),
@@ -65,9 +68,11 @@ pub(crate) fn run(
     }
 
     let interrupt = Interrupt::catch()?;
-    let before = backend.rolling.as_ref().filter(|_| args.resume);
-    let before = before.map(|stopped| stopped.by.clone());
-    let begun = begin(args, &plan, &mut daemon)?;
+    let begun = nodes.begin(&RollingBegin {
+        backend: args.backend.clone(),
+        servers: plan.todo.clone(),
+        resume: args.resume,
+    })?;
     // Between the look and the claim somebody else may have gone on with it.
     let plan = match args.resume {
         true => Plan::resumed(backend, &begun),
@@ -78,10 +83,9 @@ pub(crate) fn run(
     teller.begin(&plan);
     let mut turns = Turns {
         args,
-        daemon,
+        nodes,
         interrupt: &interrupt,
         reason: reason(args.why.reason.as_ref()),
-        us: before.into_iter().chain([begun.by]).collect(),
         warned: false,
         teller,
         hook: args.exec.as_deref().map(Hook::new),
@@ -104,11 +108,9 @@ pub(crate) fn run(
         }
     }
     let Turns {
-        teller, mut daemon, ..
+        teller, mut nodes, ..
     } = turns;
-    daemon.call(&RollingEnd {
-        backend: args.backend.clone(),
-    })?;
+    nodes.finish(&args.backend)?;
     teller.finished(&plan, started.elapsed())
 }
 
@@ -123,28 +125,6 @@ fn look(args: &RollingMaintenance, daemon: &mut Client) -> Result<StatusReply, E
             return Ok(status);
         }
         thread::sleep(A_MOMENT / 10);
-    }
-}
-
-/// Takes it up. Somebody who is at it may have left already, which the daemon hears a moment later.
-fn begin(
-    args: &RollingMaintenance,
-    plan: &Plan,
-    daemon: &mut Client,
-) -> Result<Rolling, ErrorReply> {
-    let call = RollingBegin {
-        backend: args.backend.clone(),
-        servers: plan.todo.clone(),
-        resume: args.resume,
-    };
-    let until = Instant::now() + A_MOMENT;
-    loop {
-        match daemon.call(&call) {
-            Err(error) if error.code == ErrorCode::Busy && Instant::now() < until => {
-                thread::sleep(A_MOMENT / 10);
-            }
-            begun => return begun,
-        }
     }
 }
 

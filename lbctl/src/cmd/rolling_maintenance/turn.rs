@@ -3,16 +3,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lb_proto::client::Client;
-use lb_proto::error::ErrorReply;
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
-use lb_proto::request::{RollingStep, SetState, Status};
+use lb_proto::request::{RollingStep, SetState};
 use lb_proto::rolling::{Hook as Process, Phase};
 use lb_proto::state::Admin;
-use lb_proto::status::{BackendStatus, By, ServerStatus};
+use lb_proto::status::{BackendStatus, ServerStatus};
 
 use super::hook::Hook;
+use super::nodes::{Nodes, set_by};
 use super::process;
 use super::tell::Teller;
 use crate::args::rolling::{OnTimeout, RollingMaintenance};
@@ -26,11 +25,9 @@ use crate::wait::{self, BETWEEN_LOOKS, Verdict};
 /// What every turn is taken with.
 pub(super) struct Turns<'a> {
     pub(super) args: &'a RollingMaintenance,
-    pub(super) daemon: Client,
+    pub(super) nodes: Nodes,
     pub(super) interrupt: &'a Interrupt,
     pub(super) reason: Option<Reason>,
-    /// As whom the daemon knows us, and who left the server at which a resumed one stopped.
-    pub(super) us: Vec<By>,
     /// It was told that a restart of lbd would forget all this.
     pub(super) warned: bool,
     pub(super) teller: Teller<'a>,
@@ -93,7 +90,7 @@ impl Turns<'_> {
         let backend = self.look()?;
         let server = find(&backend, turn)?;
         turn.address = Some(configured(&server));
-        if server.admin != Admin::Ready && !set_by(&self.us, &server) {
+        if server.admin != Admin::Ready && !set_by(self.nodes.us(), &server) {
             return Ok(Taken::Somebodys(server.admin));
         }
         if server.admin != Admin::Ready {
@@ -156,11 +153,11 @@ impl Turns<'_> {
             phase,
             hook,
         };
-        self.daemon.call(&step).map(drop).map_err(Why::Refused)
+        self.nodes.call(&step).map(drop).map_err(Why::Refused)
     }
 
     fn set(&mut self, turn: &Turn, admin: Admin) -> Result<(), Why> {
-        let set = self.daemon.call(&SetState {
+        let set = self.nodes.call(&SetState {
             server: turn.id.clone(),
             admin,
             move_sticky: None,
@@ -169,7 +166,7 @@ impl Turns<'_> {
             kill: false,
         });
         let set = set.map_err(Why::Refused)?;
-        if let Some(why) = set.not_kept
+        if let Some(why) = set.into_iter().find_map(|set| set.not_kept)
             && !std::mem::replace(&mut self.warned, true)
         {
             self.teller.forgets(&why);
@@ -186,7 +183,7 @@ impl Turns<'_> {
             _ => Admin::Maint,
         };
         let mut most = 0;
-        let us = self.us.clone();
+        let us = self.nodes.us().to_vec();
         let judge = |now: &ServerStatus, waited| match now.admin == wanted && set_by(&us, now) {
             true => wait::drained(now, waited, patience),
             false => Verdict::Overruled(now.admin),
@@ -214,13 +211,12 @@ impl Turns<'_> {
 
     fn maintain(&mut self, turn: &Turn, address: &str) -> Result<(), Why> {
         let mut wrong = None;
-        let us = self.us.clone();
         match self.hook {
             Some(hook) => {
                 let hook = hook.prepare(&turn.id, address).map_err(Why::Hook)?;
                 self.note(&turn.id, turn.phase, process::note(hook.pid()))?;
                 self.teller.maintains(turn.at, &turn.id);
-                let (daemon, teller, args) = (&mut self.daemon, &self.teller, self.args);
+                let (nodes, teller, args) = (&mut self.nodes, &self.teller, self.args);
                 let mut warned = false;
                 let ended = hook.run(
                     |from, line| teller.output(&turn.id, from, line),
@@ -228,7 +224,7 @@ impl Turns<'_> {
                         if self.interrupt.pressed() && !std::mem::replace(&mut warned, true) {
                             teller.waits_for_hook();
                         }
-                        wrong = wrong.take().or_else(|| amiss(daemon, args, turn, &us));
+                        wrong = wrong.take().or_else(|| amiss(nodes, args, turn));
                     },
                 );
                 ended.map_err(Why::Hook)?;
@@ -242,7 +238,7 @@ impl Turns<'_> {
                         Some(true) => break,
                         Some(false) => {}
                     }
-                    if let Some(why) = amiss(&mut self.daemon, self.args, turn, &us) {
+                    if let Some(why) = amiss(&mut self.nodes, self.args, turn) {
                         return Err(why);
                     }
                     thread::sleep(BETWEEN_LOOKS);
@@ -252,7 +248,7 @@ impl Turns<'_> {
         }
         self.not_interrupted()?;
         // It may have happened since the last look.
-        let wrong = wrong.or_else(|| amiss(&mut self.daemon, self.args, turn, &us));
+        let wrong = wrong.or_else(|| amiss(&mut self.nodes, self.args, turn));
         wrong.map_or(Ok(()), Err)
     }
 
@@ -319,7 +315,7 @@ impl Turns<'_> {
     }
 
     fn look(&mut self) -> Result<BackendStatus, Why> {
-        look(&mut self.daemon, self.args).map_err(Why::Refused)
+        self.nodes.look(&self.args.backend).map_err(Why::Refused)
     }
 }
 
@@ -331,16 +327,6 @@ fn step(waited: Duration, until: Duration) -> Step {
         waited,
         until,
     }
-}
-
-fn look(daemon: &mut Client, args: &RollingMaintenance) -> Result<BackendStatus, ErrorReply> {
-    let name = &args.backend;
-    let status = daemon.call(&Status {
-        of: Some(name.to_string()),
-    })?;
-    let mut backends = status.backends.into_iter();
-    let found = backends.find(|backend| backend.name == *name);
-    found.ok_or_else(|| servers::removed(name.as_str()))
 }
 
 fn find(backend: &BackendStatus, turn: &Turn) -> Result<ServerStatus, Why> {
@@ -364,23 +350,17 @@ fn known<'a>(backend: &'a BackendStatus, turn: &Turn) -> Option<&'a ServerStatus
 
 /// Whether another server went down while this one is out, or somebody else set or moved this one. A
 /// daemon that does not answer, or knows it no more, is found out later.
-fn amiss(daemon: &mut Client, args: &RollingMaintenance, turn: &Turn, us: &[By]) -> Option<Why> {
-    let backend = look(daemon, args).ok()?;
+fn amiss(nodes: &mut Nodes, args: &RollingMaintenance, turn: &Turn) -> Option<Why> {
+    let backend = nodes.look(&args.backend).ok()?;
     let now = match find(&backend, turn) {
         Ok(now) => now,
         Err(Why::Refused(_)) => return None,
         Err(why) => return Some(why),
     };
-    if now.admin != Admin::Maint || !set_by(us, &now) {
+    if now.admin != Admin::Maint || !set_by(nodes.us(), &now) {
         return Some(Why::Overruled(now.admin));
     }
     down(&backend, turn)
-}
-
-/// Whether a server is out because of this maintenance: who set it last is at it.
-fn set_by(us: &[By], server: &ServerStatus) -> bool {
-    let set = server.overrides.admin.as_ref();
-    set.is_some_and(|set| us.contains(&set.by))
 }
 
 fn down(backend: &BackendStatus, turn: &Turn) -> Option<Why> {
