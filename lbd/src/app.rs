@@ -233,6 +233,7 @@ impl Daemon {
         let shared = self.control.shared.clone();
         self.say_ready(&shared.snapshot());
         self.until_stop(&mut signals).await?;
+        self.leave(&mut signals).await;
         let patience = shared.snapshot().global.shutdown_timeout;
         service::stopping(patience);
         shared.stop();
@@ -249,6 +250,21 @@ impl Daemon {
         self.finish_access_log().await;
         self.control.audit.settle().await;
         Ok(())
+    }
+
+    /// Goes on for as long as whoever sends clients here needs to hear that it is about to stop.
+    async fn leave(&self, signals: &mut Signals) {
+        let shared = &self.control.shared;
+        let Some(delay) = shared.snapshot().global.shutdown_delay else {
+            return;
+        };
+        service::stopping(delay);
+        shared.leave();
+        info!(?delay, "stopping soon: /healthz says so");
+        tokio::select! {
+            () = sleep(delay) => {}
+            () = until_asked_again(signals) => info!("stopping now, asked again"),
+        }
     }
 
     /// Writes what was logged, unless that takes too long: nobody may be reading the pipe.

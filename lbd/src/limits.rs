@@ -65,6 +65,7 @@ mod tests {
             socket_group: None,
             state_dir: "/var/lib/lbd".into(),
             shutdown_timeout: Duration::from_secs(30),
+            shutdown_delay: None,
             resolvers: Vec::new(),
             log: Log {
                 level: LogLevel::Info,

@@ -63,6 +63,36 @@ fn a_stop_without_sessions_is_clean_and_leaves_no_socket() {
 }
 
 #[test]
+fn a_stop_is_told_of_before_anybody_is_refused() {
+    let (port, origin) = (Port::new(), Origin::start("a"));
+    let admin = "[admin]\nbind = \"127.0.0.1:0\"\n";
+    let setup = Setup::new(format!("{admin}{}", at(&port, &origin)));
+    let mut lbd = setup.global("threads = 2\nshutdown_delay = \"1h\"").start();
+    let admin = lbd.admin();
+    let mut kept = Wire::connect(port.addr());
+    assert_eq!(kept.send(request("GET", "/")).response().status, 200);
+    assert_eq!(wire::get(admin, "/healthz").status, 200);
+    lbd.signal(Signal::TERM);
+    eventually("it is told", || {
+        is(wire::get(admin, "/healthz").status, 503)
+    });
+    for _ in 0..10 {
+        assert_eq!(wire::get(port.addr(), "/").status, 200);
+    }
+    let response = kept.send(request("GET", "/")).response();
+    assert!(response.status == 200 && response.keeps_alive());
+    lbd.reload().exits(1).says("lbd is stopping");
+    assert!(lbd.is_running());
+    // Asked again, it waits no longer.
+    assert_eq!(lbd.stop(), Some(0));
+    assert!(
+        lbd.log().contains("stopping now, asked again"),
+        "{}",
+        lbd.log()
+    );
+}
+
+#[test]
 fn shutdown_timeout_bounds_a_stop() {
     let (port, origin) = (Port::new(), Origin::start("a"));
     let setup = Setup::new(at(&port, &origin)).global("threads = 2\nshutdown_timeout = \"300ms\"");

@@ -2,13 +2,13 @@
 //! shipped, but for the names.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ impl Machine {
         let own = folder.join(host);
         fs::create_dir(&own).expect("the folder is ours");
         let mut machine = Self {
-            lbd: start_lbd(network, &own, host, status),
+            lbd: start_lbd(network, &own, host, status, ""),
             keepalived: start_keepalived(network, folder, &own, host),
         };
         machine.is_fit(1);
@@ -138,10 +138,11 @@ impl Machine {
     }
 }
 
-fn start_lbd(network: &Network, own: &Path, host: &str, status: u16) -> Process {
+/// `global`: lines of that section.
+fn start_lbd(network: &Network, own: &Path, host: &str, status: u16, global: &str) -> Process {
     let config = own.join("lbd.toml");
     let text = format!(
-        "[global]\nsocket = {:?}\nstate_dir = {:?}\nthreads = 2\n\
+        "[global]\nsocket = {:?}\nstate_dir = {:?}\nthreads = 2\n{global}\n\
          [admin]\nbind = \"127.0.0.1:8404\"\n\
          [frontend.web]\nbind = \"*:80\"\n\
          [[frontend.web.routes]]\nrespond = {{ status = {status} }}\n",
@@ -194,6 +195,8 @@ struct Answer {
 /// A client that asks again and again, each time on a connection of its own.
 struct Client {
     answers: Arc<Mutex<Vec<Answer>>>,
+    /// Connections that were refused: an lbd that takes no more still had the address.
+    refused: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -201,28 +204,34 @@ struct Client {
 impl Client {
     fn start(network: &Network) -> Self {
         let answers: Arc<Mutex<Vec<Answer>>> = Arc::default();
+        let refused: Arc<AtomicU64> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let place = Path::new("/run/netns").join(network.name("client"));
         let thread = {
-            let (answers, stop) = (answers.clone(), stop.clone());
+            let (answers, refused, stop) = (answers.clone(), refused.clone(), stop.clone());
             thread::spawn(move || {
                 let place = fs::File::open(place).expect("the namespace is there");
                 move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network))
                     .expect("root may go there");
                 while !stop.load(Ordering::Relaxed) {
                     match ask() {
-                        Some(status) => answers.lock().expect("nobody panics").push(Answer {
+                        Ok(status) => answers.lock().expect("nobody panics").push(Answer {
                             status,
                             at: Instant::now(),
                         }),
-                        // A refusal comes at once, and is not to be asked for as fast as can be.
-                        None => thread::sleep(Duration::from_millis(5)),
+                        Err(error) => {
+                            let was_refused = error.kind() == ErrorKind::ConnectionRefused;
+                            refused.fetch_add(was_refused.into(), Ordering::Relaxed);
+                            // That comes at once, and is not to be asked for as fast as can be.
+                            thread::sleep(Duration::from_millis(5));
+                        }
                     }
                 }
             })
         };
         Self {
             answers,
+            refused,
             stop,
             thread: Some(thread),
         }
@@ -273,16 +282,16 @@ impl Drop for Client {
     }
 }
 
-fn ask() -> Option<u16> {
-    let floating: SocketAddr = FLOATING.parse().ok()?;
-    let mut stream = TcpStream::connect_timeout(&floating, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
-        .ok()?;
+fn ask() -> io::Result<u16> {
+    let floating: SocketAddr = FLOATING.parse().expect("it is an address");
+    let mut stream = TcpStream::connect_timeout(&floating, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")?;
     let mut head = [0; 12];
-    stream.read_exact(&mut head).ok()?;
-    std::str::from_utf8(&head[9..]).ok()?.parse().ok()
+    stream.read_exact(&mut head)?;
+    let status = std::str::from_utf8(&head[9..]).ok();
+    let status = status.and_then(|status| status.parse().ok());
+    status.ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 /// Says what was measured: `cargo test --test real -- --ignored --nocapture keepalived`.
@@ -316,7 +325,8 @@ fn clients_of_a_floating_address_go_on() {
     let again = |machines: &mut [Machine; 2], status: u16, nth: usize| {
         let (host, _) = hosts[at(status)];
         let own = folder.path().join(host);
-        machines[at(status)].lbd = start_lbd(&network, &own, host, status);
+        machines[at(status)].lbd =
+            start_lbd(&network, &own, host, status, "shutdown_delay = \"1m\"");
         machines[at(status)].is_fit(nth);
     };
     again(&mut machines, active, 2);
@@ -328,6 +338,18 @@ fn clients_of_a_floating_address_go_on() {
     measured("lbd is told to stop", lost);
     again(&mut machines, active, 2);
     client.stays(next, 100);
+    active = next;
+
+    // Both were started again, now with a `shutdown_delay`.
+    let refused = || client.refused.load(Ordering::Relaxed);
+    let before = refused();
+    machines[at(active)].lbd.signal(Signal::TERM);
+    let (next, lost) = client.goes_over(active);
+    measured("lbd is told to stop, with shutdown_delay", lost);
+    client.stays(next, 100);
+    assert_eq!(refused(), before, "somebody was refused");
+    machines[at(active)].lbd.kill();
+    again(&mut machines, active, 3);
     active = next;
 
     let (host, _) = hosts[at(active)];

@@ -62,6 +62,8 @@ pub struct Global {
     pub socket_group: Option<String>,
     pub state_dir: PathBuf,
     pub shutdown_timeout: Duration,
+    /// How long a stop goes on accepting while `/healthz` tells of it; `None`: not at all.
+    pub shutdown_delay: Option<Duration>,
     /// DNS servers; empty: those of `/etc/resolv.conf`.
     pub resolvers: Vec<SocketAddr>,
     pub log: Log,

@@ -107,7 +107,7 @@ async fn run(thread: Rc<Thread>) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let running = *phase.borrow_and_update() == Phase::Running;
+        let running = *phase.borrow_and_update() != Phase::Stopping;
         // Also where a stop came first: a socket that is not taken would listen on.
         listening.follow(&thread).await;
         if !running {

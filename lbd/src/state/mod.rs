@@ -83,6 +83,8 @@ const EVENT_BACKLOG: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Running,
+    /// About to stop: serve as ever, while `/healthz` tells whoever sends clients here.
+    Leaving,
     /// Accept nothing, close what is idle, let sessions finish.
     Stopping,
 }
@@ -173,6 +175,11 @@ impl Shared {
         self.nudge();
     }
 
+    /// Tells the neighbours that a stop is near.
+    pub(crate) fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
     /// Tells data threads to stop as [`Phase::Stopping`] says.
     pub(crate) fn stop(&self) {
         self.phase.send_replace(Phase::Stopping);
@@ -182,8 +189,9 @@ impl Shared {
         self.phase.subscribe()
     }
 
+    /// Whether it is, or is about to.
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.phase.borrow() == Phase::Stopping
+        *self.phase.borrow() != Phase::Running
     }
 
     pub(crate) fn events(&self) -> broadcast::Receiver<Event> {

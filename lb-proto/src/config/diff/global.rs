@@ -14,6 +14,7 @@ pub(super) fn compare(old: &Global, new: &Global, changes: &mut Vec<Change>) {
         socket_group,
         state_dir,
         shutdown_timeout,
+        shutdown_delay,
         resolvers,
         log: Log { level, format },
         access_log,
@@ -51,6 +52,12 @@ pub(super) fn compare(old: &Global, new: &Global, changes: &mut Vec<Change>) {
         "shutdown_timeout",
         shutdown_timeout,
         &new.shutdown_timeout,
+        Effect::AtOnce,
+    );
+    at.key(
+        "shutdown_delay",
+        shutdown_delay,
+        &new.shutdown_delay,
         Effect::AtOnce,
     );
     at.key("resolvers", resolvers, &new.resolvers, Effect::AtOnce);

@@ -21,6 +21,7 @@ const GLOBAL: Shape = Shape {
         "socket_group",
         "state_dir",
         "shutdown_timeout",
+        "shutdown_delay",
         "resolvers",
         "log",
         "access_log",
@@ -73,6 +74,7 @@ fn built_in() -> Global {
         socket_group: None,
         state_dir: PathBuf::from(DEFAULT_STATE_DIR),
         shutdown_timeout: Duration::from_secs(30),
+        shutdown_delay: None,
         resolvers: Vec::new(),
         log: Log {
             level: LogLevel::Info,
@@ -104,6 +106,7 @@ fn given(table: Table<'_>, defaults: Global) -> Global {
         shutdown_timeout: table
             .parse("shutdown_timeout", units::timeout)
             .unwrap_or(defaults.shutdown_timeout),
+        shutdown_delay: table.parse("shutdown_delay", units::timeout),
         log: log.map_or(defaults.log, |table| given_log(table, defaults.log)),
         access_log: access_log.and_then(given_access_log),
     }
