@@ -18,7 +18,8 @@ pub(super) use self::text::Format;
 
 /// [`Histogram::BOUNDS`] in seconds.
 const BOUNDS: [&str; Histogram::BOUNDS.len()] = [
-    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0",
+    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0",
+    "10.0",
 ];
 
 /// What the control plane tells of reloads.
