@@ -8,11 +8,12 @@ use lb_proto::config;
 use lb_tests::programs;
 
 /// A table of the reference: its heading, and a whole file with `KEY` where its keys stand.
-const TABLES: [(&str, &str); 16] = [
+const TABLES: [(&str, &str); 17] = [
     ("`[global]`", "[global]\nKEY\n"),
     ("`log`", "[global]\nlog = { KEY }\n"),
     ("`access_log`", "[global]\naccess_log = { KEY }\n"),
     ("`[admin]`", "[admin]\nKEY\n"),
+    ("Users", "[admin]\n[[admin.users]]\nKEY\n"),
     ("timeouts", "[defaults.timeouts]\nKEY\n"),
     ("`[frontend.NAME]`", "[frontend.x]\nbind = []\nKEY\n"),
     (

@@ -218,6 +218,8 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
     const PURE: &[&str] = &[
         "lbd/src/admin/host.rs",
         "lbd/src/admin/metrics/text.rs",
+        "lbd/src/admin/login/basic.rs",
+        "lbd/src/admin/login/throttle.rs",
         "lbd/src/admin/origin.rs",
         "lbd/src/admin/dashboard/attention.rs",
         "lbd/src/admin/dashboard/html.rs",

@@ -27,6 +27,8 @@ pub mod status;
 pub mod client;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "config")]
+pub mod password;
 #[cfg(feature = "pem")]
 pub mod pem;
 #[cfg(feature = "schema")]

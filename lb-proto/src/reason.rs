@@ -48,7 +48,7 @@ impl FromStr for Reason {
 }
 
 /// Whether a character moves the cursor, ends the line, or turns the direction of what follows.
-fn steers(c: char) -> bool {
+pub(crate) fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -39,6 +39,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("events", of::<event::Event>()),
         ("completions", of::<document::Completions>()),
         ("man", of::<document::Man>()),
+        ("hash-password", of::<document::HashPassword>()),
     ];
     for (name, schema) in &mut all {
         let title = match *name {

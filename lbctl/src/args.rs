@@ -104,6 +104,7 @@ pub(crate) enum Command {
     Events(events::Events),
     Completions(Completions),
     Man(Man),
+    HashPassword(HashPassword),
 }
 
 /// Check a configuration file as lbd would read it, daemon or not
@@ -325,6 +326,17 @@ pub(crate) struct Man {
     #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(crate) folder: PathBuf,
 }
+
+/// Make the hash of a password, for [[admin.users]] of the configuration
+///
+/// On a terminal the password is asked for twice and not shown; elsewhere the first line of standard
+/// input is taken. It is argon2id, with a salt of its own each time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lbctl hash-password
+  lbctl hash-password < password.txt")]
+pub(crate) struct HashPassword {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {

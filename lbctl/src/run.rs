@@ -80,6 +80,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Events(args) => cmd::events::run(args, ui, connect),
         Command::Completions(args) => cmd::completions::run(args, ui),
         Command::Man(args) => cmd::man::run(args, ui),
+        Command::HashPassword(_) => cmd::hash_password::run(ui),
     }
 }
 

@@ -364,6 +364,7 @@ fn help() {
         "doctor --help",
         "completions --help",
         "man --help",
+        "hash-password --help",
     ] {
         said.lbctl(command);
     }

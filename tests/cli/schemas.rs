@@ -131,6 +131,11 @@ fn is_error(document: &str) -> bool {
 fn what_every_command_prints_is_as_its_schema_says() {
     let mut judge = Judge::new();
     walk(&mut |socket, line, code| judge.lbctl(socket, line, code));
+    // The one that reads.
+    let mut command = lbctl::bare();
+    command.args(["hash-password", "--json"]);
+    let hash = Process::fed(b"secret\n", command).exits(0).stdout;
+    judge.judge("hash-password", hash.trim());
     let all: BTreeSet<String> = lbctl::verbs().iter().map(|verb| verb.join("-")).collect();
     assert_eq!(judge.seen, all, "each ends well");
     assert_eq!(judge.failed, all, "each fails");

@@ -1,6 +1,6 @@
 //! A program that runs: what it says, how it ends, and that it does not outlive its test.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -66,6 +66,15 @@ impl Process {
     #[track_caller]
     pub fn run(command: Command) -> Output {
         Self::spawn(command).wait()
+    }
+
+    /// Runs a program to its end that reads this.
+    #[track_caller]
+    pub fn fed(input: &[u8], command: Command) -> Output {
+        let mut file = tempfile::tempfile().expect("a temporary file can be made");
+        file.write_all(input).expect("it takes the input");
+        file.rewind().expect("it can be read again");
+        Self::spawn_from(file.into(), command).wait()
     }
 
     pub fn pid(&self) -> u32 {

@@ -79,6 +79,19 @@ pub(super) fn unique_cookies<'a>(
     });
 }
 
+/// Nor can two users be told apart by anything but their names.
+pub(super) fn unique_users<'a>(names: impl Iterator<Item = (&'a str, usize)>, report: &Report<'_>) {
+    repeated(names, |name, at, first| {
+        report.wrong(
+            at,
+            Fault::new(
+                format!("two users are named `{name}`"),
+                format!("rename one; the first is on line {}", report.line_of(first)),
+            ),
+        );
+    });
+}
+
 /// Hears of every text that was there before: the text, its place, and that of the one before.
 fn repeated<'a>(
     texts: impl Iterator<Item = (&'a str, usize)>,

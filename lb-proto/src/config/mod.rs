@@ -6,6 +6,7 @@
 //! [`render`] shows what is wrong, and [`diff()`] what two of them differ in.
 
 mod address;
+mod admin;
 mod backend;
 mod certificates;
 mod check;
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::admin::{Admin, Role, User};
 pub use self::backend::{
     Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, Protocol, ProxyVersion,
     SameSite, Server, ServerTimeouts, Sticky,
@@ -69,18 +71,6 @@ pub struct Global {
     pub log: Log,
     /// `None`: requests are not logged.
     pub access_log: Option<AccessLog>,
-}
-
-/// Where the daemon tells by HTTP how it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    pub bind: SocketAddr,
-    /// How often the dashboard is loaded again where it cannot be told of changes.
-    pub refresh: Duration,
-    /// Names that it may be asked by, in lower case, beside those that are always its own.
-    pub allowed_hosts: Vec<String>,
-    /// Servers can be set to drain, maint and ready there.
-    pub actions: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -87,3 +87,11 @@ pub struct Man {
     /// The files in it, that of lbctl itself first.
     pub pages: Vec<String>,
 }
+
+/// The hash of a password.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HashPassword {
+    /// A PHC string, for `password_hash` of `[[admin.users]]`.
+    pub password_hash: String,
+}

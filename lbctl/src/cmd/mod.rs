@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod hash_password;
 pub(crate) mod maint;
 pub(crate) mod man;
 pub(crate) mod plan;

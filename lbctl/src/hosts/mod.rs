@@ -44,7 +44,7 @@ pub(crate) fn named(cli: &Cli) -> Result<Vec<Url>, ErrorReply> {
     // A shell that starts asks for these whatever it exports.
     if matches!(
         cli.command,
-        args::Command::Completions(_) | args::Command::Man(_)
+        args::Command::Completions(_) | args::Command::Man(_) | args::Command::HashPassword(_)
     ) {
         return Ok(Vec::new());
     }
@@ -137,8 +137,8 @@ fn in_step(tunnels: &[Tunnel], labels: &[String]) -> Result<Nodes, ErrorReply> {
 /// Whether a command is one for other machines.
 fn check(command: &args::Command) -> Result<(), ErrorReply> {
     use args::Command::{
-        Cert, Completions, Confirm, Doctor, Drain, Events, Explain, Maint, Man, Plan, Ready,
-        Reload, Rollback, RollingMaintenance, Status, Validate, Weight,
+        Cert, Completions, Confirm, Doctor, Drain, Events, Explain, HashPassword, Maint, Man, Plan,
+        Ready, Reload, Rollback, RollingMaintenance, Status, Validate, Weight,
     };
     let refused = |message: &str, hint: &str| {
         Err(ErrorReply::new(ErrorCode::Usage, message.to_owned()).hint(hint))
@@ -156,7 +156,7 @@ fn check(command: &args::Command) -> Result<(), ErrorReply> {
         | Explain(_)
         | Events(_)
         | RollingMaintenance(_) => Ok(()),
-        Validate(_) | Cert(_) | Doctor(_) | Completions(_) | Man(_) => refused(
+        Validate(_) | Cert(_) | Doctor(_) | Completions(_) | Man(_) | HashPassword(_) => refused(
             "this command is about the machine that it runs on, not about a daemon",
             "run it there: ssh HOST lbctl …",
         ),

@@ -16,6 +16,7 @@ pub(crate) mod progress;
 pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod sample;
+mod secret;
 pub(crate) mod words;
 
 use std::fmt::Write as _;
@@ -31,6 +32,7 @@ use serde::Serialize;
 
 use crate::args::{Globals, When};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -222,6 +224,18 @@ impl Ui {
     }
 
     /// Whether bars may be drawn: on a terminal that can, for somebody who wants to see them.
+    /// Asks on the terminal for a line that is not shown, its line end included; `None`: Ctrl-C came instead.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be told to be silent, or is gone.
+    pub(crate) fn secret(
+        &self,
+        prompt: &str,
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<Vec<u8>>> {
+        secret::typed(prompt, interrupt)
+    }
+
     pub(crate) fn draws_bars(&self) -> bool {
         !self.quiet && !self.dumb && io::stderr().is_terminal()
     }

@@ -1,6 +1,6 @@
 //! `POST /api/v1/servers/BACKEND/SERVER/state`: the control socket's `set_state`, for those who may.
 
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
@@ -12,13 +12,11 @@ use tracing::warn;
 use super::http::{NoUpload, Upload};
 use super::page::Asked;
 use super::response::{self, Body, JSON, Refusal};
-use super::visitor::Visitor;
+use super::visitor::{TOKEN, Visitor};
 use super::{Site, host, origin, token};
 
 /// More than a state and a reason.
 const MAX_BODY: usize = 4 * 1024;
-
-const TOKEN: HeaderName = HeaderName::from_static("x-lbd-token");
 
 /// The server that a path is about, as it is written there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +85,11 @@ async fn judge(asked: Asked<'_>, visitor: &Visitor, site: &Site) -> Result<(), R
     }
     let Some(token) = site.token_for(visitor).await else {
         let message = "this is for operators";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+        let hint = "log in as a user whose `role` is \"operator\"";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
     };
     let message = match headers.get(TOKEN) {
+        None if visitor.is_logged_in() => return Ok(()),
         Some(shown) if token::is(token, shown.as_bytes()) => return Ok(()),
         Some(_) => "x-lbd-token is wrong",
         None => "x-lbd-token is missing",

@@ -35,8 +35,12 @@ pub(super) fn is_ours(host: &str, bound: SocketAddr, allowed: &[String]) -> bool
     let name = authority.host().trim_matches(['[', ']']);
     match name.parse::<IpAddr>() {
         Ok(ip) if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => true,
-        Ok(ip) if ip == bound.ip() => authority.port_u16().unwrap_or(HTTP) == bound.port(),
-        Ok(ip) => allowed.contains(&ip.to_string()),
+        Ok(ip) => {
+            // Of a machine with many addresses each is its own: what is rebound is a name.
+            let own = ip == bound.ip() || bound.ip().is_unspecified();
+            let at_port = authority.port_u16().unwrap_or(HTTP) == bound.port();
+            (own && at_port) || allowed.contains(&ip.to_string())
+        }
         Err(_) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
             name == "localhost" || allowed.contains(&name)
@@ -69,6 +73,15 @@ mod tests {
         }
         assert!(!ours("127.0.0.2") && !ours("127.0.0.2:80") && !ours("127.0.0.3:8404"));
         assert!(is_ours("127.0.0.2", "127.0.0.2:80".parse().unwrap(), &[]));
+    }
+
+    #[test]
+    fn where_every_address_is_bound_each_is_ours_at_that_port() {
+        let ours = |host: &str| is_ours(host, "0.0.0.0:8404".parse().unwrap(), &[]);
+        assert!(ours("192.0.2.7:8404") && ours("localhost:1"));
+        for host in ["192.0.2.7", "192.0.2.7:80", "evil.example:8404"] {
+            assert!(!ours(host), "{host}");
+        }
     }
 
     #[test]

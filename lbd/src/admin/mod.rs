@@ -10,6 +10,7 @@ mod events;
 mod history;
 mod host;
 mod http;
+mod login;
 mod metrics;
 mod origin;
 mod page;
@@ -34,6 +35,7 @@ use tracing::{error, info};
 
 use self::dashboard::Live;
 use self::history::History;
+use self::login::Logins;
 use crate::state::{Admin, Listener, Shared, ThreadId};
 
 pub(crate) use self::token::Token;
@@ -68,6 +70,7 @@ struct Site {
     shared: Arc<Shared>,
     knows: Arc<Knows>,
     token: Arc<Token>,
+    logins: Arc<Logins>,
     listener: Arc<Listener>,
     /// One scrape at a time: each takes a CPU for a while, and memory.
     scrapes: Mutex<()>,
@@ -90,6 +93,7 @@ impl Site {
 /// Serves wherever the configuration says, until it is dropped; also while the daemon stops.
 pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
     let (knows, token) = (Arc::new(knows), Arc::new(token));
+    let logins = Arc::new(Logins::new());
     let mut nudges = shared.phase();
     let history = Arc::new(History::default());
     let mut serving: Option<Serving> = None;
@@ -109,6 +113,7 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
                     shared: shared.clone(),
                     knows: knows.clone(),
                     token: token.clone(),
+                    logins: logins.clone(),
                     listener,
                     scrapes: Mutex::default(),
                     views: Mutex::default(),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::request::Parts;
@@ -115,25 +116,34 @@ async fn try_answer(
     if !page.methods().contains(&head.method) {
         return Err(other_method(page));
     }
-    let visitor = Visitor::of(asked, site);
+    if matches!(page, Page::Health) {
+        return Ok(health(site));
+    }
+    let visitor = Visitor::of(asked, site).await?;
     match page {
-        Page::Health if site.shared.is_stopping() => {
-            Ok(text(StatusCode::SERVICE_UNAVAILABLE, "stopping"))
-        }
-        Page::Health => Ok(text(StatusCode::OK, "ok")),
+        Page::Health => Ok(health(site)),
         Page::Metrics => metrics(head, site).await,
         Page::Status => status(site).await,
         Page::Dashboard => dashboard(&visitor, site).await,
         Page::Asset(asset) => Ok(unchanging(head, asset)),
         Page::Live => {
             let place = place(site)?;
-            Ok(stream(dashboard::stream(site, place)))
+            let pieces = dashboard::stream(site, place);
+            Ok(stream(pieces.take_until(visitor.leaves(site)).boxed()))
         }
         Page::Events => {
             let place = place(site)?;
-            Ok(stream(events::stream(&site.shared, place)))
+            let pieces = events::stream(&site.shared, place);
+            Ok(stream(pieces.take_until(visitor.leaves(site)).boxed()))
         }
         Page::State(of) => action::answer(of, asked, upload, &visitor, site).await,
+    }
+}
+
+fn health(site: &Site) -> Response<Body> {
+    match site.shared.is_stopping() {
+        true => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        false => text(StatusCode::OK, "ok"),
     }
 }
 

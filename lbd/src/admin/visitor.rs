@@ -2,42 +2,105 @@
 
 use std::net::IpAddr;
 
+use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use lb_proto::config::{Role, User};
 use lb_proto::status::By;
 
-use super::Site;
+use super::login::{Claim, NoClaim, NoLogin};
 use super::page::Asked;
+use super::response::Refusal;
+use super::{Site, token};
+
+/// What shows that whoever asks may act, without a login.
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-lbd-token");
 
 /// Whose request it is, as far as that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Visitor {
     from: IpAddr,
-    role: Role,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Viewer,
-    Operator,
+    /// Who logged in.
+    user: Option<User>,
+    /// Servers can be set here, and by this one.
+    may_act: bool,
 }
 
 impl Visitor {
     /// Where nobody is asked who they are, whoever reaches the address is an operator: it is this machine's.
-    pub(super) fn of(asked: Asked<'_>, site: &Site) -> Self {
-        let acts = site.admin().is_some_and(|admin| admin.config.actions);
-        Self {
+    ///
+    /// # Errors
+    /// Where somebody has to log in, and did not.
+    pub(super) async fn of(asked: Asked<'_>, site: &Site) -> Result<Self, Refusal> {
+        let admin = site.admin().map(|admin| admin.config);
+        let (users, actions) = admin.map_or((Vec::new(), false), |a| (a.users, a.actions));
+        let visitor = |user: Option<User>, role: Role| Self {
             from: asked.from,
-            role: if acts { Role::Operator } else { Role::Viewer },
+            user,
+            may_act: actions && role == Role::Operator,
+        };
+        if users.is_empty() {
+            return Ok(visitor(None, Role::Operator));
+        }
+        let claim = match Claim::read(&asked.head.headers) {
+            Ok(claim) => claim,
+            // For changes alone: pages are for those who log in.
+            Err(NoClaim::Absent) if actions && shows_token(asked.head, site).await => {
+                return Ok(visitor(None, Role::Operator));
+            }
+            Err(NoClaim::Absent) => return Err(nobody("nobody is logged in")),
+            Err(NoClaim::Unreadable) => return Err(nobody("the login cannot be read")),
+        };
+        match site.logins.login(claim, asked.from, users).await {
+            Ok(user) => {
+                let role = user.role;
+                Ok(visitor(Some(user), role))
+            }
+            Err(NoLogin::Wrong) => Err(nobody("the name or the password is wrong")),
+            Err(NoLogin::Wait(wait)) => {
+                // Not sooner than it is of use.
+                let seconds = wait.as_secs() + 1;
+                let message = "too many logins have failed";
+                let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, message);
+                Err(refusal
+                    .hint(format!("the next one counts in {seconds} s"))
+                    .header(RETRY_AFTER, HeaderValue::from(seconds)))
+            }
         }
     }
 
     /// Whether buttons are for this one.
     pub(super) fn may_act(&self) -> bool {
-        self.role == Role::Operator
+        self.may_act
+    }
+
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// When a configuration no longer lets this one in; what is still being told ends then.
+    pub(super) fn leaves(&self, site: &Site) -> impl Future<Output = ()> + Send + use<> {
+        let (user, shared) = (self.user.clone(), site.shared.clone());
+        let mut nudges = shared.phase();
+        async move {
+            loop {
+                let admin = shared.snapshot().admin.clone();
+                let users = admin.map(|admin| admin.config.users).unwrap_or_default();
+                let welcome = match &user {
+                    Some(user) => users.contains(user),
+                    None => users.is_empty(),
+                };
+                if !welcome || nudges.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// As it is noted of what this one asked for.
     pub(super) fn by(&self) -> By {
         By {
+            user: self.user.as_ref().map(|user| user.name.clone()),
             dashboard: Some(self.from),
             ..By::default()
         }
@@ -52,4 +115,20 @@ impl Site {
             false => None,
         }
     }
+}
+
+async fn shows_token(head: &Parts, site: &Site) -> bool {
+    match head.headers.get(TOKEN) {
+        Some(shown) if head.method == Method::POST => {
+            token::is(site.token.value().await, shown.as_bytes())
+        }
+        _ => false,
+    }
+}
+
+fn nobody(message: &str) -> Refusal {
+    let how = HeaderValue::from_static("Basic realm=\"lbd\", charset=\"UTF-8\"");
+    Refusal::new(StatusCode::UNAUTHORIZED, message)
+        .hint("log in as one of [[admin.users]]")
+        .header(WWW_AUTHENTICATE, how)
 }

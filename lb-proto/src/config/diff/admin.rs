@@ -1,8 +1,8 @@
 //! `[admin]`: all of it counts at once.
 
 use super::Differ;
-use crate::config::Admin;
-use crate::plan::{Change, Effect, Section};
+use crate::config::{Admin, User};
+use crate::plan::{Change, Effect, Kind, Section};
 
 pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Vec<Change>) {
     let mut at = Differ::new(Section::Admin, "", changes);
@@ -16,6 +16,7 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
                 refresh,
                 allowed_hosts,
                 actions,
+                users,
             } = old;
             at.key("bind", bind, &new.bind, Effect::Listens);
             at.key("refresh", refresh, &new.refresh, Effect::NewRequests);
@@ -26,6 +27,37 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
                 Effect::NewRequests,
             );
             at.key("actions", actions, &new.actions, Effect::NewRequests);
+            differ_in_users(&mut at, users, &new.users);
         }
+    }
+}
+
+/// By their names. What a hash is, is not told.
+fn differ_in_users(at: &mut Differ<'_>, old: &[User], new: &[User]) {
+    let effect = Effect::NewRequests;
+    let before = at.changes.len();
+    let named = |users: &'_ [User], name: &str| users.iter().position(|user| user.name == name);
+    let told = |user: &User| Some(format!("{} ({})", user.name, user.role.as_str()));
+    for gone in old.iter().filter(|old| named(new, &old.name).is_none()) {
+        at.tell(Kind::Removed, Some("users"), (told(gone), None), effect);
+    }
+    for user in new {
+        let User {
+            name,
+            password_hash,
+            role,
+        } = user;
+        let Some(old) = named(old, name).map(|at| &old[at]) else {
+            at.tell(Kind::Added, Some("users"), (None, told(user)), effect);
+            continue;
+        };
+        if old.password_hash != *password_hash {
+            let key = format!("users.{name}.password_hash");
+            at.tell(Kind::Changed, Some(&key), (None, None), effect);
+        }
+        at.key(&format!("users.{name}.role"), &old.role, role, effect);
+    }
+    if at.changes.len() == before && old != new {
+        at.reordered("users", Effect::Shown);
     }
 }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::config::{
     AccessLog, Action, Address, Balance, ClientAuth, HostPattern, Located, LogFormat, LogLevel,
-    Mode, Outlier, PathPattern, Piece, Protocol, ProxyVersion, RateLimit, SameSite, TlsVersion,
-    units,
+    Mode, Outlier, PathPattern, Piece, Protocol, ProxyVersion, RateLimit, Role, SameSite,
+    TlsVersion, units,
 };
 use crate::name::BackendName;
 
@@ -57,6 +57,7 @@ macro_rules! as_named {
 
 as_named! {
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
+    Role { Viewer = "viewer", Operator = "operator" }
     LogFormat { Text = "text", Json = "json" }
     Mode { Http = "http", Tcp = "tcp" }
     Protocol { Http1 = "http1", Http2 = "h2" }

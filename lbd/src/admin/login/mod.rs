@@ -1,0 +1,155 @@
+//! Who may log in: names and passwords against `[[admin.users]]`.
+//!
+//! A comparison costs a CPU for a while, and memory: two at a time, one at a time for each address, off the control
+//! runtime, and none for whoever has failed too often or was let in a moment ago.
+
+mod basic;
+mod memory;
+mod throttle;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lb_proto::config::User;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use self::memory::Memory;
+use self::throttle::{Throttle, network};
+
+pub(super) use self::basic::{Claim, NoClaim};
+
+/// Each has a thread and some 19 MiB.
+const AT_ONCE: usize = 2;
+
+/// From one address: a browser asks for a page's parts over so many connections at once. More guess.
+const MOST_WAITING: usize = 8;
+
+/// How long those wait that are one too many.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoLogin {
+    Wrong,
+    /// Too many tries; the next one counts after this.
+    Wait(Duration),
+}
+
+pub(super) struct Logins {
+    known: Mutex<Known>,
+    comparisons: Arc<Semaphore>,
+}
+
+struct Known {
+    throttle: Throttle,
+    memory: Memory,
+    /// Those that wait for their turn, by address.
+    queues: HashMap<IpAddr, Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logins")
+    }
+}
+
+impl Logins {
+    pub(super) fn new() -> Self {
+        Self {
+            known: Mutex::new(Known {
+                throttle: Throttle::default(),
+                memory: Memory::new(),
+                queues: HashMap::new(),
+            }),
+            comparisons: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// The user whose name and password these are. Goes on to its end when the client is gone: a guess counts.
+    ///
+    /// # Errors
+    /// Which of the two is wrong, is not told, nor by how long it takes.
+    pub(super) async fn login(
+        self: &Arc<Self>,
+        claim: Claim,
+        from: IpAddr,
+        users: Vec<User>,
+    ) -> Result<User, NoLogin> {
+        let logins = self.clone();
+        let comparing = tokio::spawn(async move { logins.compare(claim, from, &users).await });
+        comparing.await.unwrap_or(Err(NoLogin::Wrong))
+    }
+
+    async fn compare(&self, claim: Claim, from: IpAddr, users: &[User]) -> Result<User, NoLogin> {
+        let user = users.iter().find(|user| user.name == claim.name).cloned();
+        if let Some(user) = self.remembered(&claim, user.as_ref()) {
+            return Ok(user);
+        }
+        let queue = self.queue(from)?;
+        let _turn = queue.lock().await;
+        // Whoever had the turn before may have been the same one, or have failed once too often.
+        if let Some(user) = self.remembered(&claim, user.as_ref()) {
+            return Ok(user);
+        }
+        let wait = self
+            .known()
+            .throttle
+            .wait(from, &claim.name, Instant::now());
+        if let Some(wait) = wait {
+            return Err(NoLogin::Wait(wait));
+        }
+        let permit = self.comparisons.clone().acquire_owned().await;
+        // A name that nobody has costs what another does.
+        let compared = user.as_ref().or(users.first());
+        let hash = compared.map(|user| user.password_hash.clone());
+        let compare = move || {
+            let _permit = permit;
+            let fits = hash.is_some_and(|hash| hash.fits(&claim.password));
+            (fits, claim)
+        };
+        let done = spawn_blocking(compare).await;
+        let (fits, claim) = done.map_err(|_| NoLogin::Wrong)?;
+        let mut known = self.known();
+        match user.filter(|_| fits) {
+            Some(user) => {
+                known.throttle.succeeded(from, &claim.name);
+                known.memory.remember(&claim, &user, Instant::now());
+                Ok(user)
+            }
+            None => {
+                known.throttle.failed(from, &claim.name, Instant::now());
+                // What is no user's name may be a password.
+                let user = users.iter().find(|user| user.name == claim.name);
+                let user = user.map(|user| user.name.as_str());
+                warn!(%from, user, "[admin] a login failed");
+                Err(NoLogin::Wrong)
+            }
+        }
+    }
+
+    fn remembered(&self, claim: &Claim, user: Option<&User>) -> Option<User> {
+        let known = self.known();
+        let user = user.filter(|user| known.memory.knows(claim, user, Instant::now()));
+        user.cloned()
+    }
+
+    /// Where those of an address wait for each other.
+    fn queue(&self, from: IpAddr) -> Result<Arc<tokio::sync::Mutex<()>>, NoLogin> {
+        let mut known = self.known();
+        known.queues.retain(|_, queue| Arc::strong_count(queue) > 1);
+        let queue = known.queues.entry(network(from)).or_default();
+        match Arc::strong_count(queue) <= MOST_WAITING {
+            true => Ok(queue.clone()),
+            false => Err(NoLogin::Wait(CROWDED)),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

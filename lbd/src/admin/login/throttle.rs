@@ -1,0 +1,196 @@
+//! How often a login may fail before the next try has to wait. Pure.
+//!
+//! What waits is a name from an address: whoever guesses from elsewhere keeps nobody out. An address waits as a
+//! whole after more failures, whatever the names.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Failures of one name from one address that cost no wait: people mistype.
+const FREE: u32 = 5;
+
+/// Of an address, whatever the names.
+const FREE_OF_ADDRESS: u32 = 20;
+
+/// The first wait; each failure doubles it.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait. Whoever knows the password gets in after it.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// After so long without a failure all of them are forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
+
+/// Entries at most; the one that failed longest ago makes room.
+const MOST: usize = 4096;
+
+/// Of a name, more is not told apart.
+const MAX_NAME: usize = 128;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    source: IpAddr,
+    /// `None`: the address, whatever the names.
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Throttle(HashMap<Key, Failures>);
+
+impl Throttle {
+    /// How long whoever tries has to wait.
+    pub(super) fn wait(&self, source: IpAddr, name: &str, now: Instant) -> Option<Duration> {
+        let waits = keys(source, name).map(|(key, free)| {
+            let failures = self.0.get(&key)?;
+            let until = failures.last + pause(failures.count, free)?;
+            let left = until.saturating_duration_since(now);
+            (!left.is_zero()).then_some(left)
+        });
+        waits.into_iter().flatten().max()
+    }
+
+    pub(super) fn failed(&mut self, source: IpAddr, name: &str, now: Instant) {
+        for (key, _) in keys(source, name) {
+            if !self.0.contains_key(&key) {
+                self.make_room(now);
+            }
+            let failures = self.0.entry(key).or_insert(Failures {
+                count: 0,
+                last: now,
+            });
+            if now.saturating_duration_since(failures.last) >= FORGOTTEN {
+                failures.count = 0;
+            }
+            failures.count = failures.count.saturating_add(1);
+            failures.last = now;
+        }
+    }
+
+    /// The address as a whole is not forgiven: its other failures may be somebody else's guesses.
+    pub(super) fn succeeded(&mut self, source: IpAddr, name: &str) {
+        let [(named, _), _] = keys(source, name);
+        self.0.remove(&named);
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.0.len() < MOST {
+            return;
+        }
+        self.0
+            .retain(|_, failures| now.saturating_duration_since(failures.last) < FORGOTTEN);
+        if self.0.len() < MOST {
+            return;
+        }
+        let oldest = self.0.iter().min_by_key(|(_, failures)| failures.last);
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.0.remove(&key);
+        }
+    }
+}
+
+/// With the failures that cost no wait.
+fn keys(source: IpAddr, name: &str) -> [(Key, u32); 2] {
+    let source = network(source);
+    let name = Some(name.chars().take(MAX_NAME).collect());
+    let whole = Key { source, name: None };
+    [(Key { source, name }, FREE), (whole, FREE_OF_ADDRESS)]
+}
+
+/// One who has an IPv6 address has the 2^64 beside it, too.
+pub(super) fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        ip => ip,
+    }
+}
+
+fn pause(failures: u32, free: u32) -> Option<Duration> {
+    let beyond = failures.checked_sub(free)?;
+    let doubled = FIRST.saturating_mul(1 << beyond.min(16));
+    Some(doubled.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: u8) -> IpAddr {
+        [192, 0, 2, host].into()
+    }
+
+    #[test]
+    fn waits_grow_end_and_are_forgotten() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        let mut now = start;
+        for _ in 0..4 {
+            throttle.failed(at(1), "ops", now);
+            assert_eq!(throttle.wait(at(1), "ops", now), None);
+        }
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            throttle.failed(at(1), "ops", now);
+            let wait = Duration::from_secs(seconds);
+            assert_eq!(throttle.wait(at(1), "ops", now), Some(wait));
+            now += wait;
+            assert_eq!(throttle.wait(at(1), "ops", now), None);
+        }
+        now += FORGOTTEN;
+        throttle.failed(at(1), "ops", now);
+        assert_eq!(throttle.wait(at(1), "ops", now), None);
+    }
+
+    #[test]
+    fn strangers_keep_nobody_out() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..19 {
+            throttle.failed(at(1), "ops", now);
+        }
+        assert!(throttle.wait(at(1), "ops", now).is_some());
+        assert_eq!(throttle.wait(at(2), "ops", now), None);
+        assert_eq!(throttle.wait(at(1), "eve", now), None);
+        throttle.failed(at(1), "x", now);
+        assert!(throttle.wait(at(1), "eve", now).is_some(), "many names");
+    }
+
+    #[test]
+    fn a_login_forgives_its_name_and_not_the_address() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..10 {
+            throttle.failed(at(1), "ops", now);
+        }
+        throttle.succeeded(at(1), "ops");
+        assert_eq!(throttle.wait(at(1), "ops", now), None);
+        for name in 0..10 {
+            throttle.failed(at(1), &name.to_string(), now);
+        }
+        throttle.succeeded(at(1), "ops");
+        assert!(throttle.wait(at(1), "ops", now).is_some());
+    }
+
+    #[test]
+    fn a_network_is_one_source_and_the_table_is_bounded() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        for host in 0..5 {
+            let address = format!("2001:db8::{host:x}").parse().unwrap();
+            throttle.failed(address, "ops", start);
+        }
+        let neighbour = "2001:db8::ffff".parse().unwrap();
+        assert!(throttle.wait(neighbour, "ops", start).is_some());
+        for net in 0..10_000 {
+            let address = format!("2001:db9:0:{net:x}::1").parse().unwrap();
+            throttle.failed(address, "ops", start + Duration::from_millis(net));
+        }
+        assert_eq!(throttle.0.len(), MOST);
+        let last = "2001:db9:0:270f::1".parse().unwrap();
+        assert!(throttle.0.contains_key(&keys(last, "ops")[0].0));
+    }
+}
