@@ -8,11 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lb_proto::name::{FrontendName, ServerId};
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::Site;
 use crate::state::{ByClass, Frontend, Histogram, Server, Snapshot};
 
 /// Between two samples.
-pub(super) const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(5);
 
 /// Levels that are kept: five minutes of them.
 pub(super) const LEVELS: usize = 60;
@@ -172,6 +174,17 @@ fn quantile(times: &[u32; BUCKETS], rank: f64) -> Quantile {
     Quantile::Over(bounds[bounds.len() - 1])
 }
 
+/// Takes samples until it is dropped.
+pub(super) async fn run(site: &Site) {
+    let mut samples = interval(EVERY);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        samples.tick().await;
+        let snapshot = site.shared.snapshot();
+        site.history.sample(&snapshot, Instant::now());
+    }
+}
+
 /// Control plane only.
 #[derive(Debug, Default)]
 pub(super) struct History(Mutex<Tracks>);
@@ -185,7 +198,7 @@ struct Tracks {
 
 impl History {
     /// Takes a sample of everything, and forgets what is no more.
-    pub(super) fn sample(&self, snapshot: &Snapshot, now: Instant) {
+    fn sample(&self, snapshot: &Snapshot, now: Instant) {
         let mut tracks = self.lock();
         if tracks.times.len() == COUNTS {
             tracks.times.pop_front();
@@ -214,10 +227,6 @@ impl History {
             let track = frontends.entry(name).or_insert_with(|| Track::new(0));
             track.push(connections, Counts::of_frontend(frontend));
         }
-    }
-
-    pub(super) fn forget(&self) {
-        *self.lock() = Tracks::default();
     }
 
     /// Of everything, for as long as it is held; samples wait meanwhile.

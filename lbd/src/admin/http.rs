@@ -265,3 +265,94 @@ async fn whole(mut body: Incoming, most: usize) -> Result<Vec<u8>, NoUpload> {
         false => Err(NoUpload::TooLarge),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use futures_util::FutureExt;
+    use lb_proto::error::{ErrorCode, ErrorReply};
+    use lb_proto::event::Event;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::admin::{Knows, Token};
+    use crate::state::Shared;
+
+    fn site() -> Arc<Site> {
+        let shared = Shared::of(
+            "[admin]\nbind = \"127.0.0.1:0\"\n[frontend.web]\nbind = [\"127.0.0.1:0\"]\ndefault_backend = \"app\"\n\
+             [backend.app]\nservers = [{ name = \"a\", address = \"127.0.0.1:9\" }]\n",
+        );
+        let refused = || ErrorReply::new(ErrorCode::Failed, "not in this test");
+        let knows = Knows {
+            last_reload: Box::new(|| None),
+            trial: Box::new(|| None),
+            status: Box::new(move || async move { Err(refused()) }.boxed()),
+            set_state: Box::new(move |_, _| async move { Err(refused()) }.boxed()),
+        };
+        let listener = shared.snapshot().admin.as_ref().unwrap().listener.clone();
+        let token = Arc::new(Token::new(Path::new("/nonexistent")));
+        Arc::new(Site::new(shared, Arc::new(knows), token, listener))
+    }
+
+    /// A client that takes few bytes at once and has asked for events, and when its connection ended.
+    async fn reader(
+        site: &Arc<Site>,
+    ) -> (
+        TcpStream,
+        watch::Sender<()>,
+        watch::Receiver<Option<Instant>>,
+    ) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(4096).unwrap();
+        let mut client = client.connect(socket.local_addr().unwrap()).await.unwrap();
+        let request = b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let (stream, peer) = socket.accept().await.unwrap();
+        let (stop, stops) = watch::channel(());
+        let (ended, end) = watch::channel(None);
+        let (site, crowd) = (site.clone(), stops.clone());
+        tokio::spawn(async move {
+            serve(stream, peer.ip(), &site, stops, crowd).await;
+            ended.send_replace(Some(Instant::now()));
+        });
+        (client, stop, end)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_goes_on_for_as_long_as_it_is_read() {
+        let (mut client, _stop, end) = reader(&site()).await;
+        let begun = Instant::now();
+        let (mut read, mut bytes) = (Vec::new(), [0; 1024]);
+        while Instant::now() < begun + 4 * NEXT {
+            let n = client.read(&mut bytes).await.unwrap();
+            assert!(n > 0, "it ended after {:?}", begun.elapsed());
+            read.extend_from_slice(&bytes[..n]);
+        }
+        assert_eq!(*end.borrow(), None);
+        let awake = String::from_utf8_lossy(&read).matches(":\n\n").count();
+        assert!(awake >= 15, "{awake} signs of life");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_of_a_stream_loses_it() {
+        let site = site();
+        let (client, _stop, mut end) = reader(&site).await;
+        let begun = Instant::now();
+        // More than both ends of a connection take.
+        for generation in 0..400 {
+            sleep(Duration::from_millis(1)).await;
+            site.shared.emit(Event::Config {
+                at: String::new(),
+                generation,
+                reason: "x".repeat(64 * 1024),
+            });
+        }
+        let ended = end.wait_for(Option::is_some).await.unwrap().unwrap();
+        assert!(ended - begun < UNREAD + AWAKE, "{:?}", ended - begun);
+        drop(client);
+    }
+}

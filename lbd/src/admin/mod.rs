@@ -20,7 +20,6 @@ mod visitor;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use lb_proto::error::ErrorReply;
@@ -30,7 +29,6 @@ use lb_proto::status::{By, LastReload, Status, TrialStatus};
 use rustix::system::uname;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use self::dashboard::Live;
@@ -76,7 +74,7 @@ struct Site {
     scrapes: Mutex<()>,
     /// The same of views for the dashboard.
     views: Mutex<()>,
-    history: Arc<History>,
+    history: History,
     live: Live,
     streams: Arc<Semaphore>,
     /// The name of the machine.
@@ -84,6 +82,27 @@ struct Site {
 }
 
 impl Site {
+    fn new(
+        shared: Arc<Shared>,
+        knows: Arc<Knows>,
+        token: Arc<Token>,
+        listener: Arc<Listener>,
+    ) -> Self {
+        Self {
+            shared,
+            knows,
+            token,
+            logins: Arc::new(Logins::new()),
+            listener,
+            scrapes: Mutex::default(),
+            views: Mutex::default(),
+            history: History::default(),
+            live: Live::default(),
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            host: uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+
     /// What the configuration says of it now; `None`: it is on its way out.
     fn admin(&self) -> Option<Admin> {
         self.shared.snapshot().admin.clone()
@@ -95,10 +114,7 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
     let (knows, token) = (Arc::new(knows), Arc::new(token));
     let logins = Arc::new(Logins::new());
     let mut nudges = shared.phase();
-    let history = Arc::new(History::default());
     let mut serving: Option<Serving> = None;
-    let mut samples = interval(history::EVERY);
-    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let admin = shared.snapshot().admin.clone();
         if admin.as_ref().is_some_and(|admin| admin.config.actions) {
@@ -109,31 +125,15 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
         if wanted.as_ref().map(|l| l.uid) != serving.as_ref().map(|s| s.uid) {
             // The one before is dropped when this one listens.
             serving = wanted.and_then(|listener| {
+                let site = Site::new(shared.clone(), knows.clone(), token.clone(), listener);
                 Serving::start(Site {
-                    shared: shared.clone(),
-                    knows: knows.clone(),
-                    token: token.clone(),
                     logins: logins.clone(),
-                    listener,
-                    scrapes: Mutex::default(),
-                    views: Mutex::default(),
-                    history: history.clone(),
-                    live: Live::default(),
-                    streams: Arc::new(Semaphore::new(MOST_STREAMS)),
-                    host: uname().nodename().to_string_lossy().into_owned(),
+                    ..site
                 })
             });
         }
-        tokio::select! {
-            changed = nudges.changed() => if changed.is_err() {
-                return;
-            },
-            _ = samples.tick(), if serving.is_some() => {
-                history.sample(&shared.snapshot(), Instant::now());
-            }
-        }
-        if serving.is_none() {
-            history.forget();
+        if nudges.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -161,7 +161,8 @@ impl Serving {
         tokio::spawn(http::accept(socket, site.clone(), stops.clone()));
         tokio::spawn(async move {
             tokio::select! {
-                () = dashboard::run(site) => {}
+                () = dashboard::run(&site) => {}
+                () = history::run(&site) => {}
                 _ = stops.changed() => {}
             }
         });

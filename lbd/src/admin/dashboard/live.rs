@@ -42,7 +42,7 @@ pub(in crate::admin) struct Live {
 }
 
 /// Keeps the view fresh while somebody looks, until it is dropped.
-pub(in crate::admin) async fn run(site: Arc<Site>) {
+pub(in crate::admin) async fn run(site: &Arc<Site>) {
     let live = &site.live;
     loop {
         if live.latest.receiver_count() == 0 {
@@ -52,7 +52,7 @@ pub(in crate::admin) async fn run(site: Arc<Site>) {
         // What happens while the view is made is told by the next.
         let mut events = site.shared.events();
         let begun = Instant::now();
-        if let Ok(shown) = super::look(&site).await {
+        if let Ok(shown) = super::look(site).await {
             live.latest.send_replace(Some(Arc::new(shown)));
         }
         let cost = begun.elapsed() * SHARE;
