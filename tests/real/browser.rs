@@ -130,7 +130,7 @@ fn of_the_last_server_it_is_said_so_before() {
     let asks = line(&mut browser, 1);
     assert_eq!(
         asks["last"],
-        "It is the last server of app that is up: clients will get 503."
+        "It is the last server of app that is up: its clients will be refused."
     );
     line(&mut browser, 3);
     browser.wait().exits(0);

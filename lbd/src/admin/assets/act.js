@@ -29,7 +29,7 @@
       const at = row.dataset.admin === "drain" && row.dataset.look !== "down" ? "at once" : "as soon as its checks succeed";
       return { will: [`It takes new sessions again, ${at}.`, `${well} of ${count(all, "server")} of ${backend} are up now.`] };
     }
-    const last = isUp && after === 0 && `It is the last server of ${backend} that is up: clients will get 503.`;
+    const last = isUp && after === 0 && `It is the last server of ${backend} that is up: its clients will be refused.`;
     const finish = now === "0" ? "It has no sessions now." : `${sessions} will finish; none is cut.`;
     if (admin === "maint") {
       const kill = $("act-kill").checked && now !== "0";

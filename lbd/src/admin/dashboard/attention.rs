@@ -12,6 +12,10 @@ use super::words;
 /// Lines on one page.
 const MOST: usize = 40;
 
+/// Servers that are told of together, and how many of them by name.
+const MANY: usize = 4;
+const NAMED: usize = 3;
+
 /// Of the client connections that there may be.
 const NEARLY_FULL: f64 = 0.9;
 
@@ -20,7 +24,9 @@ const FEW: u32 = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
-    /// Clients are refused, or will be soon.
+    /// Clients are refused.
+    Lost,
+    /// Fewer serve them, or they will be refused soon.
     Bad,
     Warn,
     /// Somebody is at it.
@@ -30,7 +36,7 @@ enum Level {
 impl Level {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Bad => "bad",
+            Self::Lost | Self::Bad => "bad",
             Self::Warn => "warn",
             Self::Note => "note",
         }
@@ -55,7 +61,7 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Cells> {
     };
     if seen.stopping {
         let text = "lbd is stopping: it accepts no connections, and sessions finish".to_owned();
-        add(Level::Bad, "daemon", text);
+        add(Level::Lost, "daemon", text);
     }
     daemon(seen, &mut add);
     for backend in &seen.status.backends {
@@ -163,8 +169,8 @@ fn of_backend(backend: &BackendStatus, seen: &Seen<'_>, add: &mut impl FnMut(Lev
     let (name, of) = (&backend.name, format!("backend {}", backend.name));
     let takes = |server: &&ServerStatus| server.state == State::Up;
     if !backend.servers.is_empty() && backend.servers.iter().find(takes).is_none() {
-        let text = format!("{name} has no server that takes sessions: its clients get 503");
-        add(Level::Bad, &of, text);
+        let text = format!("{name} has no server that takes sessions: its clients are refused");
+        add(Level::Lost, &of, text);
     }
     if backend.queued > 0 {
         let queued = words::count(backend.queued, "request");
@@ -197,33 +203,66 @@ fn of_backend(backend: &BackendStatus, seen: &Seen<'_>, add: &mut impl FnMut(Lev
         };
         add(level, &of, text);
     }
+    servers(backend, seen, add);
+}
+
+/// Those that are as they are for the same reason, together: a rack that is gone is one line.
+fn servers(backend: &BackendStatus, seen: &Seen<'_>, add: &mut impl FnMut(Level, &str, String)) {
+    let mut alike: Vec<(Level, String, Vec<&ServerStatus>)> = Vec::new();
     for server in &backend.servers {
-        let level = match server.state {
-            State::Down => Level::Bad,
-            State::Up if server.ejected.is_some() => Level::Warn,
-            State::Up
-                if server
-                    .host
-                    .as_ref()
-                    .is_some_and(|host| host.error.is_some()) =>
-            {
-                Level::Warn
+        let Some((level, how)) = trouble(server, seen) else {
+            continue;
+        };
+        match alike.iter_mut().find(|(_, known, _)| *known == how) {
+            Some((_, _, servers)) => servers.push(server),
+            None => alike.push((level, how, vec![server])),
+        }
+    }
+    for (level, how, servers) in alike {
+        if servers.len() < MANY {
+            for server in servers {
+                let key = server::key(backend, server);
+                add(level, &key, format!("{key} is {how}"));
             }
-            State::Up => continue,
-            State::Drain | State::Maint => Level::Note,
-        };
-        let key = server::key(backend, server);
-        let word = match server::look(server) {
-            set @ ("drain" | "maint") => format!("in {set}"),
-            word => word.to_owned(),
-        };
-        let why = Some(server::why(server, seen.clock)).filter(|why| !why.is_empty());
-        let parts: Vec<String> = server::leaving(server).into_iter().chain(why).collect();
-        let text = match parts.as_slice() {
-            [] => format!("{key} is {word}"),
-            parts => format!("{key} is {word}: {}", parts.join(" · ")),
-        };
-        add(level, &key, text);
+            continue;
+        }
+        let named: Vec<&str> = servers
+            .iter()
+            .take(NAMED)
+            .map(|s| s.name.as_str())
+            .collect();
+        let more = if servers.len() > NAMED { ", …" } else { "" };
+        let (count, name, named) = (servers.len(), &backend.name, named.join(", "));
+        let of = format!("backend {name}");
+        add(
+            level,
+            &of,
+            format!("{count} servers of {name} ({named}{more}) are {how}"),
+        );
+    }
+}
+
+/// How a server is that is not well, and why.
+fn trouble(server: &ServerStatus, seen: &Seen<'_>) -> Option<(Level, String)> {
+    let is_lost = server
+        .host
+        .as_ref()
+        .is_some_and(|host| host.error.is_some());
+    let level = match server.state {
+        State::Down => Level::Bad,
+        State::Up if server.ejected.is_some() || is_lost => Level::Warn,
+        State::Up => return None,
+        State::Drain | State::Maint => Level::Note,
+    };
+    let how = match server::look(server) {
+        set @ ("drain" | "maint") => format!("in {set}"),
+        word => word.to_owned(),
+    };
+    let why = Some(server::why(server, seen.clock)).filter(|why| !why.is_empty());
+    let parts: Vec<String> = server::leaving(server).into_iter().chain(why).collect();
+    match parts.as_slice() {
+        [] => Some((level, how)),
+        parts => Some((level, format!("{how}: {}", parts.join(" · ")))),
     }
 }
 

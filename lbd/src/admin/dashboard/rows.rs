@@ -177,7 +177,7 @@ pub(super) fn left(certificate: &CertificateStatus) -> String {
     match (certificate.state, certificate.days_left) {
         (CertificateState::Expired, _) => "expired".to_owned(),
         (CertificateState::NotYetValid, _) => "not valid yet".to_owned(),
-        (CertificateState::Valid, 1) => "1 day".to_owned(),
-        (CertificateState::Valid, days) => format!("{days} days"),
+        (CertificateState::Valid, 1) => "1 day left".to_owned(),
+        (CertificateState::Valid, days) => format!("{days} days left"),
     }
 }

@@ -113,7 +113,7 @@ fn the_worst_comes_first() {
         attention(&view),
         [
             ("bad", "app/down is down: L7STS: GET / answered 404"),
-            ("bad", "certificate of now: 6 days"),
+            ("bad", "certificate of now: 6 days left"),
             ("bad", "certificate of old: expired"),
             (
                 "warn",
@@ -127,7 +127,7 @@ fn the_worst_comes_first() {
                 "warn",
                 "app/ejected is ejected: left alone for 12s: 10 errors within 10s"
             ),
-            ("warn", "certificate of soon: 29 days"),
+            ("warn", "certificate of soon: 29 days left"),
             (
                 "note",
                 "app/drains is in drain: 2 sessions left · by ops: kernel, until 13:00:00"
@@ -142,20 +142,31 @@ fn the_worst_comes_first() {
 }
 
 #[test]
-fn nobody_up_is_the_worst_of_all_and_lists_end() {
+fn nobody_up_is_the_worst_of_all_and_what_is_alike_is_one_line() {
     let down = json!({"health": "down", "state": "down"});
     let servers = (0..60).map(|n| server(&format!("s{n}"), &down)).collect();
     let view = view(servers, &json!({}), Vec::new(), &[]);
-    let lines = attention(&view);
-    assert_eq!(
-        lines[0],
+    let lines = [
         (
             "bad",
-            "app has no server that takes sessions: its clients get 503"
-        )
-    );
-    assert_eq!(lines.last(), Some(&("note", "and 21 more: lbctl status")));
+            "app has no server that takes sessions: its clients are refused",
+        ),
+        ("bad", "60 servers of app (s0, s1, s2, …) are down"),
+    ];
+    assert_eq!(attention(&view), lines);
+    assert_eq!(view.attention[1].get("link"), "#backend-app");
+}
+
+#[test]
+fn the_list_has_an_end() {
+    let ejected = |n: u64| json!({"ejected": {"left_s": n, "reason": "errors"}});
+    let servers = (0..60)
+        .map(|n| server(&format!("s{n}"), &ejected(n)))
+        .collect();
+    let view = view(servers, &json!({}), Vec::new(), &[]);
+    let lines = attention(&view);
     assert_eq!(lines.len(), 41);
+    assert_eq!(lines.last(), Some(&("note", "and 20 more: lbctl status")));
 }
 
 #[test]
