@@ -8,6 +8,7 @@ use lb_tests::wire::{Response, request};
 use lb_tests::{Lbd, Origin, Wire, eventually, is, wire};
 
 use crate::admin_http::get;
+use crate::admin_users;
 
 const ADMIN: &str = "[admin]\nbind = \"127.0.0.1:0\"\nrefresh = \"7s\"\n";
 
@@ -217,4 +218,23 @@ fn only_who_may_act_gets_the_token() {
     let meta = format!("<meta name=\"lbd-token\" content=\"{}\">", token.trim());
     assert!(acting.contains(&meta), "{acting}");
     assert!(acting.contains("act.js"), "{acting}");
+}
+
+#[test]
+fn a_viewer_sees_and_an_operator_has_buttons() {
+    let origin = Origin::start("a");
+    let lbd = admin_users::start(&origin);
+    let admin = lbd.admin();
+    let page = |headers: &str| {
+        wire::ask(
+            admin,
+            format!("GET / HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"),
+        )
+    };
+    assert_eq!(page("").status, 401);
+    let viewed = page(&admin_users::login("eve", "view secret"));
+    assert_eq!(viewed.status, 200);
+    assert!(!viewed.text().contains("lbd-token") && !viewed.text().contains("act.js"));
+    let acting = page(&admin_users::login("ops", "op secret"));
+    assert!(acting.text().contains("lbd-token") && acting.text().contains("act.js"));
 }

@@ -9,6 +9,7 @@ use lb_tests::{Lbd, Origin, Wire, eventually, is};
 use serde_json::Value;
 
 use crate::admin_http::get;
+use crate::admin_users::{login, user, with_users};
 
 const ADMIN: &str = "[admin]\nbind = \"127.0.0.1:0\"\n";
 
@@ -28,8 +29,16 @@ struct Stream {
 impl Stream {
     #[track_caller]
     fn open(admin: SocketAddr, target: &str) -> Self {
+        Self::open_as(admin, target, "")
+    }
+
+    /// With more headers.
+    #[track_caller]
+    fn open_as(admin: SocketAddr, target: &str, headers: &str) -> Self {
         let mut wire = Wire::connect(admin);
-        wire.send(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+        wire.send(format!(
+            "GET {target} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
+        ));
         let head = wire.head().expect("a head");
         assert_eq!(head.status, 200);
         assert_eq!(head.header("content-type"), Some("text/event-stream"));
@@ -208,6 +217,26 @@ fn streams_end_with_what_they_tell_of() {
     lbd.reload().exits(0);
     let mut streams = ["/live", "/api/v1/events"].map(|target| Stream::open(lbd.admin(), target));
     assert_eq!(lbd.stop(), Some(0), "it waits for who listens");
+    for stream in &mut streams {
+        while stream.message().is_some() {}
+    }
+}
+
+#[test]
+fn who_may_log_in_no_more_is_told_no_more() {
+    let origin = Origin::start("a");
+    let [ops, eve] = ["ops", "eve"].map(|name| user(name, "secret", "viewer"));
+    let mut lbd = Lbd::start(with_users(&[ops.clone(), eve], &origin));
+    let headers = login("eve", "secret");
+    let mut streams = ["/live", "/api/v1/events"].map(|target| {
+        let mut stream = Stream::open_as(lbd.admin(), target, &headers);
+        if target == "/live" {
+            stream.message().expect("all of it");
+        }
+        stream
+    });
+    lbd.rewrite(with_users(&[ops], &origin));
+    lbd.reload().exits(0);
     for stream in &mut streams {
         while stream.message().is_some() {}
     }

@@ -12,18 +12,18 @@ use lb_tests::{Lbd, Origin, Wire, eventually, wire};
 
 const ON_A: &str = "/api/v1/servers/app/a/state";
 
-fn user(name: &str, password: &str, role: &str) -> String {
+pub(crate) fn user(name: &str, password: &str, role: &str) -> String {
     let hash = Hash::of(password).expect("a password");
     format!("[[admin.users]]\nname = {name:?}\npassword_hash = \"{hash}\"\nrole = \"{role}\"\n")
 }
 
-fn with_users(users: &[String], origin: &Origin) -> String {
+pub(crate) fn with_users(users: &[String], origin: &Origin) -> String {
     let (users, app) = (users.concat(), app(NO_CHECK, [origin]));
     format!("[admin]\nbind = \"127.0.0.1:0\"\nactions = true\n{users}\n{app}")
 }
 
 /// An operator and a viewer.
-fn start(origin: &Origin) -> Lbd {
+pub(crate) fn start(origin: &Origin) -> Lbd {
     let users = [
         user("ops", "op secret", "operator"),
         user("eve", "view secret", "viewer"),
@@ -31,7 +31,7 @@ fn start(origin: &Origin) -> Lbd {
     Lbd::start(with_users(&users, origin))
 }
 
-fn login(name: &str, password: &str) -> String {
+pub(crate) fn login(name: &str, password: &str) -> String {
     let encoded = BASE64_STANDARD.encode(format!("{name}:{password}"));
     format!("authorization: Basic {encoded}\r\n")
 }

@@ -277,6 +277,7 @@ mod tests {
     use tokio::net::TcpSocket;
 
     use super::*;
+    use crate::admin::login::Logins;
     use crate::admin::{Knows, Token};
     use crate::state::Shared;
 
@@ -294,7 +295,8 @@ mod tests {
         };
         let listener = shared.snapshot().admin.as_ref().unwrap().listener.clone();
         let token = Arc::new(Token::new(Path::new("/nonexistent")));
-        Arc::new(Site::new(shared, Arc::new(knows), token, listener))
+        let logins = Arc::new(Logins::new());
+        Arc::new(Site::new(shared, Arc::new(knows), token, logins, listener))
     }
 
     /// A client that takes few bytes at once and has asked for events, and when its connection ended.

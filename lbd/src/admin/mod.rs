@@ -86,13 +86,14 @@ impl Site {
         shared: Arc<Shared>,
         knows: Arc<Knows>,
         token: Arc<Token>,
+        logins: Arc<Logins>,
         listener: Arc<Listener>,
     ) -> Self {
         Self {
             shared,
             knows,
             token,
-            logins: Arc::new(Logins::new()),
+            logins,
             listener,
             scrapes: Mutex::default(),
             views: Mutex::default(),
@@ -125,11 +126,9 @@ pub(crate) async fn run(shared: Arc<Shared>, knows: Knows, token: Token) {
         if wanted.as_ref().map(|l| l.uid) != serving.as_ref().map(|s| s.uid) {
             // The one before is dropped when this one listens.
             serving = wanted.and_then(|listener| {
-                let site = Site::new(shared.clone(), knows.clone(), token.clone(), listener);
-                Serving::start(Site {
-                    logins: logins.clone(),
-                    ..site
-                })
+                let (shared, knows) = (shared.clone(), knows.clone());
+                let (token, logins) = (token.clone(), logins.clone());
+                Serving::start(Site::new(shared, knows, token, logins, listener))
             });
         }
         if nudges.changed().await.is_err() {
