@@ -50,8 +50,13 @@ fn who_waits_how_long_and_who_is_turned_away() {
     assert_eq!(of_app("lbd_backend_queue"), 2.0);
     assert_eq!(of_app("lbd_backend_queue_limit"), 2.0);
     assert_eq!(of_app("lbd_backend_queue_refusals_total"), 1.0);
-    assert_eq!(errors(&now, "queue_full"), 1.0);
     assert_eq!(waited(&now), 0.0, "they wait still");
+    // An account closes when its answer is out, which its client may see first.
+    let told = |reason: &str| {
+        let what = format!("one got {reason}");
+        eventually(&what, || is(errors(&metrics(admin), reason), 1.0));
+    };
+    told("queue_full");
 
     // One leaves; the others are served one after the other.
     let last = held.pop().expect("there are three");
@@ -77,7 +82,7 @@ fn who_waits_how_long_and_who_is_turned_away() {
     assert_eq!(get(lbd.addr(), "/").status, 503);
     let now = metrics(admin);
     assert_eq!(sum(&now, "lbd_backend_queue_timeouts_total", ""), 1.0);
-    assert_eq!(errors(&now, "queue_timeout"), 1.0);
+    told("queue_timeout");
     assert_eq!(waited(&now), 3.0);
     assert!(sum(&now, "lbd_backend_queue_seconds_sum", "") >= 0.01);
     origin.release();
