@@ -78,7 +78,11 @@ fn problems_are_sorted_and_each_is_whole() {
         );
         for problem in problems {
             let line = text.lines().nth(problem.line - 1).unwrap_or_default();
-            assert_eq!(problem.source, line, "{}", case.display());
+            // A secret is not shown, nor what follows it.
+            let shown = problem.source.trim_end_matches('…');
+            assert!(line.starts_with(shown), "{}", case.display());
+            let cut = problem.source != shown;
+            assert!(cut || shown == line, "{}", case.display());
             assert!(
                 problem.column <= line.chars().count() + 1,
                 "{}",

@@ -14,6 +14,7 @@ mod outlier;
 mod rate_limit;
 pub(super) mod report;
 mod route;
+mod secret;
 mod server;
 mod server_tls;
 mod sticky;

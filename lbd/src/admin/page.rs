@@ -27,8 +27,8 @@ const MAX_TARGET: usize = 2048;
 const HTML: &str = "text/html; charset=utf-8";
 const EVENTS: &str = "text/event-stream";
 
-/// For names that never mean anything else.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// For names that never mean anything else; for the browser alone: others may have to log in.
+const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
 /// In seconds, where all streams are taken.
 const STREAM_LATER: u64 = 5;
@@ -44,11 +44,17 @@ pub(super) struct Asked<'a> {
 /// Whom a page is for.
 #[derive(Debug, Clone, Copy)]
 enum Page<'a> {
+    Health,
+    Inner(Inner<'a>),
+}
+
+/// What is for those who log in, where anybody has to.
+#[derive(Debug, Clone, Copy)]
+enum Inner<'a> {
     Dashboard,
     /// What the dashboard is told of changes.
     Live,
     Asset(&'static Asset),
-    Health,
     Metrics,
     Status,
     Events,
@@ -59,9 +65,33 @@ enum Page<'a> {
 impl<'a> Page<'a> {
     fn at(path: &'a str) -> Option<Self> {
         match path {
+            "/healthz" => Some(Self::Health),
+            path => Inner::at(path).map(Self::Inner),
+        }
+    }
+
+    /// Programs ask for it by whatever name they know, and there is nothing in it that a foreign page could use.
+    fn is_for_any_name(self) -> bool {
+        matches!(self, Self::Health | Self::Inner(Inner::Metrics))
+    }
+
+    fn is_a_change(self) -> bool {
+        matches!(self, Self::Inner(Inner::State(_)))
+    }
+
+    fn methods(self) -> &'static [Method] {
+        match self.is_a_change() {
+            true => &[Method::POST],
+            false => &[Method::GET, Method::HEAD],
+        }
+    }
+}
+
+impl<'a> Inner<'a> {
+    fn at(path: &'a str) -> Option<Self> {
+        match path {
             "/" => Some(Self::Dashboard),
             "/live" => Some(Self::Live),
-            "/healthz" => Some(Self::Health),
             "/metrics" => Some(Self::Metrics),
             "/api/v1/status" => Some(Self::Status),
             "/api/v1/events" => Some(Self::Events),
@@ -71,26 +101,14 @@ impl<'a> Page<'a> {
             },
         }
     }
-
-    /// Programs ask for it by whatever name they know, and there is nothing in it that a foreign page could use.
-    fn is_for_anybody(self) -> bool {
-        matches!(self, Self::Health | Self::Metrics)
-    }
-
-    fn methods(self) -> &'static [Method] {
-        match self {
-            Self::State(_) => &[Method::POST],
-            _ => &[Method::GET, Method::HEAD],
-        }
-    }
 }
 
 pub(super) async fn answer(asked: Asked<'_>, upload: Upload, site: &Arc<Site>) -> Response<Body> {
     let page = Page::at(asked.head.uri.path());
     let answered = try_answer(page, asked, upload, site).await;
-    answered.unwrap_or_else(|refusal| match page {
-        Some(Page::State(_)) => refusal.in_json(),
-        _ => refusal.in_text(),
+    answered.unwrap_or_else(|refusal| match page.is_some_and(Page::is_a_change) {
+        true => refusal.in_json(),
+        false => refusal.in_text(),
     })
 }
 
@@ -106,7 +124,7 @@ async fn try_answer(
         let message = "no page has such a long name";
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, message));
     }
-    if !page.is_some_and(Page::is_for_anybody) {
+    if !page.is_some_and(Page::is_for_any_name) {
         refuse_strangers(head, site)?;
     }
     let page = page.ok_or_else(|| {
@@ -116,27 +134,39 @@ async fn try_answer(
     if !page.methods().contains(&head.method) {
         return Err(other_method(page));
     }
-    if matches!(page, Page::Health) {
-        return Ok(health(site));
-    }
-    let visitor = Visitor::of(asked, site).await?;
     match page {
         Page::Health => Ok(health(site)),
-        Page::Metrics => metrics(head, site).await,
-        Page::Status => status(site).await,
-        Page::Dashboard => dashboard(&visitor, site).await,
-        Page::Asset(asset) => Ok(unchanging(head, asset)),
-        Page::Live => {
+        Page::Inner(page) => {
+            let visitor = Visitor::of(asked, site).await?;
+            inner(page, asked, upload, &visitor, site).await
+        }
+    }
+}
+
+async fn inner(
+    page: Inner<'_>,
+    asked: Asked<'_>,
+    upload: Upload,
+    visitor: &Visitor,
+    site: &Arc<Site>,
+) -> Result<Response<Body>, Refusal> {
+    let head = asked.head;
+    match page {
+        Inner::Metrics => metrics(head, site).await,
+        Inner::Status => status(site).await,
+        Inner::Dashboard => dashboard(visitor, site).await,
+        Inner::Asset(asset) => Ok(unchanging(head, asset)),
+        Inner::Live => {
             let place = place(site)?;
             let pieces = dashboard::stream(site, place);
             Ok(stream(pieces.take_until(visitor.leaves(site)).boxed()))
         }
-        Page::Events => {
+        Inner::Events => {
             let place = place(site)?;
             let pieces = events::stream(&site.shared, place);
             Ok(stream(pieces.take_until(visitor.leaves(site)).boxed()))
         }
-        Page::State(of) => action::answer(of, asked, upload, &visitor, site).await,
+        Inner::State(of) => action::answer(of, asked, upload, visitor, site).await,
     }
 }
 
@@ -165,9 +195,9 @@ fn refuse_strangers(head: &Parts, site: &Site) -> Result<(), Refusal> {
 
 fn other_method(page: Page<'_>) -> Refusal {
     let methods: Vec<_> = page.methods().iter().map(Method::as_str).collect();
-    let message = match page {
-        Page::State(_) => "this page can only be posted to",
-        _ => "this page can only be read",
+    let message = match page.is_a_change() {
+        true => "this page can only be posted to",
+        false => "this page can only be read",
     };
     let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).hint(methods.join(" or "));
     match HeaderValue::from_str(&methods.join(", ")) {

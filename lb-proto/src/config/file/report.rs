@@ -1,8 +1,9 @@
 //! Where problems are gathered while a file is read, and how an offset becomes a line and a column.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 
+use super::secret::Secrets;
 use crate::config::problem::Fault;
 use crate::error::Problem;
 
@@ -13,6 +14,8 @@ pub(in crate::config) struct Report<'a> {
     text: &'a str,
     /// Where each line begins, so that a place costs a binary search and not a walk.
     lines: Vec<usize>,
+    /// What is not shown of it, once something is.
+    secrets: OnceCell<Secrets>,
     found: RefCell<Vec<Found>>,
     /// From here on the text was taken for something that it is not.
     lost: Cell<usize>,
@@ -42,6 +45,7 @@ impl<'a> Report<'a> {
             file,
             text,
             lines: std::iter::once(0).chain(after_each_newline).collect(),
+            secrets: OnceCell::new(),
             found: RefCell::default(),
             lost: Cell::new(usize::MAX),
         }
@@ -85,13 +89,17 @@ impl<'a> Report<'a> {
     fn add(&self, at: usize, kind: Kind, fault: Fault) {
         let at = self.boundary(at);
         let line = self.line_of(at);
-        let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
+        let start = self.lines[line - 1];
+        let column = self.text[start..at].chars().count() + 1;
+        let secrets = self.secrets.get_or_init(|| Secrets::of(self.text));
+        let source = secrets.without(start, self.line(line));
         let problem = Problem {
             file: self.file.to_owned(),
             line,
-            column,
+            // Within what is shown: how long a secret is, is one, too.
+            column: column.min(source.chars().count() + 1),
             message: fault.message,
-            source: self.line(line).to_owned(),
+            source,
             remedy: fault.remedy,
         };
         self.found.borrow_mut().push(Found { at, kind, problem });
