@@ -139,6 +139,42 @@ fn of_the_last_server_it_is_said_so_before() {
 
 #[test]
 #[ignore = "needs chromium and npm packages"]
+fn servers_are_found_sorted_and_explained() {
+    let origins = Origin::start_all(["s0", "s1", "s10", "s2"]);
+    let lbd = Lbd::start(format!("{ADMIN}{}", app(QUICK_CHECK, &origins)));
+    for origin in &origins {
+        lbd.wait_until_healthy(&format!("app/{}", origin.name()));
+    }
+    lbd.lbctl(["drain", "app/s1"]).exits(0);
+    lbd.lbctl(["maint", "app/s2"]).exits(0);
+    let seen = Process::run(browser("arrange", &lbd, &[])).exits(0).stdout;
+    let seen = lines(&seen);
+    let rows = |line: usize| {
+        let rows = seen[line]["rows"].as_array().expect("rows");
+        let names = rows
+            .iter()
+            .filter_map(|row| row.as_str()?.strip_prefix("app/"));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(rows(0), ["s0", "s1", "s10", "s2"]);
+    assert_eq!(
+        (rows(1), &seen[1]["found"]),
+        (vec!["s10"], &"1 of 4".into())
+    );
+    assert_eq!(rows(2), ["s1", "s2"]);
+    // The worst first, others as configured.
+    for line in [3, 4] {
+        assert_eq!(rows(line), ["s2", "s1", "s0", "s10"]);
+        assert_eq!(seen[line]["sort"], "ascending");
+    }
+    assert_eq!(seen[5]["hidden"], true);
+    let detail = seen[6]["detail"].as_str().unwrap_or_default();
+    assert!(detail.ends_with("GET /healthz answered 200"), "{detail}");
+    assert_eq!(seen[6]["seen"], "detail", "something lies over it");
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
 fn a_page_that_has_lost_lbd_says_so_and_comes_back() {
     let origin = Origin::start("a");
     let admin = Port::new();

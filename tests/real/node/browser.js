@@ -3,6 +3,7 @@
 //   still URL ROW          without JavaScript: the row's state, and whether the page is loaded again by itself
 //   lost URL               says when the page is live, when it is not, and when it is again
 //   act URL ROW VERB       presses that button, says what the dialog says, confirms with a reason, says what came of it
+//   arrange URL            filters and sorts, and says which rows there are after each; then what a check's detail says
 //   shots URL FOLDER NAME  pictures in three sizes and two themes, and what axe-core finds in each
 const { chromium } = require('playwright-core');
 
@@ -59,6 +60,36 @@ async function act(browser, [url, row, verb]) {
   say({ word: await cell('word').textContent(), left: await cell('left').textContent(), why: await cell('why').textContent() });
   await cell('left').getByText('no sessions left').waitFor();
   say({ left: await cell('left').textContent(), focus: await page.evaluate(() => document.activeElement.ariaLabel), wrong });
+}
+
+async function arrange(browser, [url]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  await page.goto(url);
+  const rows = () => page.locator('.pool tbody tr:visible').evaluateAll((all) => all.map((row) => row.dataset.row));
+  const head = page.getByRole('columnheader', { name: 'State' });
+  say({ rows: await rows() });
+  await page.getByLabel('Filter').fill('S1 up');
+  say({ rows: await rows(), found: await page.locator('#found').textContent() });
+  await page.getByLabel('Filter').fill('');
+  await page.getByLabel('Show').selectOption('not up');
+  say({ rows: await rows() });
+  await page.getByLabel('Show').selectOption('all servers');
+  await head.getByRole('button').click();
+  say({ rows: await rows(), sort: await head.getAttribute('aria-sort') });
+  // What was chosen outlives the page.
+  await page.reload();
+  say({ rows: await rows(), sort: await head.getAttribute('aria-sort') });
+  const check = page.locator('.pool tbody tr .tip button').last();
+  const detail = page.locator('.pool tbody tr .tip .detail').last();
+  say({ hidden: await detail.isHidden() });
+  await check.focus();
+  await detail.waitFor();
+  const box = await detail.boundingBox();
+  const seen = await page.evaluate(({ x, y }) => document.elementFromPoint(x, y)?.className, { x: box.x + 5, y: box.y + box.height - 5 });
+  await page.keyboard.press('Escape');
+  await detail.waitFor({ state: 'hidden' });
+  say({ detail: await detail.textContent(), seen });
 }
 
 // What is shown when lbd has gone, until it is back.
@@ -119,7 +150,7 @@ async function shots(browser, [url, folder, name]) {
   const [action, ...args] = process.argv.slice(2);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
   try {
-    await { live, lost, still, act, shots }[action](browser, args);
+    await { live, lost, still, act, arrange, shots }[action](browser, args);
   } finally {
     await browser.close();
   }

@@ -45,25 +45,23 @@ fn pool_table(pool: &Pool) -> Markup {
     html! {
         section.card.pool #(id) data-row=(key) data-look=(cells.get("look")) data-well=(cells.get("well")) data-all=(cells.get("all"))
             data-a="data-look:look data-well:well data-all:all" {
-            div.wide {
-                table role="table" aria-labelledby={ (id) "-is" } {
-                    caption #{ (id) "-is" } {
-                        strong { (text(cells, "name", Tag::Span)) }
-                        " " (text(cells, "up", Tag::Of("up")))
-                        " " (text(cells, "balance", Tag::Of("more")))
-                        " " (text(cells, "queued", Tag::Of("queued")))
-                        " " (text(cells, "more", Tag::Of("more")))
-                    }
-                    thead role="rowgroup" {
-                        tr role="row" {
-                            th role="columnheader" scope="col" data-sort="name" { "Server" }
-                            @for Column(head, sort) in SERVERS {
-                                th role="columnheader" scope="col" data-sort=[sort] { (head) }
-                            }
+            table role="table" aria-labelledby={ (id) "-is" } {
+                caption #{ (id) "-is" } {
+                    strong { (text(cells, "name", Tag::Span)) }
+                    " " (text(cells, "up", Tag::Of("up")))
+                    " " (text(cells, "balance", Tag::Of("more")))
+                    " " (text(cells, "queued", Tag::Of("queued")))
+                    " " (text(cells, "more", Tag::Of("more")))
+                }
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th role="columnheader" scope="col" data-sort="name" { "Server" }
+                        @for Column(head, sort) in SERVERS {
+                            th role="columnheader" scope="col" data-sort=[sort] { (head) }
                         }
                     }
-                    tbody role="rowgroup" { @for server in &pool.servers { (server_row(server)) } }
                 }
+                tbody role="rowgroup" { @for server in &pool.servers { (server_row(server)) } }
             }
         }
     }
@@ -134,15 +132,13 @@ fn plain(
     html! {
         section.card aria-labelledby=(id) {
             h2.title #(id) { (title) }
-            div.wide {
-                table role="table" aria-labelledby=(id) {
-                    thead role="rowgroup" {
-                        tr role="row" { @for head in heads { th role="columnheader" scope="col" { (head) } } }
-                    }
-                    tbody role="rowgroup" {
-                        @for row in rows {
-                            tr #(anchor(&row.key)) role="row" data-row=(row.key) { (cells(&row.cells)) }
-                        }
+            table role="table" aria-labelledby=(id) {
+                thead role="rowgroup" {
+                    tr role="row" { @for head in heads { th role="columnheader" scope="col" { (head) } } }
+                }
+                tbody role="rowgroup" {
+                    @for row in rows {
+                        tr #(anchor(&row.key)) role="row" data-row=(row.key) { (cells(&row.cells)) }
                     }
                 }
             }
