@@ -190,6 +190,7 @@ fn a_page_that_has_lost_lbd_says_so_and_comes_back() {
     let stale = line(&mut browser, 2);
     let text = stale["text"].as_str().unwrap_or_default();
     assert!(text.contains("This is how it was at "), "{text}");
+    assert_eq!(stale["inSight"], true, "{stale}");
     lbd.start_again();
     line(&mut browser, 3);
     browser.wait().exits(0);

@@ -100,7 +100,11 @@ async function lost(browser, [url]) {
   await page.locator('#live[data-state=live]').waitFor();
   say({ state: 'live' });
   await page.locator('#live[data-state=stale]').waitFor();
-  say({ state: 'stale', text: await page.locator('#live-text').textContent() });
+  // Wherever somebody looks.
+  await page.setViewportSize({ width: 800, height: 300 });
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  const { y } = await page.locator('#live').boundingBox();
+  say({ state: 'stale', text: await page.locator('#live-text').textContent(), inSight: y >= 0 && y < 300 });
   await page.locator('#live[data-state=live]').waitFor();
   say({ state: 'live' });
 }

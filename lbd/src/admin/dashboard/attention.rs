@@ -259,7 +259,8 @@ fn trouble(server: &ServerStatus, seen: &Seen<'_>) -> Option<(Level, String)> {
         word => word.to_owned(),
     };
     let why = Some(server::why(server, seen.clock)).filter(|why| !why.is_empty());
-    let parts: Vec<String> = server::leaving(server).into_iter().chain(why).collect();
+    let leaving = server::leaving(server).filter(|_| server.state != State::Down);
+    let parts: Vec<String> = leaving.into_iter().chain(why).collect();
     match parts.as_slice() {
         [] => Some((level, how)),
         parts => Some((level, format!("{how}: {}", parts.join(" · ")))),
