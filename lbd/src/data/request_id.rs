@@ -1,23 +1,27 @@
 //! `X-Request-Id`: what a request is known by in every log on its way.
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives it an id where it has none.
 pub(super) fn ensure(headers: &mut HeaderMap) {
-    if headers.get(REQUEST_ID).is_none_or(HeaderValue::is_empty) {
-        headers.insert(REQUEST_ID, random());
+    match headers.entry(REQUEST_ID) {
+        Entry::Vacant(place) => _ = place.insert(random()),
+        Entry::Occupied(mut id) if id.get().is_empty() => _ = id.insert(random()),
+        Entry::Occupied(_) => {}
     }
 }
 
 /// 128 bits of chance in hexadecimal.
 fn random() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let halves = [fastrand::u64(..), fastrand::u64(..)].map(u64::to_ne_bytes);
     let mut text = [0; 32];
-    let bits = u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..));
-    for (digit, byte) in text.iter_mut().enumerate() {
-        *byte = DIGITS[(bits >> (4 * digit)) as usize & 15];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(halves.as_flattened()) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
 }

@@ -1,6 +1,7 @@
 //! Logins that were good a while ago, so that a scrape each second does not cost a hash each. By a keyed hash of who
 //! logged in, with what, and of what it was compared with: whom a reload changes is forgotten by that.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -17,15 +18,16 @@ const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 const MOST: usize = 256;
 
 pub(super) struct Memory {
-    /// `None`: there is no randomness, and nobody is remembered.
-    key: Option<hmac::Key>,
+    /// `None`: there is no randomness, and nobody is remembered. Made for the first login: it takes a tenth of a
+    /// second to gather.
+    key: LazyCell<Option<hmac::Key>>,
     good: HashMap<Vec<u8>, Instant>,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
         Self {
-            key: hmac::Key::generate(HMAC_SHA256, &SystemRandom::new()).ok(),
+            key: LazyCell::new(|| hmac::Key::generate(HMAC_SHA256, &SystemRandom::new()).ok()),
             good: HashMap::new(),
         }
     }
