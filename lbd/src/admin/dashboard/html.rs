@@ -122,7 +122,7 @@ fn totals(daemon: &Cells) -> Markup {
             }
             (tile("Requests", of("rate"), html! { "last minute" }))
             (tile("5xx answers", of("errors"), html! { "last minute" }))
-            (tile("In flight", of("sessions"), html! { "requests" }))
+            (tile("In flight", of("sessions"), html! { "now" }))
             (tile("Connections", of("connections"), html! { "of " (of("limit")) }))
             (tile("Configuration", of("generation"), html! { "since " (of("loaded")) }))
         }
