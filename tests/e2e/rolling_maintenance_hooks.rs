@@ -1,11 +1,11 @@
 //! The hooks of rolling maintenance: what they write, what is left of them, and what they maintained.
 
-use std::fs::OpenOptions;
-use std::process::Stdio;
+use std::fs::{self, OpenOptions};
+use std::process::{Command, Stdio};
 
 use lb_proto::state::Admin;
 use lb_tests::daemon::{NO_CHECK, app, app_at};
-use lb_tests::{Lbd, Origin, Process, lbctl};
+use lb_tests::{Lbd, Origin, Process, eventually, is, lbctl};
 
 use crate::rolling_maintenance_stops::Stage;
 
@@ -30,7 +30,7 @@ fn one_that_outlives_its_lbctl_is_waited_for_or_ended_first() {
         refused
             .says(&format!("CMD for app/a still runs: pid {pid}"))
             .says(&format!(
-                "`kill {pid}`; then go on with: lbctl rolling-maintenance app"
+                "`pkill -s {pid}`; then go on with: lbctl rolling-maintenance app"
             ));
     }
     assert_eq!(stage.turns(), "a");
@@ -41,6 +41,57 @@ fn one_that_outlives_its_lbctl_is_waited_for_or_ended_first() {
     stage.run(&["--resume"]).exits(0);
     assert_eq!(stage.turns(), "aabc");
     assert_eq!(stage.admins(), [Admin::Ready; 3]);
+}
+
+/// Its shell alone is killed; what that began is still at work on the server.
+#[test]
+fn what_one_began_is_ended_with_it() {
+    let stage = Stage::new(NO_CHECK);
+    let blocks = "sleep 600; true";
+    let args = ["rolling-maintenance", "app", "--exec", blocks];
+    let mut rolling = Process::spawn(lbctl::command(&stage.lbd.socket(), args));
+    let noted = || stage.lbd.status().backends[0].rolling.clone()?.hook;
+    eventually("CMD runs", || is(noted().is_some(), true));
+    let pid = noted().expect("it is noted").pid.to_string();
+    eventually("it has begun something", || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        is(children.is_ok_and(|pids| !pids.is_empty()), true)
+    });
+    rolling.kill();
+    stage.wait_until_nobody_is_at_it();
+    shell(&format!("kill {pid}"));
+    eventually("the shell is gone", || {
+        let said = stage.run(&["--resume"]).exits(1).stderr;
+        assert!(said.contains("CMD for app/a still runs: pid "), "{said}");
+        let alone = !said.contains(&format!("runs: pid {pid}"));
+        alone.then_some(()).ok_or(said)
+    });
+    shell(&format!("pkill -s {pid}"));
+    stage.ends("all", "");
+    stage.wait_until_no_hook_runs();
+    stage.run(&["--resume"]).exits(0);
+    assert_eq!(stage.turns(), "abc");
+}
+
+/// A server that CMD started, say, when CMD has ended by itself.
+#[test]
+fn what_one_leaves_running_when_it_ends_is_in_nobodys_way() {
+    let stage = Stage::new(NO_CHECK);
+    let leaves = "sleep 600 > /dev/null 2>&1 & echo $!; exit 3";
+    let args = ["rolling-maintenance", "app", "--exec", leaves];
+    let stopped = stage.lbd.lbctl(args).exits(8);
+    stage.wait_until_nobody_is_at_it();
+    stage.ends("all", "");
+    let resumed = stage.run(&["--resume"]);
+    let left = stopped.stdout.strip_prefix("a | ").unwrap_or_default();
+    shell(&format!("kill {left}"));
+    resumed.exits(0);
+}
+
+fn shell(command: &str) {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", command]);
+    Process::run(sh).exits(0);
 }
 
 #[test]
@@ -65,6 +116,47 @@ fn a_server_that_was_moved_meanwhile_is_not_the_one_that_was_maintained() {
     stage.wait_until_nobody_is_at_it();
     stage.run(&["--resume"]).exits(0);
     assert_eq!(stage.turns(), "aabc");
+}
+
+#[test]
+fn a_server_that_is_gone_just_then_is_not_forgotten() {
+    let mut stage = Stage::new(NO_CHECK);
+    stage.ends("a", "1");
+    stage.run(&[]).exits(8);
+    let whole = app(NO_CHECK, &stage.origins);
+    stage.lbd.rewrite(app(NO_CHECK, &stage.origins[1..]));
+    stage.lbd.reload().exits(0);
+    stage.ends("all", "");
+    stage
+        .run(&["--resume"])
+        .exits(8)
+        .says("app/a, at which it stopped, is not in the configuration that runs")
+        .says("--resume; if it is gone for good, begin anew");
+    assert_eq!(stage.turns(), "a");
+    stage.lbd.rewrite(whole);
+    stage.lbd.reload().exits(0);
+    fs::remove_file(stage.file("a")).expect("it is there");
+    stage.wait_until_nobody_is_at_it();
+    stage.run(&["--resume"]).exits(0);
+    assert_eq!(stage.turns(), "aabc");
+    assert_eq!(stage.admins(), [Admin::Ready; 3]);
+}
+
+#[test]
+fn another_that_is_gone_just_then_is_told_of() {
+    let mut stage = Stage::new(NO_CHECK);
+    stage.ends("a", "1");
+    stage.run(&[]).exits(8);
+    stage.lbd.rewrite(app(NO_CHECK, &stage.origins[..2]));
+    stage.lbd.reload().exits(0);
+    fs::remove_file(stage.file("a")).expect("it is there");
+    stage.ends("all", "");
+    stage.wait_until_nobody_is_at_it();
+    stage
+        .run(&["--resume"])
+        .exits(0)
+        .says("app/c is left out: it is not in the configuration that runs");
+    assert_eq!(stage.turns(), "aab");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use lb_proto::state::Admin;
-use lb_tests::daemon::{QUICK_CHECK, app};
+use lb_tests::daemon::{QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::wire::request;
 use lb_tests::{Lbd, Load, Origin, Process, Setup, Wire, eventually, is, lbctl, programs};
@@ -118,6 +118,35 @@ fn the_sessions_of_both_are_waited_for() {
     rolling.wait().exits(0);
     drop(held);
     pair.is_over();
+}
+
+#[test]
+fn nodes_that_know_a_server_by_other_addresses_are_refused() {
+    let mut pair = Pair::start();
+    let [a, b] = pair.origins.each_ref().map(Origin::addr);
+    let swapped = app_at(QUICK_CHECK, [("a", b), ("b", a)]);
+    pair.nodes[1].rewrite(swapped);
+    pair.nodes[1].reload().exits(0);
+    let refused = Process::run(pair.rolling(&["--exec", HOOK])).exits(1);
+    refused.says(&format!("here app/a is at {b}, on the first node at {a}"));
+    assert_eq!(pair.admin("app/a"), [Admin::Ready; 2]);
+    pair.is_over();
+}
+
+#[test]
+fn a_server_that_one_node_moves_meanwhile_stops_it() {
+    let mut pair = Pair::start();
+    let waits = "touch \"$FOLDER/begun\"; until test -e \"$FOLDER/go\"; do sleep 0.02; done";
+    let rolling = Process::spawn(pair.rolling(&["--exec", waits]));
+    let begun = pair.folder.path().join("begun");
+    eventually("CMD runs", || is(begun.exists(), true));
+    let [a, b] = pair.origins.each_ref().map(Origin::addr);
+    pair.nodes[1].rewrite(app_at(QUICK_CHECK, [("a", b), ("b", a)]));
+    pair.nodes[1].reload().exits(0);
+    fs::write(pair.folder.path().join("go"), "").expect("the folder is ours");
+    let stopped = rolling.wait().exits(8);
+    stopped.says(&format!("here app/a is at {b}, on the first node at {a}"));
+    assert_eq!(pair.admin("app/a"), [Admin::Maint; 2]);
 }
 
 #[test]

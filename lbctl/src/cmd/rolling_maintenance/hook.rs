@@ -35,14 +35,11 @@ impl<'a> Hook<'a> {
     /// # Errors
     /// In a sentence: it cannot be started.
     pub(super) fn prepare(&self, server: &ServerId, address: &str) -> Result<Waiting, String> {
-        // Ctrl-C at a terminal reaches everybody there; half an upgrade is worse than a whole one.
-        // And ssh and its like would take what is typed for the question that comes later.
-        let command = format!(
-            "trap '' INT\nread -r _ || exit\nexec </dev/null\n{}",
-            self.command
-        );
-        Command::new("sh")
-            .args(["-c", &command])
+        // In a session of its own neither Ctrl-C nor the end of the terminal reaches it (half an
+        // upgrade is worse than a whole one), and ssh and its like do not take what is typed here.
+        let command = format!("read -r _ || exit\nexec </dev/null\n{}", self.command);
+        Command::new("setsid")
+            .args(["sh", "-c", &command])
             .env("LB_BACKEND", server.backend.as_str())
             .env("LB_SERVER", server.server.as_str())
             .env("LB_ADDRESS", address)
@@ -51,7 +48,7 @@ impl<'a> Hook<'a> {
             .stderr(Stdio::piped())
             .spawn()
             .map(Waiting)
-            .map_err(|error| format!("CMD cannot be started: {error}"))
+            .map_err(|error| format!("CMD cannot be started by setsid: {error}"))
     }
 }
 
@@ -64,16 +61,16 @@ impl Waiting {
         self.0.id()
     }
 
-    /// Lets it run until it ends. `line` hears what it writes, `look` is called again and again
-    /// meanwhile.
+    /// Lets it run until it ends, and tells how. `line` hears what it writes, `look` is called again
+    /// and again meanwhile.
     ///
     /// # Errors
-    /// In a sentence: it failed.
+    /// In a sentence: it is not known.
     pub(super) fn run(
         self,
         mut line: impl FnMut(Stream, &str),
         mut look: impl FnMut(),
-    ) -> Result<(), String> {
+    ) -> Result<ExitStatus, String> {
         let Self(mut child) = self;
         if let Some(mut gate) = child.stdin.take() {
             // It fails where the shell is gone, which is found out below.
@@ -98,11 +95,13 @@ impl Waiting {
         {
             line(from, &text);
         }
-        judge(ended)
+        Ok(ended)
     }
 }
 
-fn judge(ended: ExitStatus) -> Result<(), String> {
+/// # Errors
+/// In a sentence: it failed.
+pub(super) fn judge(ended: ExitStatus) -> Result<(), String> {
     match (ended.code(), ended.signal()) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(format!("CMD exited with {code}")),
@@ -166,7 +165,7 @@ mod tests {
         let line = |from, text: &str| heard.push((from, text.to_owned()));
         let waiting = Hook::new(command).prepare(&server, "10.0.0.11:8080");
         let ended = waiting.unwrap().run(line, || {});
-        (ended, heard)
+        (ended.and_then(judge), heard)
     }
 
     #[test]
@@ -195,7 +194,8 @@ mod tests {
         assert_eq!(child.wait().unwrap().code(), Some(1));
         assert!(!file.exists());
         // Nor does it read what is typed.
-        assert_eq!(prepared().run(|_, _| {}, || {}), Ok(()));
+        let ended = prepared().run(|_, _| {}, || {});
+        assert_eq!(ended.and_then(judge), Ok(()));
         assert!(file.exists());
     }
 

@@ -16,7 +16,7 @@ use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
 use lb_proto::request::{RollingBegin, Status};
-use lb_proto::rolling::{Rolling, Turn};
+use lb_proto::rolling::{Phase, Rolling, Turn};
 use lb_proto::status::{BackendStatus, Status as StatusReply};
 
 use self::hook::Hook;
@@ -62,6 +62,9 @@ pub(crate) fn run(
     }
     if let Some(stopped) = &backend.rolling {
         nothing_runs(args, stopped, ui)?;
+        if args.resume {
+            is_there(backend, stopped)?;
+        }
     }
     if args.dry_run {
         return tell::plan(ui, args, backend, &plan);
@@ -75,9 +78,15 @@ pub(crate) fn run(
     })?;
     // Between the look and the claim somebody else may have gone on with it.
     let plan = match args.resume {
-        true => Plan::resumed(backend, &begun),
+        true => {
+            is_there(backend, &begun)?;
+            Plan::resumed(backend, &begun)
+        }
         false => plan,
     };
+    if args.resume {
+        absent(ui, backend, &begun);
+    }
     let started = Instant::now();
     let teller = Teller::new(ui, &args.backend, &plan);
     teller.begin(&plan);
@@ -146,15 +155,51 @@ fn nothing_runs(args: &RollingMaintenance, stopped: &Rolling, ui: &Ui) -> Result
     let server = ServerId::new(&args.backend, &turn.server);
     match process::fate(hook) {
         Fate::Gone => Ok(()),
-        Fate::Runs => {
+        Fate::Runs(pids) => {
             let resume = typed().resume;
-            Err(process::in_the_way(hook, &server, stopped, &resume))
+            Err(process::in_the_way(
+                (hook, &pids),
+                &server,
+                stopped,
+                &resume,
+            ))
         }
         Fate::Unknown => {
             ui.insist(&process::not_seen(hook, &server));
             Ok(())
         }
     }
+}
+
+/// The server at which it stopped is not forgotten because the configuration is without it just then.
+fn is_there(backend: &BackendStatus, stopped: &Rolling) -> Result<(), ErrorReply> {
+    let Some(turn) = stopped.current().filter(|turn| !has(backend, turn)) else {
+        return Ok(());
+    };
+    let id = ServerId::new(&backend.name, &turn.server);
+    let message = format!(
+        "{id}, at which it stopped, is not in the configuration that runs; it stays remembered"
+    );
+    Err(ErrorReply::new(ErrorCode::StoppedPartWay, message).hint(format!(
+        "once a reload has brought it back: {}; if it is gone for good, begin anew without --resume",
+        typed().resume
+    )))
+}
+
+/// Tells which others have no turn, as a reload took them away.
+fn absent(ui: &Ui, backend: &BackendStatus, stopped: &Rolling) {
+    let gone = |turn: &&Turn| turn.phase == Phase::ToDo && !has(backend, turn);
+    for turn in stopped.turns.iter().filter(gone) {
+        let id = ServerId::new(&backend.name, &turn.server);
+        ui.insist(&format!(
+            "{id} is left out: it is not in the configuration that runs"
+        ));
+    }
+}
+
+fn has(backend: &BackendStatus, turn: &Turn) -> bool {
+    let mut servers = backend.servers.iter();
+    servers.any(|server| server.name == turn.server)
 }
 
 /// Why its servers are out, for whoever looks at them.

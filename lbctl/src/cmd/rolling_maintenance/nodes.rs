@@ -14,6 +14,7 @@ use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{BackendStatus, By, ServerStatus};
 
 use super::A_MOMENT;
+use crate::rolling::configured;
 use crate::servers;
 
 /// One of them.
@@ -184,6 +185,10 @@ fn add(whole: &mut BackendStatus, other: &BackendStatus, us: &[By]) -> Result<()
     for server in &mut whole.servers {
         let same = other.servers.iter().find(|one| one.name == server.name);
         let same = same.ok_or_else(|| differ("here is no server", name, &server.name))?;
+        let (here, first) = (configured(same), configured(server));
+        if here != first {
+            return Err(elsewhere(name, &server.name, &here, &first));
+        }
         add_server(server, same, us);
     }
     Ok(())
@@ -205,10 +210,17 @@ fn add_server(server: &mut ServerStatus, same: &ServerStatus, us: &[By]) {
     }
 }
 
+const SAME: &str = "give the nodes the same configuration, and begin again";
+
 fn differ(what: &str, backend: &BackendName, server: &ServerName) -> ErrorReply {
     let message = format!("{what} {backend}/{server}");
-    ErrorReply::new(ErrorCode::NoSuchServer, message)
-        .hint("give the nodes the same configuration, and begin again")
+    ErrorReply::new(ErrorCode::NoSuchServer, message).hint(SAME)
+}
+
+/// CMD would be at work on one while the other takes clients.
+fn elsewhere(backend: &BackendName, server: &ServerName, here: &str, first: &str) -> ErrorReply {
+    let message = format!("here {backend}/{server} is at {here}, on the first node at {first}");
+    ErrorReply::new(ErrorCode::Failed, message).hint(SAME)
 }
 
 /// How little a server is as this maintenance set it.
@@ -328,6 +340,21 @@ mod tests {
                 assert_eq!((seen.admin, set_by(&[by(OURS)], &seen)), counts);
             }
         }
+    }
+
+    #[test]
+    fn nodes_that_send_to_other_addresses_are_no_pair() {
+        let here = server(Admin::Ready, OURS, Health::Up);
+        let there = ServerStatus {
+            address: "10.9.9.9:80".to_owned(),
+            ..here.clone()
+        };
+        let said = format!(
+            "here app/a is at 10.9.9.9:80, on the first node at {}",
+            here.address
+        );
+        let error = add(&mut backend([here]), &backend([there]), &[]).unwrap_err();
+        assert_eq!(error.message, said);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Whether CMD of a maintenance that stopped is still at work: its lbctl may have been killed beside it.
+//!
+//! CMD leads a session. What it began belongs to that, and may outlive it.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
@@ -11,7 +13,7 @@ use rustix::system::uname;
 pub(super) fn note(pid: u32) -> Option<Hook> {
     Some(Hook {
         pid,
-        started: started(pid)?,
+        started: stat(pid)?.started,
         host: host(),
         boot: boot()?,
     })
@@ -20,7 +22,8 @@ pub(super) fn note(pid: u32) -> Option<Hook> {
 /// What became of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    Runs,
+    /// With these pids, its own first.
+    Runs(Vec<u32>),
     Gone,
     /// It was begun on another machine.
     Unknown,
@@ -28,8 +31,10 @@ pub(super) enum Fate {
 
 pub(super) fn fate(hook: &Hook) -> Fate {
     match boot().as_ref() == Some(&hook.boot) {
-        true if started(hook.pid) == Some(hook.started) => Fate::Runs,
-        true => Fate::Gone,
+        true => match alive(hook) {
+            pids if pids.is_empty() => Fate::Gone,
+            pids => Fate::Runs(pids),
+        },
         // A machine that was started anew has none of its processes.
         false if hook.host == host() => Fate::Gone,
         false => Fate::Unknown,
@@ -37,7 +42,12 @@ pub(super) fn fate(hook: &Hook) -> Fate {
 }
 
 /// Why nothing is begun while it runs.
-pub(super) fn in_the_way(hook: &Hook, server: &ServerId, of: &Rolling, resume: &str) -> ErrorReply {
+pub(super) fn in_the_way(
+    (hook, pids): (&Hook, &[u32]),
+    server: &ServerId,
+    of: &Rolling,
+    resume: &str,
+) -> ErrorReply {
     let (pid, backend) = (hook.pid, &server.backend);
     let Rolling { by, since, .. } = of;
     if of.running {
@@ -48,9 +58,12 @@ pub(super) fn in_the_way(hook: &Hook, server: &ServerId, of: &Rolling, resume: &
         return ErrorReply::new(ErrorCode::Busy, message)
             .hint("wait for it to end, or have it stopped with Ctrl-C");
     }
-    let message = format!("CMD for {server} still runs: pid {pid}, begun by {by}, who is gone");
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let pids = pids.join(", ");
+    let message = format!("CMD for {server} still runs: pid {pids}, begun by {by}, who is gone");
     ErrorReply::new(ErrorCode::Busy, message).hint(format!(
-        "wait until `ps -p {pid}` shows it no more, or end it with `kill {pid}`; then go on with: {resume}"
+        "wait until `ps -s {pid}` shows nothing more, or end all of it with `pkill -s {pid}`; then go \
+         on with: {resume}"
     ))
 }
 
@@ -61,20 +74,56 @@ pub(super) fn not_seen(hook: &Hook, server: &ServerId) -> String {
     )
 }
 
-/// When a process began, in clock ticks, unless it has ended.
-fn started(pid: u32) -> Option<u64> {
-    starttime(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+/// It and what it began, as far as they have not ended.
+fn alive(hook: &Hook) -> Vec<u32> {
+    let leader = stat(hook.pid).map(|stat| stat.started);
+    // A pid is nobody else's while a session has its number.
+    if leader.is_some_and(|started| started != hook.started) {
+        return Vec::new();
+    }
+    let mut pids = members(hook.pid);
+    pids.retain(|pid| *pid != hook.pid);
+    pids.sort_unstable();
+    if leader.is_some() {
+        pids.insert(0, hook.pid);
+    }
+    pids
 }
 
-/// Of a line of proc_pid_stat(5). One that nobody has waited for yet has ended.
-fn starttime(stat: &str) -> Option<u64> {
+fn members(session: u32) -> Vec<u32> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pid = |entry: DirEntry| entry.file_name().to_str()?.parse().ok();
+    let pids = processes.flatten().filter_map(pid);
+    let is_member = |pid: &u32| stat(*pid).is_some_and(|stat| stat.session == session);
+    pids.filter(is_member).collect()
+}
+
+/// Of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    session: u32,
+    /// When it began, in clock ticks.
+    started: u64,
+}
+
+/// Nothing once it has ended.
+fn stat(pid: u32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// A line of proc_pid_stat(5). One that nobody has waited for yet has ended.
+fn parse(stat: &str) -> Option<Stat> {
     // Whatever the program is called is in parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        _ => fields.nth(18)?.parse().ok(),
+    if let "Z" | "X" = fields.next()? {
+        return None;
     }
+    let session = fields.nth(2)?.parse().ok()?;
+    let started = fields.nth(15)?.parse().ok()?;
+    Some(Stat { session, started })
 }
 
 fn boot() -> Option<String> {
@@ -93,7 +142,7 @@ mod tests {
     #[test]
     fn a_process_is_known_again_and_no_other_is_taken_for_it() {
         let us = note(std::process::id()).unwrap();
-        assert_eq!(fate(&us), Fate::Runs);
+        assert_eq!(fate(&us), Fate::Runs(vec![std::process::id()]));
         let another = Hook {
             started: us.started + 1,
             ..us.clone()
@@ -115,8 +164,12 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_is_not_counted() {
         let rest: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
         let rest = rest.join(" ");
-        assert_eq!(starttime(&format!("7 (a) b ) S {rest} 23\n")), Some(22));
-        assert_eq!(starttime(&format!("7 (sh) Z {rest}\n")), None);
-        assert_eq!(starttime("7 (sh"), None);
+        let expected = Stat {
+            session: 6,
+            started: 22,
+        };
+        assert_eq!(parse(&format!("7 (a) b ) S {rest} 23\n")), Some(expected));
+        assert_eq!(parse(&format!("7 (sh) Z {rest}\n")), None);
+        assert_eq!(parse("7 (sh"), None);
     }
 }

@@ -1,8 +1,10 @@
 //! One server's turn: drain, maint, its maintenance, ready, healthy.
 
+use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lb_proto::error::ErrorCode;
 use lb_proto::name::{ServerId, ServerName};
 use lb_proto::reason::Reason;
 use lb_proto::request::{RollingStep, SetState};
@@ -10,7 +12,7 @@ use lb_proto::rolling::{Hook as Process, Phase};
 use lb_proto::state::Admin;
 use lb_proto::status::{BackendStatus, ServerStatus};
 
-use super::hook::Hook;
+use super::hook::{Hook, judge};
 use super::nodes::{Nodes, set_by};
 use super::process;
 use super::tell::Teller;
@@ -227,7 +229,14 @@ impl Turns<'_> {
                         wrong = wrong.take().or_else(|| amiss(nodes, args, turn));
                     },
                 );
-                ended.map_err(Why::Hook)?;
+                let ended = ended.map_err(Why::Hook)?;
+                // What one that was ended by force had begun may be at work still.
+                let noted = match ended.signal() {
+                    None => self.note(&turn.id, turn.phase, None),
+                    Some(_) => Ok(()),
+                };
+                judge(ended).map_err(Why::Hook)?;
+                noted?;
             }
             None => {
                 self.teller.ask(turn.at, &turn.id);
@@ -351,7 +360,12 @@ fn known<'a>(backend: &'a BackendStatus, turn: &Turn) -> Option<&'a ServerStatus
 /// Whether another server went down while this one is out, or somebody else set or moved this one. A
 /// daemon that does not answer, or knows it no more, is found out later.
 fn amiss(nodes: &mut Nodes, args: &RollingMaintenance, turn: &Turn) -> Option<Why> {
-    let backend = nodes.look(&args.backend).ok()?;
+    let backend = match nodes.look(&args.backend) {
+        Ok(backend) => backend,
+        // One of the nodes has it elsewhere by now.
+        Err(error) if error.code == ErrorCode::Failed => return Some(Why::Refused(error)),
+        Err(_) => return None,
+    };
     let now = match find(&backend, turn) {
         Ok(now) => now,
         Err(Why::Refused(_)) => return None,
