@@ -309,6 +309,9 @@ pub struct Override {
     /// Seconds until then, whatever the clock was set to meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_s: Option<u64>,
+    /// What the server is then, where not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Admin>,
 }
 
 /// Who did something: by the control socket as the kernel and the user database know them, by HTTP as `[admin]`

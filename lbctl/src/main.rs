@@ -16,6 +16,7 @@ mod man;
 mod rolling;
 mod run;
 mod servers;
+mod there;
 mod ui;
 mod wait;
 

@@ -11,6 +11,7 @@ use lb_proto::request::{SetState, Status};
 use lb_proto::state::Admin;
 use lb_proto::status::{BackendStatus, ServerStatus, Status as StatusReply};
 
+use crate::there;
 use crate::ui::Ui;
 
 /// Finds every name among the servers of `status`, each once, in the order given.
@@ -48,7 +49,8 @@ pub(crate) fn unknown(status: &StatusReply, name: &str) -> ErrorReply {
     match status.backends.iter().find(|b| b.name.as_str() == backend) {
         Some(backend) => error.hint(format!("{} has {}", backend.name, list(&backend.servers))),
         None => error.hint(format!(
-            "there is no backend {backend}; lbctl status shows all names"
+            "there is no backend {backend}; {} status shows all names",
+            there::lbctl()
         )),
     }
 }
@@ -71,7 +73,10 @@ fn unknown_without_backend(status: &StatusReply, name: &str) -> ErrorReply {
             ErrorCode::NoSuchServer,
             format!("{name} is a backend; a server is named BACKEND/SERVER"),
         )
-        .hint(format!("lbctl status {name} shows its servers"));
+        .hint(format!(
+            "{} status {name} shows its servers",
+            there::lbctl()
+        ));
     }
     let error = ErrorReply::new(
         ErrorCode::NoSuchBackend,
@@ -81,7 +86,7 @@ fn unknown_without_backend(status: &StatusReply, name: &str) -> ErrorReply {
     let servers: Vec<String> = ids(status).map(|id| id.to_string()).collect();
     match nearest(name, backends.chain(servers.iter().map(String::as_str))) {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
-        None => error.hint("lbctl status shows all names"),
+        None => error.hint(format!("{} status shows all names", there::lbctl())),
     }
 }
 

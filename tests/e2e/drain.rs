@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::wire::request;
-use lb_tests::{Lbd, Load, Origin, Wire, eventually, is, wire};
+use lb_tests::{Lbd, Load, Origin, Process, Wire, eventually, is, lbctl, wire};
 
 /// Puts one request in flight to each of the origins, which hold it until they are told otherwise.
 fn one_in_flight_each(lbd: &Lbd, origins: &[Origin]) -> Vec<Wire> {
@@ -189,4 +189,28 @@ fn checks_go_on_while_a_server_is_drained() {
         }
     });
     assert_eq!(lbd.server("app/a").state, State::Drain);
+}
+
+/// What is pasted from it leads to the same daemon.
+#[test]
+fn advice_leads_to_where_the_command_was_led() {
+    let origin = Origin::start("a");
+    origin.hold("/held");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    let mut held = Wire::connect(lbd.addr());
+    held.send(request("GET", "/held"));
+    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let there = format!("--socket {}", lbd.socket().display());
+    let run = |args: &[&str]| {
+        let mut command = lbctl::bare();
+        command.arg("--socket").arg(lbd.socket()).args(args);
+        Process::run(command)
+    };
+    let said = run(&["drain", "app/a", "--timeout", "1ms"]).exits(7);
+    said.says(&format!("lbctl {there} maint app/a"));
+    let said = run(&["explain", "app/a"]).exits(0);
+    let ready = format!("lbctl {there} ready app/a --wait");
+    assert!(said.stdout.contains(&ready), "{said:?}");
+    let said = run(&["drain", "nobody/a"]).exits(6);
+    said.says(&format!("lbctl {there} status shows all names"));
 }

@@ -76,6 +76,44 @@ fn a_signal_that_ends_it_leaves_no_folder_and_nobody_who_waits() {
     }
 }
 
+/// As a script or a supervisor sends it: to lbctl and to nobody else.
+#[test]
+fn an_interrupt_is_passed_on_to_each_node() {
+    let origin = Origin::start("a");
+    origin.hold("/held");
+    let nodes = [(); 2].map(|()| Lbd::start(app(NO_CHECK, [&origin])));
+    let held = nodes.each_ref().map(|node| {
+        let mut wire = Wire::connect(node.addr());
+        wire.send(request("GET", "/held"));
+        wire
+    });
+    eventually("both are in flight", || is(origin.in_flight(), 2));
+    let hosts = [0, 1].map(|at| format!("ssh://lb{at}{}", nodes[at].socket().display()));
+    for hosts in [&hosts[..], &hosts[..1]] {
+        let away = Away::new();
+        let mut command = lbctl::bare();
+        hosts.iter().for_each(|host| {
+            command.args(["--host", host]);
+        });
+        command.args(["drain", "app/a"]);
+        away.set(&mut command);
+        let drain = Process::spawn(command);
+        eventually("each waits", || {
+            let said = drain.stderr.so_far();
+            let waits = said.matches("1 of 1 session left").count();
+            (waits == hosts.len()).then_some(()).ok_or(said)
+        });
+        drain.signal(Signal::INT);
+        let said = drain.wait().exits(130);
+        for host in hosts {
+            let advice = format!("lbctl --host {host} ready app/a");
+            assert!(said.stderr.contains(&advice), "{said:?}");
+        }
+        assert_eq!(away.left(), Vec::<PathBuf>::new());
+    }
+    drop(held);
+}
+
 #[test]
 fn under_nohup_it_goes_on() {
     let origin = Origin::start("a");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use lb_proto::state::{Admin, State};
+use lb_proto::status::Override;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::{FullDisk, Lbd, Origin, Process, eventually, is, programs, wire};
 
@@ -230,6 +231,47 @@ fn what_is_set_for_a_time_ends_by_itself() {
     lbd.wait_for_state("app/b", State::Up);
     assert_eq!(lbd.server("app/a").overrides.admin, None);
     lbd.wait_for_log("ready again, the time is over that drain was set for by");
+}
+
+#[test]
+fn what_was_set_before_for_good_is_so_again_afterwards() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    for server in ["app/a", "app/b"] {
+        let maint = ["maint", server, "--reason", "broken disk"];
+        lbd.lbctl(maint).exits(0);
+    }
+    let before = lbd.server("app/a").overrides.admin;
+    let said = lbd.lbctl(["drain", "app/b", "--for", "1h", "--no-wait"]);
+    said.exits(0).says("), then maint again");
+    // Longer or shorter, it is over another that was for a time.
+    for lasts in ["1h", "1s"] {
+        let drain = ["drain", "app/a", "--for", lasts, "--no-wait"];
+        lbd.lbctl(drain).exits(0).says("), then maint again");
+    }
+    // Who set it says here for how long.
+    lbd.lbctl(["maint", "app/c"]).exits(0);
+    let said = lbd.lbctl(["maint", "app/c", "--for", "1s"]).exits(0);
+    assert!(!said.stderr.contains("then"), "{said:?}");
+    lbd.wait_for_state("app/c", State::Up);
+    lbd.wait_for_state("app/a", State::Maint);
+    let again = |set: Option<Override>| set.map(|set| (set.at, set.by, set.reason, set.until));
+    assert_eq!(
+        again(lbd.server("app/a").overrides.admin),
+        again(before.clone())
+    );
+    lbd.wait_for_log("; as set before by");
+    // Also where that ends while lbd does not run.
+    lbd.kill9();
+    let text = fs::read_to_string(state_file(&lbd)).expect("it is there");
+    let text = text.replace("\"for_s\": 3600", "\"for_s\": 0");
+    fs::write(state_file(&lbd), text).expect("the folder is ours");
+    lbd.start_again();
+    for server in ["app/a", "app/b"] {
+        let set = lbd.server(server).overrides.admin.expect("it is set");
+        assert_eq!(set.reason.as_deref(), Some("broken disk"));
+        assert_eq!(lbd.server(server).state, State::Maint);
+    }
 }
 
 #[test]

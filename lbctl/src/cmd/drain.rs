@@ -16,6 +16,7 @@ use crate::duration;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::servers::{self, Wanted};
+use crate::there;
 use crate::ui::progress::{Progress, Step};
 use crate::ui::{Ui, words};
 use crate::wait::{self, Awaited, Verdict};
@@ -115,9 +116,10 @@ fn warn_of_returning(ui: &Ui, awaited: &[Awaited]) {
 
 fn comes_again(id: &ServerId, clients: u64) -> String {
     let them = if clients == 1 { "it" } else { "them" };
+    let lbctl = there::lbctl();
     format!(
         "{} came to {id} in the last minute, and sessions may begin again: \
-         `lbctl drain --move-sticky {id}` sends {them} elsewhere, `lbctl maint {id}` everybody",
+         `{lbctl} drain --move-sticky {id}` sends {them} elsewhere, `{lbctl} maint {id}` everybody",
         words::sticky_clients(clients)
     )
 }
@@ -226,7 +228,8 @@ fn failure(awaited: &[Awaited], lasts: Option<Duration>, interrupted: bool) -> O
                 ),
             )
             .hint(format!(
-                "drain again to wait on, or give up on them: lbctl maint {}",
+                "drain again to wait on, or give up on them: {} maint {}",
+                there::lbctl(),
                 ids(&expired)
             )),
         );
@@ -238,7 +241,8 @@ fn failure(awaited: &[Awaited], lasts: Option<Duration>, interrupted: bool) -> O
                 format!("stopped waiting; {}", still_waiting(awaited)),
             )
             .hint(format!(
-                "back into rotation: lbctl ready {}",
+                "back into rotation: {} ready {}",
+                there::lbctl(),
                 ids(&of(awaited, Verdict::Waiting))
             )),
         );

@@ -12,6 +12,7 @@ use lb_proto::request::{Plan, RequestLine};
 
 use crate::args::reload as args;
 use crate::error::Error;
+use crate::there;
 use crate::ui::{Ui, changes};
 
 pub(crate) fn run(args: &args::Plan, ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
@@ -76,7 +77,10 @@ fn of_file(file: &Path) -> Result<Plan, ErrorReply> {
             ErrorCode::Failed,
             format!("{name} is larger than the control socket takes, {MAX_LINE} bytes"),
         )
-        .hint("put it in the place of the daemon's file and ask `lbctl plan` without a name"));
+        .hint(format!(
+            "put it in the place of the daemon's file and ask `{} plan` without a name",
+            there::lbctl()
+        )));
     }
     Ok(plan)
 }

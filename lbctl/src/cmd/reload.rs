@@ -10,6 +10,7 @@ use lb_proto::status::TrialStatus;
 use crate::args::reload as args;
 use crate::duration;
 use crate::error::Error;
+use crate::there;
 use crate::ui::{Ui, changes, words};
 
 pub(crate) fn run(args: &args::Reload, ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
@@ -48,9 +49,10 @@ fn conditions(ui: &Ui, trial: &TrialStatus) {
         |seconds: Option<u64>| duration::words(Duration::from_secs(seconds.unwrap_or_default()));
     if let Some(until) = &trial.confirm_until {
         ui.say(&format!(
-            "the former configuration comes back at {}, in {}, unless `lbctl confirm` comes before",
+            "the former configuration comes back at {}, in {}, unless `{} confirm` comes before",
             words::time(until),
-            left(trial.confirm_left_s)
+            left(trial.confirm_left_s),
+            there::lbctl()
         ));
     }
     if trial.watched_until.is_some() {

@@ -5,6 +5,7 @@ use lb_proto::request::Rollback;
 
 use super::reload::untouched;
 use crate::error::Error;
+use crate::there;
 use crate::ui::{Ui, changes, words};
 
 pub(crate) fn run(ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
@@ -26,8 +27,9 @@ pub(crate) fn run(ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
     ));
     if rollback.file_differs == Some(true) {
         ui.warn(&format!(
-            "{} is not touched and says something else: put it right before the next `lbctl reload`",
-            rollback.path
+            "{} is not touched and says something else: put it right before the next `{} reload`",
+            rollback.path,
+            there::lbctl()
         ));
     }
     ui.json_if_asked(|| &rollback)

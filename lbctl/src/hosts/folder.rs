@@ -8,8 +8,8 @@ use std::thread;
 use std::{fs, process};
 
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use tempfile::TempDir;
 
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 pub(super) struct Folder {
     folder: TempDir,
     left: Arc<Mutex<Left>>,
+    signals: Handle,
 }
 
 /// What a signal would leave behind.
@@ -25,6 +26,8 @@ struct Left {
     folder: PathBuf,
     /// The lbctl of each node, until it is waited for.
     children: Vec<Pid>,
+    /// They are told of Ctrl-C: the next one ends us.
+    interrupted: bool,
 }
 
 impl Folder {
@@ -34,27 +37,48 @@ impl Folder {
         let left = Arc::new(Mutex::new(Left::default()));
         let wanted = [SIGTERM, SIGHUP].into_iter().filter(|s| !is_ignored(*s));
         let mut signals = Signals::new(wanted)?;
-        let ours = left.clone();
+        let (ours, handle) = (left.clone(), signals.handle());
         // Held until there is something to remove: a signal comes before that or after.
         let mut held = lock(&left);
         thread::spawn(move || {
-            if let Some(signal) = signals.forever().next() {
-                lock(&ours).end(signal);
+            for signal in signals.forever() {
+                let mut left = lock(&ours);
+                match signal == SIGINT && !left.interrupted {
+                    true => left.interrupt(),
+                    false => left.end(signal),
+                }
             }
         });
         let folder = tempfile::Builder::new().prefix("lbctl-").tempdir()?;
         held.folder = folder.path().to_owned();
         drop(held);
-        Ok(Self { folder, left })
+        Ok(Self {
+            folder,
+            left,
+            signals: handle,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
+    /// From here on the first Ctrl-C is for the children, who do not hear of it themselves, and the
+    /// second ends us all.
+    ///
+    /// # Errors
+    /// Where the system refuses the handler.
+    pub(super) fn passes_on_interrupts(&self) -> io::Result<()> {
+        self.signals.add_signal(SIGINT)
+    }
+
     /// A signal that ends us is for it, too.
     pub(super) fn heeds(&self, child: &Child) {
-        lock(&self.left).children.push(Pid::from_child(child));
+        let mut left = lock(&self.left);
+        left.children.push(Pid::from_child(child));
+        if left.interrupted {
+            left.tell(SIGINT);
+        }
     }
 
     /// It has ended: its pid may be another's soon.
@@ -65,13 +89,22 @@ impl Folder {
 }
 
 impl Left {
-    fn end(&self, signal: i32) {
+    fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.tell(SIGINT);
+    }
+
+    fn tell(&self, signal: i32) {
         if let Some(signal) = Signal::from_named_raw(signal) {
             for child in &self.children {
                 // It fails where it has ended by itself.
                 let _ = kill_process(*child, signal);
             }
         }
+    }
+
+    fn end(&self, signal: i32) {
+        self.tell(signal);
         let _ = fs::remove_dir_all(&self.folder);
         let _ = emulate_default_handler(signal);
         process::abort();

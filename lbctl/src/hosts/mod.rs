@@ -8,6 +8,7 @@ mod url;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -102,11 +103,20 @@ pub(crate) fn run(cli: &Cli, urls: &[Url], ui: &Ui) -> Result<Exit, Error> {
         let all = || in_step(&tunnels, &labels);
         return rolling_maintenance::run(args, ui, all).map(|()| Exit::Done);
     }
-    // Each hears of Ctrl-C itself, and says what it leaves behind.
-    let _interrupt = Interrupt::catch()?;
+    // The children say what Ctrl-C leaves behind. One that has the terminal to itself hears of it there.
+    let has_terminal = alone && is_at_terminal();
+    let _interrupt = match has_terminal {
+        true => Some(Interrupt::catch()?),
+        false => {
+            let passed_on = folder.passes_on_interrupts();
+            passed_on.map_err(|error| failed("listen for Ctrl-C", &error))?;
+            None
+        }
+    };
     let mut nodes = Vec::with_capacity(urls.len());
     for (tunnel, label) in tunnels.iter().zip(&labels) {
-        let child = start(tunnel, alone).map_err(|error| failed("start lbctl anew", &error))?;
+        let child = start(tunnel, alone, has_terminal)
+            .map_err(|error| failed("start lbctl anew", &error))?;
         folder.heeds(&child);
         nodes.push(Node::new(child, label, *ui));
     }
@@ -163,13 +173,21 @@ fn check(command: &args::Command) -> Result<(), ErrorReply> {
     }
 }
 
-fn start(tunnel: &Tunnel, alone: bool) -> io::Result<Child> {
+/// Whether Ctrl-C may be pressed where a child that has our streams would hear of it.
+fn is_at_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+}
+
+fn start(tunnel: &Tunnel, alone: bool, has_terminal: bool) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(for_one(std::env::args_os().skip(1)))
         .env("LBCTL_SOCKET", &tunnel.socket)
         .env(VIA, &tunnel.via)
         .env_remove(HOSTS);
+    if !has_terminal {
+        command.process_group(0);
+    }
     if !alone {
         command
             .stdin(Stdio::null())

@@ -6,6 +6,8 @@ use lb_proto::status::{ConfigStatus, Daemon, KeptStatus, LastReload};
 
 use super::words::{self, seconds};
 
+use crate::there;
+
 /// Who it is, what it runs with, and what is wrong with it.
 pub(crate) fn lines(daemon: &Daemon) -> String {
     let lost = match &daemon.access_log {
@@ -46,7 +48,8 @@ fn unsettled(config: &ConfigStatus) -> String {
             let left = left(trial.confirm_left_s);
             let _ = writeln!(
                 text,
-                "not confirmed: goes back in {left} unless `lbctl confirm`"
+                "not confirmed: goes back in {left} unless `{} confirm`",
+                there::lbctl()
             );
         }
         if trial.watched_until.is_some() {
@@ -58,7 +61,8 @@ fn unsettled(config: &ConfigStatus) -> String {
         }
     }
     if config.file_differs == Some(true) {
-        text.push_str("the file says something else by now: `lbctl plan`\n");
+        let lbctl = there::lbctl();
+        let _ = writeln!(text, "the file says something else by now: `{lbctl} plan`");
     }
     if let Some(LastReload {
         at,

@@ -9,6 +9,7 @@ use lb_proto::state::{Admin, Health, State};
 use lb_proto::status::{By, CheckStatus, HostStatus, Override, ServerStatus};
 
 use crate::duration;
+use crate::there;
 
 /// `1 session`, `3 sessions`
 pub(crate) fn sessions(count: u64) -> String {
@@ -93,8 +94,9 @@ pub(crate) fn rolling(backend: &BackendName, rolling: &Rolling) -> String {
         }
         (true, None) => format!("rolling maintenance by {who} since {since}, {done}"),
         (false, at) => format!(
-            "rolling maintenance by {who} stopped{}, {done}: lbctl rolling-maintenance {backend} --resume",
-            at.map_or_else(String::new, |at| format!(" at {at}"))
+            "rolling maintenance by {who} stopped{}, {done}: {} rolling-maintenance {backend} --resume",
+            at.map_or_else(String::new, |at| format!(" at {at}")),
+            there::lbctl()
         ),
     }
 }
@@ -144,19 +146,23 @@ pub(crate) fn address(server: &ServerStatus) -> String {
 
 /// `by ops: kernel update, 18m left`
 fn set(set: &Override) -> String {
-    let left = set.left_s.map(|left| format!(", {} left", seconds(left)));
+    let left = set
+        .left_s
+        .map(|left| format!(", {} left{}", seconds(left), then(set)));
     let (by, why) = (who(&set.by), why_set(set));
     format!("by {by}{why}{}", left.unwrap_or_default())
 }
 
 /// `set 2h05m ago by ops (uid 1000, pid 4711): kernel update; 18m left`
 pub(crate) fn set_in_full(set: &Override) -> String {
-    let left = set.left_s.map(|left| format!("; {} left", seconds(left)));
+    let left = set
+        .left_s
+        .map(|left| format!("; {} left{}", seconds(left), then(set)));
     let (age, by, why) = (seconds(set.age_s), &set.by, why_set(set));
     format!("set {age} ago by {by}{why}{}", left.unwrap_or_default())
 }
 
-/// When it is ready again by itself. RFC 3339, UTC.
+/// When it ends by itself. RFC 3339, UTC.
 pub(crate) fn until_when(server: &ServerStatus) -> Option<String> {
     server.overrides.admin.as_ref()?.until.clone()
 }
@@ -166,8 +172,15 @@ pub(crate) fn until(server: &ServerStatus) -> String {
     let set = server.overrides.admin.as_ref();
     let ends = set.and_then(|set| Some((set.until.as_ref()?, set.left_s?)));
     ends.map_or_else(String::new, |(until, left)| {
-        format!(" until {} (in {})", time(until), seconds(left))
+        let then = set.map_or(String::new(), then);
+        format!(" until {} (in {}){then}", time(until), seconds(left))
     })
+}
+
+/// `, then maint again`, where it is not ready after that.
+fn then(set: &Override) -> String {
+    let then = set.then;
+    then.map_or(String::new(), |admin| format!(", then {admin} again"))
 }
 
 fn why_set(set: &Override) -> String {
@@ -359,6 +372,7 @@ mod tests {
             reason: Some("kernel update".to_owned()),
             until: Some("2026-11-23T21:01:11Z".to_owned()),
             left_s: Some(1080),
+            then: None,
         };
         let set = |admin, weight| ServerStatus {
             admin: Admin::Drain,
@@ -371,7 +385,11 @@ mod tests {
         assert_eq!(since(&drained), "12m");
         assert_eq!(why(&drained), "by ops: kernel update, 18m left");
         assert_eq!(weight(&drained), "1");
-        assert_eq!(until(&drained), " until 2026-11-23 21:01:11 UTC (in 18m)");
+        let said = " until 2026-11-23 21:01:11 UTC (in 18m)";
+        assert_eq!(until(&drained), said);
+        let mut maint = drained.clone();
+        maint.overrides.admin.as_mut().unwrap().then = Some(Admin::Maint);
+        assert_eq!(until(&maint), format!("{said}, then maint again"));
         by.by.user = None;
         by.reason = None;
         by.left_s = None;

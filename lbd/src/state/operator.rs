@@ -42,8 +42,17 @@ impl Shared {
         } = ask;
         let before = server.overrides.admin();
         // Who says the same again, as to wait on, need not say again why.
-        let said = before.filter(|said| said.admin == admin && said.mark.by.is_also(&by));
-        let said = said.and_then(|said| said.mark.reason);
+        let is_again = |said: &&AdminOverride| said.admin == admin && said.mark.by.is_also(&by);
+        let said = before.as_ref().filter(is_again);
+        let is_same = said.is_some();
+        let said = said.and_then(|said| said.mark.reason.clone());
+        let before = before.filter(|_| lasts.is_some());
+        let before = before.and_then(|set| match (&set.term, is_same) {
+            (Some(_), _) => set.before,
+            // Whoever set it for good says now for how long.
+            (None, true) => None,
+            (None, false) => Some(Box::new(set)),
+        });
         let mark = mark(by, reason.map(|reason| reason.to_string()).or(said));
         let words = in_words(&mark, lasts);
         let term = lasts.map(|lasts| Term::new(mark.at, lasts));
@@ -53,6 +62,7 @@ impl Shared {
             admin,
             move_sticky: move_sticky.unwrap_or(stays),
             term,
+            before,
             mark,
         };
         // Before the state, so that whoever hears of that finds this.
@@ -115,13 +125,22 @@ impl Shared {
                 next = Some(next.map_or(due, |next| next.min(due)));
                 continue;
             }
-            server.overrides.set_admin(None, None);
-            let words = format!(
+            let mut words = format!(
                 "again, the time is over that {} was set for {}",
                 set.admin,
                 in_words(&set.mark, None)
             );
-            self.set_admin(server, Admin::Ready, &words);
+            let then = set.before.map(|before| *before);
+            if let Some(then) = &then {
+                words.push_str(&format!("; as set before {}", in_words(&then.mark, None)));
+            }
+            let admin = then.as_ref().map_or(Admin::Ready, |then| then.admin);
+            let moves = then.as_ref().is_some_and(|then| then.move_sticky);
+            server.overrides.set_admin(then, None);
+            match admin {
+                Admin::Drain => self.drain(server, moves, &words),
+                admin => self.set_admin(server, admin, &words),
+            }
             self.overrides_changed();
         }
         next

@@ -29,6 +29,9 @@ pub(crate) struct AdminOverride {
     pub(crate) move_sticky: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) term: Option<Term>,
+    /// With a term: what was set before without one, and is so again when this ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<Box<AdminOverride>>,
     #[serde(flatten)]
     pub(crate) mark: Mark,
 }
@@ -153,6 +156,7 @@ impl Overrides {
                 left_s: set
                     .due
                     .map(|due| left(due).as_millis().div_ceil(1000) as u64),
+                then: admin.before.as_ref().map(|before| before.admin),
                 ..admin.mark.status(now)
             }),
             weight: weight.map(|weight| weight.mark.status(now)),
@@ -173,6 +177,7 @@ impl Mark {
             reason: self.reason.clone(),
             until: None,
             left_s: None,
+            then: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lb_proto::name::ServerId;
+use lb_proto::state::Admin;
 use tracing::info;
 
 use super::overrides::{AdminOverride, Kept, Remembered, WeightOverride};
@@ -153,10 +154,16 @@ fn restore_admin(server: &Server, set: AdminOverride, now: Timestamp) -> Option<
     let AdminOverride { admin, mark, .. } = &set;
     let left = set.term.map(|term| term.left(now));
     if left == Some(Duration::ZERO) {
-        return Some(format!(
-            "{} is ready: the time that {admin} was set for by {} is over",
+        let then = set.before.as_ref();
+        let then = then.map_or(Admin::Ready, |before| before.admin);
+        let told = format!(
+            "{} is {then}: the time that {admin} was set for by {} is over",
             server.id, mark.by
-        ));
+        );
+        if let Some(before) = set.before {
+            restore_admin(server, *before, now);
+        }
+        return Some(told);
     }
     info!(server = %server.id, %admin, by = %mark.by, at = %mark.at, reason = mark.reason, "server is as it was set before the start");
     server.set_moves_sticky(set.move_sticky);

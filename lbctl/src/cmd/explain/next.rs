@@ -4,24 +4,30 @@ use lb_proto::reply::{Because, Explain};
 use lb_proto::state::{Admin, State};
 use lb_proto::status::CheckResult;
 
+use crate::there;
+
 /// Commands to paste, with what they are for behind a `#`; nothing where nothing is wrong.
 pub(super) fn steps(told: &Explain) -> Vec<String> {
     let server = &told.server;
     let name = format!("{}/{}", told.backend, server.name);
-    let ready = format!("lbctl ready {name} --wait    # back into rotation, once it is healthy");
+    let lbctl = there::lbctl();
+    let ready = format!("{lbctl} ready {name} --wait    # back into rotation, once it is healthy");
     match server.state {
         State::Maint => vec![ready],
         State::Drain if server.sessions == 0 => {
-            vec![format!("lbctl maint {name}    # nothing reaches it"), ready]
+            vec![
+                format!("{lbctl} maint {name}    # nothing reaches it"),
+                ready,
+            ]
         }
         State::Drain if server.sticky_clients.is_some_and(|n| n > 0) && !server.move_sticky => {
             vec![
-                format!("lbctl drain --move-sticky {name}    # its cookie is honoured no more"),
+                format!("{lbctl} drain --move-sticky {name}    # its cookie is honoured no more"),
                 ready,
             ]
         }
         State::Drain => vec![
-            format!("lbctl drain {name}    # waits for its sessions"),
+            format!("{lbctl} drain {name}    # waits for its sessions"),
             ready,
         ],
         State::Down => down(told),
@@ -29,7 +35,7 @@ pub(super) fn steps(told: &Explain) -> Vec<String> {
             "read the log of the application: it answered with errors, or not at all".to_owned(),
         ],
         State::Up if told.share.because == Because::Weightless => {
-            vec![format!("lbctl weight {name} 1    # it gets new sessions")]
+            vec![format!("{lbctl} weight {name} 1    # it gets new sessions")]
         }
         State::Up => Vec::new(),
     }
@@ -66,8 +72,10 @@ fn down(told: &Explain) -> Vec<String> {
     steps.push("sudo lbctl doctor    # asks it, and says what to change".to_owned());
     if server.admin == Admin::Drain {
         steps.push(format!(
-            "lbctl ready {}/{}    # it is drained as well",
-            told.backend, server.name
+            "{} ready {}/{}    # it is drained as well",
+            there::lbctl(),
+            told.backend,
+            server.name
         ));
     }
     steps

@@ -306,6 +306,7 @@ pub(super) mod tests {
             reason: None,
             until: None,
             left_s: None,
+            then: None,
         };
         told.server.overrides.admin = Some(set.clone());
         assert_eq!(

@@ -25,10 +25,10 @@ use self::tell::Teller;
 use self::turn::{Stop, Taken, Turns};
 use crate::args::rolling::RollingMaintenance;
 use crate::error::Error;
-use crate::hosts::VIA;
 use crate::interrupt::Interrupt;
-use crate::rolling::{Plan, Stopped, lbctl_there, resume_command};
+use crate::rolling::{Plan, Stopped};
 use crate::servers;
+use crate::there;
 use crate::ui::Ui;
 
 pub(crate) use self::nodes::{Node, Nodes};
@@ -156,7 +156,7 @@ fn nothing_runs(args: &RollingMaintenance, stopped: &Rolling, ui: &Ui) -> Result
     match process::fate(hook) {
         Fate::Gone => Ok(()),
         Fate::Runs(pids) => {
-            let resume = typed().resume;
+            let resume = there::resume();
             Err(process::in_the_way(
                 (hook, &pids),
                 &server,
@@ -182,7 +182,7 @@ fn is_there(backend: &BackendStatus, stopped: &Rolling) -> Result<(), ErrorReply
     );
     Err(ErrorReply::new(ErrorCode::StoppedPartWay, message).hint(format!(
         "once a reload has brought it back: {}; if it is gone for good, begin anew without --resume",
-        typed().resume
+        there::resume()
     )))
 }
 
@@ -213,32 +213,14 @@ fn reason(given: Option<&Reason>) -> Option<Reason> {
     both.ok().or_else(|| Some(given.clone()))
 }
 
-/// Command lines that lead to the same daemon.
-struct Typed {
-    resume: String,
-    lbctl: String,
-}
-
-fn typed() -> Typed {
-    let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let typed: Vec<String> = typed.collect();
-    let via = std::env::var(VIA).unwrap_or_default();
-    let host: Vec<String> = via.split_whitespace().map(str::to_owned).collect();
-    Typed {
-        resume: resume_command(&typed, &host),
-        lbctl: lbctl_there(&typed, &host),
-    }
-}
-
 fn stopped(args: &RollingMaintenance, server: &ServerName, stop: &Stop) -> ErrorReply {
-    let Typed { resume, lbctl } = typed();
     Stopped {
         backend: &args.backend,
         server,
         why: &stop.why,
         left: stop.left,
-        resume: &resume,
-        lbctl: &lbctl,
+        resume: &there::resume(),
+        lbctl: &there::lbctl(),
     }
     .error()
 }

@@ -263,6 +263,7 @@ mod tests {
             reason: None,
             until: None,
             left_s: None,
+            then: None,
         };
         ServerStatus {
             admin,

@@ -56,10 +56,12 @@ pub(super) fn read(text: &[u8]) -> Result<Remembered, NotKept> {
 }
 
 fn is_possible(kept: &Kept) -> bool {
-    let ready = kept
-        .admin
-        .as_ref()
-        .is_some_and(|set| set.admin == Admin::Ready);
+    let admin = kept.admin.as_ref();
+    let before = admin.and_then(|set| set.before.as_deref());
+    let ready = [admin, before]
+        .into_iter()
+        .flatten()
+        .any(|set| set.admin == Admin::Ready);
     let weight = kept.weight.as_ref().map_or(0, |set| set.weight);
     !ready && u32::from(weight) <= MAX_WEIGHT
 }
@@ -78,6 +80,13 @@ mod tests {
         "term": {
           "until": "2026-11-27T18:30:00Z",
           "for_s": 1800
+        },
+        "before": {
+          "admin": "maint",
+          "at": "2026-11-27T17:00:00Z",
+          "by": {
+            "uid": 1001
+          }
         },
         "at": "2026-11-27T18:00:00Z",
         "by": {
