@@ -143,6 +143,24 @@ fn a_server_that_is_gone_just_then_is_not_forgotten() {
 }
 
 #[test]
+fn a_server_that_comes_back_while_it_is_maintained_takes_nobody() {
+    let mut stage = Stage::new(NO_CHECK);
+    let whole = app(NO_CHECK, &stage.origins);
+    let rolling = stage.begin(&[]);
+    stage.wait_for_turns("a");
+    stage.lbd.rewrite(app(NO_CHECK, &stage.origins[1..]));
+    let gone = "app/a is gone in the midst of a rolling maintenance: what was set on it is kept";
+    stage.lbd.reload().exits(0).says(gone);
+    stage.lbd.rewrite(whole);
+    stage.lbd.reload().exits(0);
+    assert_eq!(stage.admins(), [Admin::Maint, Admin::Ready, Admin::Ready]);
+    stage.ends("all", "");
+    rolling.wait().exits(0);
+    assert_eq!(stage.turns(), "abc");
+    assert_eq!(stage.admins(), [Admin::Ready; 3]);
+}
+
+#[test]
 fn another_that_is_gone_just_then_is_told_of() {
     let mut stage = Stage::new(NO_CHECK);
     stage.ends("a", "1");

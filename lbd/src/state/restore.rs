@@ -85,7 +85,7 @@ impl Shared {
     /// Takes over from `before`, right before `snapshot` is published; returns what there is to tell,
     /// and what is put aside. `on_trial`: nothing that was set ends, for `before` may come back. What is
     /// set on servers that are gone is put aside, and a weight set over another than the configured one
-    /// does not count.
+    /// does not count. A server whose maintenance may have half happened is out when it comes back.
     pub(crate) fn settle(
         &self,
         snapshot: &Snapshot,
@@ -94,6 +94,9 @@ impl Shared {
     ) -> (Vec<String>, Vec<ServerId>) {
         snapshot.settle(before);
         let gone = before.set_on_gone(snapshot);
+        let (held, gone): (Vec<_>, Vec<_>) = gone
+            .into_iter()
+            .partition(|kept| self.is_maintained(&kept.server));
         let ids: Vec<ServerId> = gone.iter().map(|kept| kept.server.clone()).collect();
         let mut told: Vec<String> = ids
             .iter()
@@ -102,18 +105,25 @@ impl Shared {
                 false => format!("{id} is gone, and with it what was set on it"),
             })
             .collect();
+        told.extend(held.iter().map(|kept| {
+            let id = &kept.server;
+            format!(
+                "{id} is gone in the midst of a rolling maintenance: what was set on it is kept"
+            )
+        }));
         let mut aside = self.aside();
         let known = |kept: &Kept| snapshot.has(&kept.server);
         let (back, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut *aside).into_iter().partition(known);
         *aside = others;
-        if on_trial {
-            let missing_since = Some(Timestamp::now());
-            aside.extend(gone.into_iter().map(|kept| Kept {
-                missing_since,
-                ..kept
-            }));
-        }
+        let missing_since = Some(Timestamp::now());
+        let stays = held
+            .into_iter()
+            .chain(gone.into_iter().filter(|_| on_trial));
+        aside.extend(stays.map(|kept| Kept {
+            missing_since,
+            ..kept
+        }));
         drop(aside);
         told.extend(snapshot.restore(back, Timestamp::now()).1);
         told.extend(snapshot.end_weights(on_trial));
@@ -129,6 +139,13 @@ impl Shared {
         let told = self.snapshot().end_weights(false);
         self.overrides_changed();
         told
+    }
+
+    /// Whether it is its turn in a rolling maintenance, which may have stopped there.
+    fn is_maintained(&self, id: &ServerId) -> bool {
+        let rolling = self.rolling.of(&id.backend);
+        let turn = rolling.as_ref().and_then(|rolling| rolling.current());
+        turn.is_some_and(|turn| turn.server == id.server)
     }
 
     /// Everything that is to outlive the process.
