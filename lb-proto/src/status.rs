@@ -1,17 +1,19 @@
 //! The answer to `status`: `lbctl status --json` prints it as it is.
 
 mod check;
+mod kept;
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{BackendName, FrontendName, ServerId, ServerName};
+use crate::name::{BackendName, FrontendName, ServerName};
 use crate::rolling::Rolling;
 use crate::state::{Admin, Health, State};
 
 pub use self::check::{CheckResult, CheckStatus};
+pub use self::kept::KeptStatus;
 
 /// The schema number of [`Status`]; it changes only when a field is lost or changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -68,22 +70,6 @@ pub struct Daemon {
 pub struct AdminStatus {
     /// As bound.
     pub bind: String,
-}
-
-/// Where what operators set outlives the process, and what is wrong with that.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct KeptStatus {
-    pub path: String,
-    /// Why it could not be written the last time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// Why it could not be read at the start, and where it is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set_aside: Option<String>,
-    /// Servers that something is kept for and the configuration does not have.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unknown: Vec<ServerId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

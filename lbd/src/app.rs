@@ -221,6 +221,7 @@ impl Daemon {
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().keep());
         tokio::spawn(control.clone().watch_trials());
+        tokio::spawn(control.clone().keep_config());
         tokio::spawn(control.clone().serve(socket));
         Ok(Self {
             control,

@@ -33,6 +33,7 @@ mod explain;
 mod failover;
 mod forwarded;
 mod framing;
+mod full_disk;
 mod handshakes;
 mod hash_password;
 mod header_rules;

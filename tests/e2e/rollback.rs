@@ -8,7 +8,7 @@ use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
 use lb_tests::wire::request;
-use lb_tests::{Authority, FullDisk, Lbd, Load, Origin, Wire, eventually, is, wire};
+use lb_tests::{Authority, Dns, FullDisk, Lbd, Load, Origin, Setup, Wire, eventually, is, wire};
 use rustix::process::Signal;
 
 use crate::confirm::servers;
@@ -71,11 +71,13 @@ fn one_that_could_not_be_kept_goes_back_to_the_last_one_that_was() {
     assert_eq!(servers(&lbd), ["a"]);
     lbd.reload().exits(0);
     drop(full);
-    // What is kept from now on comes after the last one that was.
+    // What ran is kept as well, and all comes after the last one that was.
     lbd.rewrite(app(NO_CHECK, &origins[1..]));
     lbd.reload().exits(0);
-    lbd.lbctl(["rollback"]).exits(0);
-    assert_eq!(servers(&lbd), ["a"]);
+    for before in [&["a", "b", "c"][..], &["a"]] {
+        lbd.lbctl(["rollback"]).exits(0);
+        assert_eq!(servers(&lbd), before);
+    }
 }
 
 #[test]
@@ -170,6 +172,35 @@ fn a_backend_left_without_a_server_brings_the_former_one_back() {
     eventually("it serves", || is(wire::get(lbd.addr(), "/").status, 200));
     let last = lbd.status().daemon.config.last_reload;
     assert!(last.is_some_and(|last| !last.ok));
+}
+
+/// Their servers are down from the first moment on.
+#[test]
+fn names_that_lead_nowhere_bring_the_former_one_back() {
+    let (dns, origins) = (Dns::new(), Origin::start_all(["a", "b"]));
+    for (check, fine) in [(QUICK_CHECK, true), (QUICK_CHECK, false), (NO_CHECK, false)] {
+        let mut config = app(check, &origins);
+        if fine {
+            let (check, addr) = (QUICK_CHECK, origins[0].addr());
+            let other = format!("{{ name = \"c\", address = \"{addr}\" }}");
+            config += &format!("[backend.fine]\n{check}\nservers = [{other}]\n");
+        }
+        let mut lbd = Setup::new(&config).global(&dns.line()).start();
+        if check == QUICK_CHECK {
+            lbd.wait_until_healthy("app/a");
+        }
+        let lost = origins.iter().fold(config, |config, origin| {
+            let nowhere = format!("nope.internal:{}", origin.addr().port());
+            config.replacen(&origin.addr().to_string(), &nowhere, 1)
+        });
+        lbd.rewrite(lost);
+        lbd.lbctl(["reload", "--rollback-if-down"])
+            .exits(0)
+            .says("leave a backend without a server");
+        lbd.wait_for_log("backend app was left without a server: going back");
+        eventually("it serves", || is(wire::get(lbd.addr(), "/").status, 200));
+        assert_eq!(lbd.status().daemon.config.trial, None);
+    }
 }
 
 #[test]

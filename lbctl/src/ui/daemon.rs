@@ -80,11 +80,18 @@ fn unsettled(config: &ConfigStatus) -> String {
 fn kept(kept: &KeptStatus) -> String {
     let lost = kept.error.as_ref();
     let lost = lost.map(|why| format!("a restart would forget what was set by hand: {why}\n"));
+    let config = kept.config_error.as_ref();
+    let config = config.map(|why| format!("{why}; tried again\n"));
+    let audit = kept.audit_error.as_ref();
+    let audit = audit.map(|why| format!("changes are not in the audit file: {why}\n"));
     let aside = kept.set_aside.as_ref().map(|told| format!("{told}\n"));
     let unknown: Vec<String> = kept.unknown.iter().map(ToString::to_string).collect();
     let unknown = (!unknown.is_empty()).then(|| {
         let servers = unknown.join(", ");
         format!("something was set on servers that the configuration does not have: {servers}\n")
     });
-    [lost, aside, unknown].into_iter().flatten().collect()
+    [lost, config, audit, aside, unknown]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -362,6 +362,8 @@ mod tests {
         status.daemon.kept = KeptStatus {
             path: "/var/lib/lbd/state.json".to_owned(),
             error: Some("cannot write /var/lib/lbd/state.json: no space left on device".to_owned()),
+            config_error: Some("the configuration is not kept: it is full".to_owned()),
+            audit_error: Some("cannot write audit.jsonl: it is full".to_owned()),
             set_aside: None,
             unknown: vec!["app/gone".parse().unwrap()],
         };
@@ -370,6 +372,8 @@ mod tests {
             text.contains(
                 "\na restart would forget what was set by hand: \
                  cannot write /var/lib/lbd/state.json: no space left on device\n\
+                 the configuration is not kept: it is full; tried again\n\
+                 changes are not in the audit file: cannot write audit.jsonl: it is full\n\
                  something was set on servers that the configuration does not have: app/gone\n"
             ),
             "{text}"

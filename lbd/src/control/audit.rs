@@ -5,8 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -98,7 +98,11 @@ pub(crate) struct Auditor {
     shared: Arc<Shared>,
     path: PathBuf,
     lines: SyncSender<Job>,
+    failing: Failing,
 }
+
+/// Why the last record is not on the disk.
+type Failing = Arc<Mutex<Option<String>>>;
 
 enum Job {
     Write(Vec<u8>),
@@ -114,7 +118,8 @@ impl Auditor {
     pub(crate) fn start(shared: Arc<Shared>, folder: &Path) -> io::Result<Self> {
         let path = folder.join(NAME);
         let (lines, jobs) = sync_channel(MOST_WAITING);
-        let writer = Writer::new(path.clone());
+        let failing = Failing::default();
+        let writer = Writer::new(path.clone(), failing.clone());
         thread::Builder::new()
             .name("lbd-audit".to_owned())
             .spawn(move || writer.run(&jobs))?;
@@ -122,7 +127,13 @@ impl Auditor {
             shared,
             path,
             lines,
+            failing,
         })
+    }
+
+    /// Why the last change is not in the file.
+    pub(crate) fn error(&self) -> Option<String> {
+        lock(&self.failing).clone()
     }
 
     /// Takes note of what came of what was asked.
@@ -193,6 +204,10 @@ fn log(record: &Audit) {
     }
 }
 
+fn lock(failing: &Failing) -> MutexGuard<'_, Option<String>> {
+    failing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn predecessor(path: &Path) -> PathBuf {
     path.with_extension("jsonl.1")
 }
@@ -203,16 +218,16 @@ struct Writer {
     file: Option<(File, u64)>,
     /// Something was written since the last time that all of it was put on the disk.
     unsynced: bool,
-    complained: bool,
+    failing: Failing,
 }
 
 impl Writer {
-    fn new(path: PathBuf) -> Self {
+    fn new(path: PathBuf, failing: Failing) -> Self {
         Self {
             path,
             file: None,
             unsynced: false,
-            complained: false,
+            failing,
         }
     }
 
@@ -240,7 +255,7 @@ impl Writer {
 
     fn write(&mut self, line: &[u8]) {
         match self.try_write(line) {
-            Ok(()) => self.complained = false,
+            Ok(()) => *lock(&self.failing) = None,
             Err(error) => self.complain(&error),
         }
     }
@@ -260,9 +275,10 @@ impl Writer {
     fn complain(&mut self, error: &io::Error) {
         // What was written of a line is ended when the file is opened again.
         self.file = None;
-        if !std::mem::replace(&mut self.complained, true) {
-            let (path, why) = (self.path.display(), os_error::in_words(error));
-            warn!("cannot write {path}: {why}; changes are in this log alone");
+        let (path, why) = (self.path.display(), os_error::in_words(error));
+        let why = format!("cannot write {path}: {why}");
+        if lock(&self.failing).replace(why.clone()).is_none() {
+            warn!("{why}; changes are in this log alone");
         }
     }
 
@@ -313,7 +329,7 @@ mod tests {
 
     fn writer() -> (tempfile::TempDir, Writer) {
         let folder = tempfile::tempdir().unwrap();
-        let writer = Writer::new(folder.path().join(NAME));
+        let writer = Writer::new(folder.path().join(NAME), Failing::default());
         (folder, writer)
     }
 
@@ -336,10 +352,12 @@ mod tests {
         fs::write(&target, "precious").unwrap();
         std::os::unix::fs::symlink(&target, &writer.path).unwrap();
         writer.write(b"line\n");
-        assert!(writer.complained);
+        let why = lock(&writer.failing).clone();
+        assert!(why.is_some_and(|why| why.contains(NAME)));
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
         fs::remove_file(&writer.path).unwrap();
         writer.write(b"line\n");
+        assert_eq!(*lock(&writer.failing), None);
         assert_eq!(fs::read_to_string(&writer.path).unwrap(), "line\n");
     }
 

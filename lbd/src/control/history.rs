@@ -116,7 +116,7 @@ impl History {
             return self.write(UNCONFIRMED, &text);
         }
         match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if is_nothing(&error) => Ok(()),
             Err(error) => Err(failed("remove", &path)(error)),
             Ok(()) => sync(&self.folder).map_err(failed("sync", &self.folder)),
         }
@@ -160,6 +160,12 @@ impl History {
             (_, Err(error)) => warn!(%path, %error, "a kept file is damaged"),
         }
     }
+}
+
+/// There is no such file, or not even a folder for it.
+fn is_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 fn file_name(number: u64) -> String {

@@ -122,6 +122,11 @@ impl Control {
         self.reloader.watch_trials().await;
     }
 
+    /// Tries again what could not be written of configurations, until it is dropped.
+    pub(crate) async fn keep_config(self: Arc<Self>) {
+        self.reloader.keep_trying().await;
+    }
+
     /// Serves clients of the socket until it is dropped.
     pub(crate) async fn serve(self: Arc<Self>, socket: ControlSocket) {
         session::accept(self, socket).await;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use lb_proto::config::{self, Global};
 use lb_proto::error::{ErrorCode, ErrorReply};
-use lb_proto::name::ServerId;
+use lb_proto::name::{BackendName, ServerId};
 use lb_proto::plan::Change;
 use lb_proto::reply;
 use lb_proto::status::LastReload;
@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, watch as channel};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use self::kept::{Kept, Running};
+use self::kept::{Owed, Running};
 use self::read::Ready;
 use self::trial::Trial;
 use super::history::History;
@@ -35,6 +35,7 @@ use crate::state::{Loaded, Shared, Snapshot, now};
 use crate::{log, service};
 
 pub(super) use self::certs::advice;
+pub(super) use self::kept::Kept;
 pub(crate) use self::read::in_words;
 pub(super) use self::refusal::in_full;
 
@@ -51,6 +52,8 @@ pub(crate) struct Reloader {
     turn: Mutex<Running>,
     trial: channel::Sender<Option<Arc<Trial>>>,
     last: std::sync::Mutex<Option<LastReload>>,
+    /// What the disk does not say yet, and why.
+    unwritten: channel::Sender<Option<String>>,
     /// Held while somebody looks whether the file differs.
     looking: Arc<Mutex<()>>,
 }
@@ -95,6 +98,8 @@ struct Swapped {
     warnings: Vec<String>,
     /// The servers that it has not and that something was set on, which is put aside on trial.
     gone: Vec<ServerId>,
+    /// The backends that had no server right before it.
+    down: Vec<BackendName>,
 }
 
 impl Reloader {
@@ -113,12 +118,10 @@ impl Reloader {
             path,
             files,
             names,
-            turn: Mutex::new(Running {
-                text: Arc::default(),
-                kept: Kept::Not { before: None },
-            }),
+            turn: Mutex::new(Running::nothing()),
             trial: channel::Sender::new(None),
             last: std::sync::Mutex::new(None),
+            unwritten: channel::Sender::new(None),
             looking: Arc::default(),
         }
     }
@@ -128,12 +131,16 @@ impl Reloader {
         let mut running = self.turn.lock().await;
         running.text = text.into();
         let (history, text) = (self.history.clone(), running.text.clone());
-        let path = self.path.display().to_string();
-        let kept = spawn_blocking(move || origin.keep(&text, &history, path)).await;
-        match kept {
-            Ok(Ok(number)) => running.kept = Kept::As(number),
-            Ok(Err(error)) => warn!("{}: there is no way back to it", in_full(&error)),
-            Err(_) => {}
+        running.owed = Some(match origin.refused() {
+            Some(refused) => Owed::Refused(refused),
+            None => Owed::Good {
+                by: "the start".to_owned(),
+            },
+        });
+        let kept = spawn_blocking(move || origin.kept(&text, &history)).await;
+        running.kept = kept.unwrap_or(Kept::Not { before: None });
+        if let Some(why) = self.write_down(&mut running).await {
+            warn!("{why}");
         }
     }
 
@@ -207,8 +214,11 @@ impl Reloader {
     ) -> Result<reply::Reload, ErrorReply> {
         let ready = self.load().await?;
         let before = self.shared.snapshot();
+        // There may be room by now.
+        let unwritten = self.write_down(running).await;
         if read::is_same(&ready, &before) {
-            let (_, warnings) = self.warnings(&ready);
+            let (_, mut warnings) = self.warnings(&ready);
+            warnings.extend(unwritten.map(|why| why.to_string()));
             return Ok(reply::Reload {
                 generation: before.loaded.generation,
                 changed: false,
@@ -236,21 +246,25 @@ impl Reloader {
             changes,
             mut warnings,
             gone,
+            down,
         } = swapped;
         *running = Running {
             text,
             kept: Kept::Not {
                 before: former.kept.latest(),
             },
+            owed: None,
         };
-        if ask.is_trial() {
-            warnings.extend(self.start_trial(former, &before, gone, ask));
+        let unwritten = if ask.is_trial() {
+            warnings.extend(self.start_trial(former, &down, gone, ask));
+            self.write_down(running).await
         } else {
             if let Some(trial) = self.trial.send_replace(None) {
                 warnings.extend(self.shared.end_trial(&trial.gone));
             }
-            warnings.extend(self.keep(running, &ask.by).await);
-        }
+            self.keep(running, &ask.by).await
+        };
+        warnings.extend(unwritten.map(|why| why.to_string()));
         Ok(reply::Reload {
             generation: self.shared.snapshot().loaded.generation,
             changed: true,
@@ -275,6 +289,8 @@ impl Reloader {
         let (ready, changes) = self.compare(ready).await?;
         // From here to the end nothing waits: no probe and no call comes between.
         let before = self.shared.snapshot();
+        // Servers that both have are the same ones, and may be down from here on.
+        let down = watch::down(&before);
         let (most, mut warnings) = self.warnings(&ready);
         let generation = before.loaded.generation + 1;
         let loaded = loaded(&self.path, &ready.text, generation);
@@ -300,6 +316,7 @@ impl Reloader {
             changes,
             warnings,
             gone,
+            down,
         })
     }
 

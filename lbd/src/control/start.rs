@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use lb_proto::config::{self, LoadError, sha256};
 use lb_proto::error::Problem;
 
-use super::history::{About, Entry, History, HistoryError, Unconfirmed};
-use super::reload::in_full;
-use crate::state::now;
+use super::history::{Entry, History, Unconfirmed};
+use super::reload::{Kept, in_full};
 
 /// What was chosen, and why.
 #[derive(Debug)]
@@ -33,40 +32,25 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Keeps what was started from, and what it means for the next start. Gives its number.
-    pub(super) fn keep(
-        self,
-        text: &str,
-        history: &History,
-        path: String,
-    ) -> Result<u64, HistoryError> {
-        let before = self.fallback.or_else(|| history.newest());
-        let number = match &before {
-            Some(entry) if self.is_fallback || entry.text == text => entry.number,
-            _ => {
-                let about = About {
-                    before: before.map(|entry| entry.number),
-                    at: now(),
-                    by: "the start".to_owned(),
-                    path,
-                };
-                history.keep(about, text)?
-            }
-        };
-        // The file is still there, and may run no more than before.
-        let unconfirmed = self.is_fallback.then(|| {
-            let mut sha256 = self.refused;
+    /// Whether what was started from is kept already.
+    pub(super) fn kept(self, text: &str, history: &History) -> Kept {
+        match self.fallback.or_else(|| history.newest()) {
+            Some(entry) if self.is_fallback || entry.text == text => Kept::As(entry.number),
+            before => Kept::Not {
+                before: before.map(|entry| entry.number),
+            },
+        }
+    }
+
+    /// What may run no more than before: the file among it, for that is still there. `None`: all may.
+    pub(super) fn refused(&self) -> Option<Vec<String>> {
+        self.is_fallback.then(|| {
+            let mut sha256 = self.refused.clone();
             if !sha256.contains(&self.file_sha256) {
-                sha256.push(self.file_sha256);
+                sha256.push(self.file_sha256.clone());
             }
-            Unconfirmed {
-                sha256,
-                fallback: number,
-                waiting: false,
-            }
-        });
-        history.set_unconfirmed(unconfirmed.as_ref())?;
-        Ok(number)
+            sha256
+        })
     }
 }
 
@@ -239,7 +223,9 @@ fn no_fallback(path: &Path, why: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::About;
     use super::*;
+    use crate::state::now;
 
     /// A file that is gone, and a folder where another one of it was on trial.
     #[test]
@@ -278,11 +264,16 @@ mod tests {
         let start = choose(&path, &dir).unwrap();
         assert_eq!(start.loaded.text, text);
         assert!(start.warnings[0].contains("was not confirmed"));
-        // It is as good at the next start.
-        start.origin.keep(&text, &history, String::new()).unwrap();
+        // What was on trial is still refused, and it is as good at the next start.
+        let sha256 = start.origin.refused().unwrap();
+        assert_eq!(sha256, ["ab".to_owned(), config::sha256("")]);
+        assert_eq!(start.origin.kept(&text, &history), Kept::As(2));
+        let refused = Unconfirmed {
+            sha256,
+            fallback: 2,
+            waiting: false,
+        };
+        history.set_unconfirmed(Some(&refused)).unwrap();
         assert_eq!(choose(&path, &dir).unwrap().loaded.text, text);
-        // What was on trial is still refused.
-        let refused = history.unconfirmed().unwrap().unwrap().sha256;
-        assert_eq!(refused, ["ab".to_owned(), sha256("")]);
     }
 }

@@ -26,6 +26,8 @@ fn judge(kept: &KeptStatus) -> Vec<Finding> {
     let KeptStatus {
         path,
         error,
+        config_error,
+        audit_error,
         set_aside,
         unknown,
     } = kept;
@@ -38,6 +40,20 @@ fn judge(kept: &KeptStatus) -> Vec<Finding> {
                 .why(why.clone())
                 .remedy("let lbd's user write to state_dir of [global], on a disk with room")
                 .command(format!("df -h {path}; ls -ld {path}")),
+        );
+    }
+    if let Some(why) = config_error {
+        let what = "a restart may begin with another configuration, or none leads back to this one";
+        findings.push(Finding::problem(CHECK, what).why(why.clone()).remedy(
+            "make room, or let lbd's user write below state_dir; lbd tries it again by itself",
+        ));
+    }
+    if let Some(why) = audit_error {
+        let what = "changes are in lbd's log alone: the audit file cannot be written";
+        findings.push(
+            Finding::problem(CHECK, what)
+                .why(why.clone())
+                .remedy("make room, or let lbd's user write it; the next change is tried anew"),
         );
     }
     if let Some(why) = set_aside {
@@ -86,6 +102,16 @@ mod tests {
         };
         assert_eq!(severity(&full), Severity::Problem);
         assert_eq!(judge(&full)[0].why, ["no space left on device"]);
+        let not_kept = KeptStatus {
+            config_error: Some("cannot write 000002.toml".to_owned()),
+            audit_error: Some("cannot write audit.jsonl".to_owned()),
+            ..well.clone()
+        };
+        let whys: Vec<_> = judge(&not_kept).into_iter().map(|f| f.why).collect();
+        assert_eq!(
+            whys,
+            [["cannot write 000002.toml"], ["cannot write audit.jsonl"]]
+        );
         let broken = KeptStatus {
             set_aside: Some("it is no JSON".to_owned()),
             ..well.clone()

@@ -151,6 +151,7 @@ impl Keeper {
             error: self.written.borrow().error.clone(),
             set_aside: self.set_aside.clone(),
             unknown: aside.iter().map(|kept| kept.server.clone()).collect(),
+            ..KeptStatus::default()
         }
     }
 }

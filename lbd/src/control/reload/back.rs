@@ -10,7 +10,6 @@ use tracing::{error, warn};
 use super::read::{Ready, judge};
 use super::trial::{Former, Trial};
 use super::{Kept, Reloader, Running, Swapped, advice, came_of_it, in_full, refusal};
-use crate::control::history::Unconfirmed;
 use crate::state::unix_now;
 
 /// Where a way back leads.
@@ -94,36 +93,18 @@ impl Reloader {
         let left = self.shared.snapshot().loaded.sha256.clone();
         let text = ready.text.clone();
         let mut swapped = self.swap(ready, false, reason).await?;
-        *running = Running { text, kept };
+        *running = Running {
+            text,
+            kept,
+            owed: Some(running.refusing(left)),
+        };
         self.trial.send_replace(None);
+        let unwritten = self.write_down(running).await;
         swapped
             .warnings
-            .extend(self.refuse(left, kept.number()).await);
+            .extend(unwritten.map(|why| why.to_string()));
         self.report(&swapped.warnings, true, reason);
         Ok(swapped)
-    }
-
-    /// What was left is still in the file, and is not to come back with a restart; nor is what was left
-    /// before that. Tells what is wrong with it.
-    async fn refuse(&self, left: String, fallback: Option<u64>) -> Option<String> {
-        let history = self.history.clone();
-        let fallback = fallback?;
-        let write = move || {
-            let earlier = history.unconfirmed()?.filter(|earlier| !earlier.waiting);
-            let mut sha256 = earlier.map_or_else(Vec::new, |earlier| earlier.sha256);
-            sha256.push(left);
-            history.set_unconfirmed(Some(&Unconfirmed {
-                sha256,
-                fallback,
-                waiting: false,
-            }))
-        };
-        let why = match spawn_blocking(write).await {
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) => in_full(&error),
-            Err(_) => "see the log".to_owned(),
-        };
-        Some(format!("a restart may begin with what was left: {why}"))
     }
 
     /// False: it could not be done, and is to be tried again.

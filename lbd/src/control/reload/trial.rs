@@ -11,13 +11,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use lb_proto::config::{Certificates, Config, sha256};
 use lb_proto::error::{ErrorCode, ErrorReply};
-use lb_proto::name::ServerId;
+use lb_proto::name::{BackendName, ServerId};
 use lb_proto::reply;
 use lb_proto::status::{LastReload, TrialStatus};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::kept::Unwritten;
 use super::read::Ready;
 use super::watch::Watched;
 use super::{Ask, Kept, Reloader, Running, in_full, refusal};
@@ -146,7 +147,10 @@ impl Reloader {
                 ErrorCode::Failed,
                 "the configuration that runs is not kept on disk: a restart could not go back to it",
             )
-            .hint("the log says why; `lbctl reload` without conditions keeps no way back"));
+            .hint(
+                "make room or repair state_dir, `lbctl doctor` says what is wrong there; `lbctl reload` \
+                 without conditions keeps no way back",
+            ));
         };
         let history = self.history.clone();
         let unconfirmed = Unconfirmed {
@@ -188,13 +192,13 @@ impl Reloader {
     pub(super) fn start_trial(
         &self,
         former: Arc<Former>,
-        before: &Snapshot,
+        down: &[BackendName],
         mut gone: Vec<ServerId>,
         ask: &Ask,
     ) -> Vec<String> {
         let snapshot = self.shared.snapshot();
         let watched = match ask.rollback_if_down {
-            true => Watched::of(&snapshot, before),
+            true => Watched::of(&snapshot, down),
             false => None,
         };
         let confirm = ask.confirm_within.map(Deadline::after);
@@ -250,7 +254,7 @@ impl Reloader {
     /// Keeps what waits to be confirmed.
     ///
     /// # Errors
-    /// Where nothing does.
+    /// Where nothing does, or a restart would go back all the same.
     pub(in crate::control) async fn confirm(&self, by: &str) -> Result<reply::Confirm, ErrorReply> {
         let mut running = self.turn.lock().await;
         let trial = self.trial.borrow().clone();
@@ -260,25 +264,34 @@ impl Reloader {
             return Err(ErrorReply::new(ErrorCode::Failed, message)
                 .hint("where it should have been confirmed in time, `lbctl status` says what became of it"));
         };
+        let unwritten = self.keep(&mut running, &trial.by).await;
+        if let Some(Unwritten::Confirmation(why)) = unwritten {
+            running.owed = None;
+            self.write_down(&mut running).await;
+            let message = format!(
+                "generation {generation} cannot be confirmed, a restart would go back: {why}"
+            );
+            return Err(ErrorReply::new(ErrorCode::Failed, message)
+                .hint("it is on trial as before: repair state_dir, then `lbctl confirm` again"));
+        }
         let why = format!("confirmed by {by}");
-        let warnings = self.end_trial(&mut running, &trial, &why).await;
+        let warnings = self.end_trial(&trial, &why, unwritten);
         Ok(reply::Confirm {
             generation,
             warnings,
         })
     }
 
-    /// It stays.
-    pub(super) async fn end_trial(
+    /// It stays. `unwritten`: what is wrong with keeping it.
+    pub(super) fn end_trial(
         &self,
-        running: &mut Running,
         trial: &Trial,
         why: &str,
+        unwritten: Option<Unwritten>,
     ) -> Vec<String> {
-        let unkept = self.keep(running, &trial.by).await;
         self.trial.send_replace(None);
         let mut warnings = self.shared.end_trial(&trial.gone);
-        warnings.extend(unkept);
+        warnings.extend(unwritten.map(|why| why.to_string()));
         info!(generation = trial.generation, "configuration {why}");
         self.shared.tell_of_config(why);
         service::ready(&service::in_one_line(&self.shared.snapshot()));

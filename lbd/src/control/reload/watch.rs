@@ -30,14 +30,11 @@ enum Outcome {
 
 impl Watched {
     /// The backends that must not be left without a server, and for how long: as long as their checks
-    /// may take to say so. Those that had none before are excused.
-    pub(super) fn of(snapshot: &Snapshot, before: &Snapshot) -> Option<Self> {
-        let excused = |backend: &&Backend| {
-            let old = before.backend(&backend.config.name);
-            old.is_some_and(is_down)
-        };
-        let checked = snapshot.backends.iter().filter(|b| !excused(b));
-        let windows = checked.filter_map(|backend| Some((window(backend)?, &backend.config.name)));
+    /// may take to say so. Those that had none before are `excused`.
+    pub(super) fn of(snapshot: &Snapshot, excused: &[BackendName]) -> Option<Self> {
+        let backends = snapshot.backends.iter();
+        let watched = backends.filter(|backend| !excused.contains(&backend.config.name));
+        let windows = watched.filter_map(|backend| Some((window(backend)?, &backend.config.name)));
         let (windows, backends): (Vec<_>, Vec<_>) =
             windows.map(|(w, name)| (w, name.clone())).unzip();
         Some(Self {
@@ -126,7 +123,8 @@ impl Reloader {
         }
         if trial.confirm.is_none() {
             let why = "kept: no backend was left without a server";
-            self.end_trial(&mut running, trial, why).await;
+            let unwritten = self.keep(&mut running, &trial.by).await;
+            self.end_trial(trial, why, unwritten);
             return;
         }
         let mut rest = Trial::clone(trial);
@@ -135,8 +133,18 @@ impl Reloader {
     }
 }
 
-/// How long the checks of a backend may take to bring a server down, or one that starts over up.
+/// The backends that have no server.
+pub(super) fn down(snapshot: &Snapshot) -> Vec<BackendName> {
+    let down = snapshot.backends.iter().filter(|backend| is_down(backend));
+    down.map(|backend| backend.config.name.clone()).collect()
+}
+
+/// How long the checks of a backend may take to bring a server down, or one that starts over up. No
+/// time is needed where none of its names leads anywhere.
 fn window(backend: &Backend) -> Option<Duration> {
+    if is_down(backend) {
+        return Some(Duration::ZERO);
+    }
     let check = backend.config.health.as_ref()?;
     if !backend.config.servers.iter().any(|server| server.check) {
         return None;

@@ -12,7 +12,7 @@ use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
     AccessLogStatus, AdminStatus, BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus,
-    HostStatus, SCHEMA, ServerStatus, Status,
+    HostStatus, KeptStatus, SCHEMA, ServerStatus, Status,
 };
 
 use super::{find_server, unknown};
@@ -84,7 +84,11 @@ fn daemon_status(control: &Control, snapshot: &Snapshot, file_differs: Option<bo
         handshakes_waiting: shared.handshakes.waiting() as u64,
         handshakes_limit: shared.handshakes.most() as u64,
         access_log,
-        kept: control.keeper.status(shared),
+        kept: KeptStatus {
+            config_error: control.reloader.unwritten(),
+            audit_error: control.audit.error(),
+            ..control.keeper.status(shared)
+        },
         admin: snapshot.admin.as_ref().map(|admin| AdminStatus {
             bind: admin.listener.address.to_string(),
         }),
