@@ -146,6 +146,56 @@ fn operators_act_and_viewers_do_not() {
     assert_eq!(lbd.server("app/a").state, State::Up);
 }
 
+/// What the page that these headers lead to carries for changes.
+fn page_token(admin: SocketAddr, headers: &str) -> String {
+    let page = wire::ask(admin, get("/", headers)).text();
+    let (_, rest) = page
+        .split_once("name=\"lbd-token\" content=\"")
+        .expect("a token");
+    let (token, _) = rest.split_once('"').expect("its end");
+    format!("x-lbd-token: {token}\r\n")
+}
+
+#[test]
+fn what_a_page_carries_is_its_users_and_goes_with_him() {
+    let origin = Origin::start("a");
+    let alone = app(NO_CHECK, [&origin]);
+    let alone = format!("[admin]\nbind = \"127.0.0.1:0\"\nactions = true\n{alone}");
+    let mut lbd = Lbd::start(alone);
+    let admin = lbd.admin();
+    let acts = |headers: &str| wire::ask(admin, post(r#"{"admin":"drain"}"#, headers)).status;
+    let nobodys = page_token(admin, "");
+    assert_eq!(acts(&nobodys), 200);
+
+    let users = ["ops", "other", "third"].map(|name| user(name, "secret", "operator"));
+    lbd.rewrite(with_users(&users, &origin));
+    lbd.reload().exits(0);
+    assert_eq!(acts(&nobodys), 401, "it was made where nobody logged in");
+    let tokens = ["ops", "other", "third"].map(|name| page_token(admin, &login(name, "secret")));
+    for token in &tokens {
+        assert_eq!(acts(token), 200);
+    }
+    assert_eq!(acts(&tokens[0]), 200);
+    let set = lbd.server("app/a").overrides.admin.expect("it is marked");
+    assert_eq!(set.by.to_string(), "ops (dashboard, 127.0.0.1)");
+    let others = format!("{}{}", login("ops", "secret"), tokens[1]);
+    assert_eq!(acts(&others), 403, "another's page");
+
+    // One is demoted, one has another password, and one is gone.
+    let users = [
+        user("ops", "secret", "viewer"),
+        user("other", "another", "operator"),
+    ];
+    lbd.rewrite(with_users(&users, &origin));
+    lbd.reload().exits(0);
+    for token in &tokens {
+        assert_eq!(acts(token), 401);
+    }
+    let kept = std::fs::read_to_string(lbd.folder().join("state/admin.token"));
+    let kept = format!("x-lbd-token: {}\r\n", kept.expect("a token").trim());
+    assert_eq!(acts(&kept), 200, "root's scripts go on");
+}
+
 #[test]
 fn a_name_is_text_whatever_it_holds() {
     let origin = Origin::start("a");

@@ -1,5 +1,5 @@
-//! What shows that whoever asks may act where nobody logs in: our own page carries it, and a file that only lbd's
-//! user can read holds it.
+//! What shows that whoever asks may act, without a login: the token in a file that only lbd's user can read, and what
+//! our own pages carry, which is derived from it and good for whom the page was made, and no longer.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -8,7 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::rand;
+use lb_proto::config::User;
 use lb_proto::os_error;
 use lb_proto::regular::{self, Links};
 use tokio::sync::OnceCell;
@@ -43,6 +45,22 @@ impl Token {
         };
         self.value.get_or_init(kept).await
     }
+}
+
+/// What a page carries of it that was made for this user, as he is configured, or where nobody logs in.
+pub(super) fn of_page(token: &str, user: Option<&User>) -> String {
+    if token.is_empty() {
+        return String::new();
+    }
+    let mut whom = Vec::new();
+    if let Some(user) = user {
+        for part in [&user.name, &user.password_hash.to_string()] {
+            whom.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            whom.extend_from_slice(part.as_bytes());
+        }
+    }
+    let key = hmac::Key::new(HMAC_SHA256, token.as_bytes());
+    in_hex(hmac::sign(&key, &whom).as_ref())
 }
 
 /// Whether this one was shown. Takes as long whatever was.
@@ -80,6 +98,10 @@ fn fresh() -> String {
         // There is no randomness to be had: an empty token is nobody's.
         return String::new();
     }
+    in_hex(&bytes)
+}
+
+fn in_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -120,6 +142,9 @@ fn write(path: &Path, token: &str) -> io::Result<()> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use lb_proto::config::Role;
+    use lb_proto::password::Hash;
 
     use super::*;
 
@@ -169,5 +194,30 @@ mod tests {
             assert!(!is(&token, other.as_bytes()), "{other}");
         }
         assert!(!is("", b""));
+    }
+
+    #[test]
+    fn each_page_has_its_own_which_leads_to_no_other() {
+        let user = |name: &str| User {
+            name: name.to_owned(),
+            password_hash: Hash::of("secret").unwrap(),
+            role: Role::Operator,
+        };
+        let (token, ops) = (fresh(), user("ops"));
+        let renamed = User {
+            name: "eve".to_owned(),
+            ..ops.clone()
+        };
+        let of_ops = of_page(&token, Some(&ops));
+        assert_eq!(of_page(&token, Some(&ops.clone())), of_ops);
+        let others = [
+            of_page(&token, None),
+            of_page(&token, Some(&user("ops"))),
+            of_page(&token, Some(&renamed)),
+            of_page(&fresh(), Some(&ops)),
+            token,
+        ];
+        assert!(!others.contains(&of_ops));
+        assert_eq!(of_page("", Some(&ops)), "");
     }
 }

@@ -44,11 +44,10 @@ impl Visitor {
         }
         let claim = match Claim::read(&asked.head.headers) {
             Ok(claim) => claim,
-            // For changes alone: pages are for those who log in.
-            Err(NoClaim::Absent) if actions && shows_token(asked.head, site).await => {
-                return Ok(visitor(None, Role::Operator));
+            Err(NoClaim::Absent) => {
+                let bearer = bearer(asked.head, users, site).await?;
+                return Ok(visitor(bearer, Role::Operator));
             }
-            Err(NoClaim::Absent) => return Err(nobody("nobody is logged in")),
             Err(NoClaim::Unreadable) => return Err(nobody("the login cannot be read")),
         };
         match site.logins.login(claim, asked.from, users).await {
@@ -109,21 +108,36 @@ impl Visitor {
 
 impl Site {
     /// What a page carries so that it can ask for changes, in `x-lbd-token`. `None`: it is not for this one.
-    pub(super) async fn token_for(&self, visitor: &Visitor) -> Option<&str> {
-        match visitor.may_act() {
-            true => Some(self.token.value().await),
-            false => None,
-        }
+    pub(super) async fn token_for(&self, visitor: &Visitor) -> Option<String> {
+        let token = match visitor.may_act() {
+            true => self.token.value().await,
+            false => return None,
+        };
+        Some(token::of_page(token, visitor.user.as_ref()))
+    }
+
+    /// Whether it is the one of this visitor's page, or the one in the file.
+    pub(super) async fn is_token_of(&self, visitor: &Visitor, shown: &[u8]) -> bool {
+        let token = self.token.value().await;
+        let of_page = token::of_page(token, visitor.user.as_ref());
+        token::is(token, shown) || token::is(&of_page, shown)
     }
 }
 
-async fn shows_token(head: &Parts, site: &Site) -> bool {
-    match head.headers.get(TOKEN) {
-        Some(shown) if head.method == Method::POST => {
-            token::is(site.token.value().await, shown.as_bytes())
-        }
-        _ => false,
+/// The operator from whose page a change comes without a login; nobody by name, where it shows the token in the file.
+/// For changes alone: pages are for those who log in.
+async fn bearer(head: &Parts, users: Vec<User>, site: &Site) -> Result<Option<User>, Refusal> {
+    let nobody = || nobody("nobody is logged in");
+    let is_change = head.method == Method::POST;
+    let shown = head.headers.get(TOKEN).filter(|_| is_change);
+    let shown = shown.ok_or_else(nobody)?.as_bytes();
+    let token = site.token.value().await;
+    if token::is(token, shown) {
+        return Ok(None);
     }
+    let mut operators = users.into_iter().filter(|u| u.role == Role::Operator);
+    let operator = operators.find(|user| token::is(&token::of_page(token, Some(user)), shown));
+    operator.map(Some).ok_or_else(nobody)
 }
 
 fn nobody(message: &str) -> Refusal {

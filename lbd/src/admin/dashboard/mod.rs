@@ -40,7 +40,7 @@ pub(super) async fn page(
     refresh: Duration,
 ) -> Result<String, ErrorReply> {
     let shown = look(site).await?;
-    let token = site.token_for(visitor).await.map(str::to_owned);
+    let token = site.token_for(visitor).await;
     let written =
         spawn_blocking(move || html::page(&shown.view, &shown.layout, refresh, token.as_deref()));
     written.await.map_err(|_| unwritten())
