@@ -19,6 +19,8 @@ pub enum NameError {
     TooLong,
     #[error("{0:?} cannot stand in a name: use letters, digits, '-', '_', '.' or ':'")]
     BadChar(char),
+    #[error("{0:?} cannot be a name: in a path it leads elsewhere")]
+    Dots(String),
     #[error("a server is named BACKEND/SERVER, as in app/web01")]
     NotServer,
 }
@@ -34,6 +36,7 @@ fn check(text: &str) -> Result<(), NameError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     match text.chars().find(|c| !allowed(*c)) {
         Some(c) => Err(NameError::BadChar(c)),
+        None if matches!(text, "." | "..") => Err(NameError::Dots(text.to_owned())),
         None => Ok(()),
     }
 }
@@ -180,6 +183,11 @@ mod tests {
         assert_eq!("web01".parse::<ServerId>(), Err(NameError::NotServer));
         assert_eq!("app/".parse::<ServerId>(), Err(NameError::Empty));
         assert_eq!("app/a/b".parse::<ServerId>(), Err(NameError::BadChar('/')));
+        assert_eq!(
+            "../a".parse::<ServerId>(),
+            Err(NameError::Dots("..".to_owned()))
+        );
+        assert!("...".parse::<BackendName>().is_ok());
     }
 
     #[test]

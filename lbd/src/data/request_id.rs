@@ -5,13 +5,22 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives it an id where it has none.
+/// Gives it an id where it has none. Where there are several it keeps the first that is one: what a server
+/// would make of them nobody knows.
 pub(super) fn ensure(headers: &mut HeaderMap) {
-    match headers.entry(REQUEST_ID) {
-        Entry::Vacant(place) => _ = place.insert(random()),
-        Entry::Occupied(mut id) if id.get().is_empty() => _ = id.insert(random()),
-        Entry::Occupied(_) => {}
+    let mut place = match headers.entry(REQUEST_ID) {
+        Entry::Vacant(place) => {
+            place.insert(random());
+            return;
+        }
+        Entry::Occupied(place) => place,
+    };
+    let mut all = place.iter();
+    if all.next().is_some_and(|id| !id.is_empty()) && all.next().is_none() {
+        return;
     }
+    let first = place.iter().find(|id| !id.is_empty()).cloned();
+    place.insert(first.unwrap_or_else(random));
 }
 
 /// 128 bits of chance in hexadecimal.
@@ -42,7 +51,9 @@ mod tests {
 
     #[test]
     fn what_has_one_keeps_it_and_all_others_are_told_apart() {
-        assert_eq!(ensured(&["from-the-edge"]), ["from-the-edge"]);
+        for given in [&["edge"][..], &["edge", "other"], &["", "edge"]] {
+            assert_eq!(ensured(given), ["edge"], "{given:?}");
+        }
         let (one, other) = (ensured(&[]), ensured(&["", ""]));
         for made in [&one, &other] {
             assert_eq!(made.len(), 1);
