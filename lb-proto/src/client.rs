@@ -1,6 +1,8 @@
 //! A blocking client of the control socket.
 
+use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -248,8 +250,15 @@ fn silent(socket: &Path, stream: &UnixStream, error: ErrorReply) -> ErrorReply {
 }
 
 fn connect_error(socket: &Path, error: &io::Error) -> ErrorReply {
+    // What is no socket refuses as one does at which nobody listens.
+    let is_other = fs::metadata(socket).is_ok_and(|found| !found.file_type().is_socket());
     let socket = socket.display();
     match error.kind() {
+        io::ErrorKind::ConnectionRefused if is_other => ErrorReply::new(
+            ErrorCode::NoDaemon,
+            format!("no daemon: {socket} is no socket"),
+        )
+        .hint("--socket or LBCTL_SOCKET names the control socket of lbd"),
         io::ErrorKind::PermissionDenied => ErrorReply::new(
             ErrorCode::NotAllowed,
             format!("not allowed to use the control socket {socket}"),

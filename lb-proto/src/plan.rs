@@ -108,6 +108,6 @@ pub enum Effect {
     CookiesForgotten,
     /// When lbd is restarted.
     Restart,
-    /// Nothing but the order in which things are shown.
+    /// Nothing but what is shown, and in which order.
     Shown,
 }

@@ -150,7 +150,7 @@ struct Offer {
 
 fn candidates(typed: &OsStr, of: Offer) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
-    let Some(status) = ask_daemon() else {
+    let Some(status) = ask_daemon(backend_of(&typed)) else {
         return Vec::new();
     };
     let mut found = Vec::new();
@@ -174,6 +174,12 @@ fn candidates(typed: &OsStr, of: Offer) -> Vec<CompletionCandidate> {
     found
 }
 
+/// The one whose servers are meant: no others are told of.
+fn backend_of(typed: &str) -> Option<String> {
+    let (backend, _) = typed.split_once('/')?;
+    Some(backend.to_owned())
+}
+
 /// The daemon of this machine is not the one that is meant, and the way to another takes longer than a
 /// keystroke may.
 fn names_hosts(words: impl IntoIterator<Item = String>) -> bool {
@@ -181,16 +187,16 @@ fn names_hosts(words: impl IntoIterator<Item = String>) -> bool {
     words.any(|word| word == "--host" || word.starts_with("--host="))
 }
 
-/// The whole conversation is on a thread of its own, so that not even a daemon that accepts and
+/// `of`: no backend but this one. The whole conversation is on a thread of its own, so that not even a daemon that accepts and
 /// then says nothing holds the shell up.
-fn ask_daemon() -> Option<StatusReply> {
+fn ask_daemon(of: Option<String>) -> Option<StatusReply> {
     if names_hosts(std::env::args()) || std::env::var_os(HOSTS).is_some_and(|at| !at.is_empty()) {
         return None;
     }
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         let daemon = connect::at_within(&socket(), PATIENCE);
-        let status = daemon.and_then(|mut daemon| daemon.call(&Status::default()));
+        let status = daemon.and_then(|mut daemon| daemon.call(&Status { of }));
         // Nobody listens any more when patience ran out.
         let _ = tell.send(status.ok());
     });
@@ -200,7 +206,10 @@ fn ask_daemon() -> Option<StatusReply> {
 /// The `--socket` of the line being typed, which clap does not tell completers.
 fn socket() -> PathBuf {
     socket_of(std::env::args().collect())
-        .or_else(|| std::env::var_os("LBCTL_SOCKET").map(PathBuf::from))
+        .or_else(|| {
+            let named = std::env::var_os("LBCTL_SOCKET").filter(|named| !named.is_empty());
+            named.map(PathBuf::from)
+        })
         .unwrap_or_else(|| lb_proto::DEFAULT_SOCKET.into())
 }
 
@@ -220,6 +229,14 @@ fn socket_of(words: Vec<String>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The status of ten thousand servers takes longer than a keystroke may.
+    #[test]
+    fn one_backend_is_asked_for_where_it_is_named() {
+        assert_eq!(backend_of("b7/"), Some("b7".to_owned()));
+        assert_eq!(backend_of("b7/web"), Some("b7".to_owned()));
+        assert_eq!(backend_of("b7"), None);
+    }
 
     #[test]
     fn the_socket_of_a_half_typed_line_is_used() {

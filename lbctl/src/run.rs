@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, ValueEnum};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::exit::Exit;
 
@@ -17,7 +17,7 @@ use crate::ui::Ui;
 
 pub(crate) fn run() -> Exit {
     let words = command_line();
-    let cli = match Cli::try_parse_from(&words) {
+    let cli = match parse(&words) {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&error, &words),
     };
@@ -29,6 +29,15 @@ pub(crate) fn run() -> Exit {
             hosts => hosts::run(&cli, hosts, &ui),
         });
     ended.unwrap_or_else(|error| ui.fail(&error))
+}
+
+fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let unset = std::env::var_os("LBCTL_SOCKET").is_some_and(|named| named.is_empty());
+    let lbctl = Cli::command().mut_arg("socket", |socket| match unset {
+        true => socket.env(None::<&str>),
+        false => socket,
+    });
+    Cli::from_arg_matches(&lbctl.try_get_matches_from(words)?)
 }
 
 /// What `--color` says, as far as a command line that may be wrong can be read.

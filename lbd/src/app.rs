@@ -84,7 +84,7 @@ impl AppError {
                 Some(hint.as_deref().unwrap_or("--config names another file"))
             }
             Self::StateDir(_) => Some("[global] state_dir names another folder"),
-            Self::Socket(SocketError::Taken { .. }) => {
+            Self::Socket(SocketError::Taken { .. } | SocketError::Foreign { .. }) => {
                 Some("stop that one first, or give this one its own [global] socket")
             }
             Self::AccessLog(error) => Some(error.hint()),

@@ -45,6 +45,28 @@ fn with_a_socket_that_nobody_serves_it_is_4() {
 }
 
 #[test]
+fn what_is_no_socket_is_not_one_that_lbd_left_behind() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let file = folder.path().join("plain");
+    std::fs::write(&file, "").expect("it is ours");
+    for socket in [folder.path(), &file] {
+        let said = Process::run(lbctl::command(socket, ["status"])).exits(4);
+        said.says(&format!("no daemon: {} is no socket", socket.display()));
+    }
+}
+
+#[test]
+fn a_variable_that_is_empty_names_no_socket() {
+    let (_origins, lbd) = one_server();
+    let mut command = lbctl::command("".as_ref(), ["status", "--socket"]);
+    command.arg(lbd.socket());
+    Process::run(command).exits(0);
+    // The usual one, at which another daemon may listen.
+    let said = Process::run(lbctl::command("".as_ref(), ["status"]));
+    assert_ne!(said.code, Some(2), "{said:?}");
+}
+
+#[test]
 fn without_permission_it_is_5() {
     /// `nobody`, on every Linux.
     const NOBODY: u32 = 65534;

@@ -57,6 +57,23 @@ fn it_goes_back_step_by_step_under_load() {
 }
 
 #[test]
+fn what_has_made_room_for_others_is_no_fault_of_the_disk() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins[..1]));
+    for many in [2, 3] {
+        lbd.rewrite(app(NO_CHECK, &origins[..many]));
+        lbd.reload().exits(0);
+    }
+    let first = lbd.folder().join("state/configs/000001.toml");
+    fs::remove_file(first).expect("it is kept there");
+    lbd.lbctl(["rollback"]).exits(0);
+    lbd.lbctl(["rollback"])
+        .exits(1)
+        .says("no configuration is kept from before the one that runs")
+        .says("hint: write the file as it should be");
+}
+
+#[test]
 fn one_that_could_not_be_kept_goes_back_to_the_last_one_that_was() {
     let origins = Origin::start_all(["a", "b", "c"]);
     let mut lbd = Lbd::start(app(NO_CHECK, &origins[..1]));

@@ -150,7 +150,7 @@ fn effect(change: &Change) -> String {
             "clients that bring the cookie of before go to any server".to_owned()
         }
         Effect::Restart => "when lbd is restarted".to_owned(),
-        Effect::Shown => "only the order in which things are shown".to_owned(),
+        Effect::Shown => "only what is shown, and in which order".to_owned(),
     }
 }
 

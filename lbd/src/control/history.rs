@@ -53,6 +53,13 @@ pub(crate) struct HistoryError {
     source: io::Error,
 }
 
+impl HistoryError {
+    /// There is none of that number: it has made room.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 impl History {
     pub(crate) fn below(state_dir: &Path) -> Self {
         Self {

@@ -27,6 +27,8 @@ const MODE_AT_FIRST: u32 = 0o600;
 pub(crate) enum SocketError {
     #[error("another lbd{} listens at {}", .pid.map(|p| format!(" (pid {p})")).unwrap_or_default(), .path.display())]
     Taken { path: PathBuf, pid: Option<u32> },
+    #[error("another program{} listens at {}", .pid.map(|p| format!(" (pid {p})")).unwrap_or_default(), .path.display())]
+    Foreign { path: PathBuf, pid: Option<u32> },
     #[error("{} is in the way: it is no socket", .0.display())]
     NoSocket(PathBuf),
     #[error("there is no group {0:?}, which socket_group names")]
@@ -57,7 +59,8 @@ impl ControlSocket {
     /// Listens at `path`. Needs the runtime that will serve it.
     ///
     /// # Errors
-    /// [`SocketError::Taken`] where another daemon listens; it is not disturbed.
+    /// [`SocketError::Taken`] where another daemon listens, [`SocketError::Foreign`] where something else
+    /// does; it is not disturbed.
     pub(crate) fn open(
         path: &Path,
         mode: u32,
@@ -194,7 +197,8 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Ok(_) => {}
     }
     match knock(path) {
-        Ok(pid) => Err(SocketError::Taken {
+        // An lbd would hold the lock.
+        Ok(pid) => Err(SocketError::Foreign {
             path: path.to_owned(),
             pid,
         }),
@@ -270,7 +274,7 @@ mod tests {
         let live = UnixListener::bind(&path).unwrap();
         let taken = ControlSocket::open(&path, 0o600, None).unwrap_err();
         assert!(
-            matches!(taken, SocketError::Taken { pid: Some(pid), .. } if pid == std::process::id())
+            matches!(taken, SocketError::Foreign { pid: Some(pid), .. } if pid == std::process::id())
         );
         drop(live);
         // A program that another test is about to start may hold it open until it runs.

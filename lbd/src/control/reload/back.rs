@@ -73,6 +73,7 @@ impl Reloader {
         });
         let entry = match read.await {
             Ok(Ok(entry)) => entry.ok_or_else(nothing)?,
+            Ok(Err(error)) if error.is_missing() => return Err(nothing()),
             Ok(Err(error)) => return Err(nothing().hint(in_full(&error))),
             Err(_) => return Err(refusal::unexpected("reading what was kept")),
         };
