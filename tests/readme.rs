@@ -8,11 +8,12 @@ use lb_proto::config;
 use lb_tests::programs;
 
 /// A table of the reference: its heading, and a whole file with `KEY` where its keys stand.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("`[global]`", "[global]\nKEY\n"),
     ("`log`", "[global]\nlog = { KEY }\n"),
     ("`access_log`", "[global]\naccess_log = { KEY }\n"),
     ("`[admin]`", "[admin]\nKEY\n"),
+    ("`bind` of `[admin]`", "[admin]\nbind = { KEY }\n"),
     ("Users", "[admin]\n[[admin.users]]\nKEY\n"),
     ("timeouts", "[defaults.timeouts]\nKEY\n"),
     ("`[frontend.NAME]`", "[frontend.x]\nbind = []\nKEY\n"),
@@ -38,7 +39,10 @@ const TABLES: [(&str, &str); 17] = [
 ];
 
 /// The rows of "Not yet" by the table that their keys stand in.
-const NOT_YET: [(&str, &str); 1] = [("`[admin]`", "[admin]\nKEY\n")];
+const NOT_YET: [(&str, &str); 2] = [
+    ("`bind` of `[admin]`", "[admin]\nbind = { KEY }\n"),
+    ("`tls` of that", "[admin]\nbind = { tls = { KEY } }\n"),
+];
 
 fn readme() -> String {
     let path = programs::workspace().join("README.md");

@@ -156,7 +156,11 @@ pub struct Shown {
     pub file: String,
     /// SHA-256, hexadecimal.
     pub fingerprint: String,
+    /// `admin` for the bind of `[admin]`, so that those who know of frontends alone look there, too.
     pub frontend: FrontendName,
+    /// It is the bind of `[admin]`, and no frontend's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin: bool,
     /// The address listened on.
     pub bind: String,
     /// The names for which it is shown. Another certificate may come first for its other names.
@@ -166,6 +170,16 @@ pub struct Shown {
     /// Networks that must send a PROXY header and alone may connect; empty: everybody may, without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxy_protocol: Vec<String>,
+}
+
+impl Shown {
+    /// Whose bind it is; no frontend can be called `[admin]`.
+    pub fn whose(&self) -> &str {
+        match self.admin {
+            true => "[admin]",
+            false => self.frontend.as_str(),
+        }
+    }
 }
 
 /// A certificate file, or a folder, that gave nothing to show.

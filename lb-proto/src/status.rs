@@ -1,5 +1,6 @@
 //! The answer to `status`: `lbctl status --json` prints it as it is.
 
+mod certificates;
 mod check;
 mod kept;
 
@@ -12,6 +13,7 @@ use crate::name::{BackendName, FrontendName, ServerName};
 use crate::rolling::Rolling;
 use crate::state::{Admin, Health, State};
 
+pub use self::certificates::{CertificateState, CertificateStatus, TlsStatus};
 pub use self::check::{CheckResult, CheckStatus};
 pub use self::kept::KeptStatus;
 
@@ -70,6 +72,9 @@ pub struct Daemon {
 pub struct AdminStatus {
     /// As bound.
     pub bind: String,
+    /// Present where it is spoken to by TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,46 +163,6 @@ pub struct FrontendStatus {
     /// Those of its binds where clients speak TLS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tls: Vec<TlsStatus>,
-}
-
-/// A bind where clients speak TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct TlsStatus {
-    /// Its address, as in `binds`.
-    pub bind: String,
-    /// Files and folders, as configured; whole paths.
-    pub certs: Vec<String>,
-}
-
-/// A certificate file as it was read; what it holds now may be another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct CertificateStatus {
-    /// A whole path.
-    pub file: String,
-    pub names: Vec<String>,
-    pub issuer: String,
-    /// RFC 3339, UTC.
-    pub not_before: String,
-    /// RFC 3339, UTC.
-    pub not_after: String,
-    /// Whole days; negative from the moment of expiry.
-    pub days_left: i64,
-    pub state: CertificateState,
-    /// SHA-256, hexadecimal.
-    pub fingerprint: String,
-    /// Addresses where clients are shown it, for a name of its own or as the default.
-    pub binds: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum CertificateState {
-    Valid,
-    Expired,
-    NotYetValid,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod admin_dashboard;
 mod admin_events;
 mod admin_http;
 mod admin_metrics;
+mod admin_tls;
 mod admin_users;
 mod admin_metrics_parts;
 mod answers;

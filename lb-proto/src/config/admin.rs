@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::tls::{BindTls, Place};
 use crate::password::Hash;
 
 /// Where the daemon tells by HTTP how it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     pub bind: SocketAddr,
+    /// `None`: it is spoken to in the clear.
+    pub tls: Option<BindTls>,
     /// How often the dashboard is loaded again where it cannot be told of changes.
     pub refresh: Duration,
     /// Names that it may be asked by, in lower case, beside those that are always its own.
@@ -17,6 +20,8 @@ pub struct Admin {
     pub actions: bool,
     /// Empty: nobody is asked who they are.
     pub users: Vec<User>,
+    /// Of `bind`.
+    pub(super) place: Place,
 }
 
 /// Somebody who may log in.

@@ -113,8 +113,7 @@ pub(super) fn read(
         now,
     };
     let mut found = Certificates::default();
-    let binds = config.frontends.iter().flat_map(|f| &f.binds);
-    for tls in binds.filter_map(|bind| bind.tls.as_ref()) {
+    for tls in config.binds_tls() {
         for certs in &tls.certs {
             if !found.files.contains_key(&certs.path) {
                 found.files.insert(certs.path.clone(), reader.files(certs));

@@ -9,6 +9,7 @@ use super::file::count;
 use super::file::report::Report;
 use super::problem::Fault;
 use super::{Config, Mode};
+use crate::error::Problem;
 use crate::name::nearest;
 
 /// How many names a remedy lists before it gives up: more than that is no help at three at night.
@@ -180,6 +181,24 @@ fn binds_do_not_overlap(facts: &Facts<'_>, report: &Report<'_>) {
         let remedy = format!("remove one or change its port; the other is on line {line}");
         report.wrong(*at, Fault::new(message, remedy));
     }
+}
+
+/// What works, but should not stay so; what the files that it names hold is not looked at.
+pub(super) fn unwise(config: &Config, file: &str, text: &str) -> Vec<Problem> {
+    let report = Report::new(file, text);
+    if let Some(admin) = &config.admin
+        && !admin.bind.ip().is_loopback()
+        && !admin.users.is_empty()
+        && admin.tls.is_none()
+    {
+        let bind = admin.bind;
+        let remedy = format!(
+            "give it TLS: bind = {{ address = \"{bind}\", tls = {{ certs = [\"/etc/lbd/certs\"] }} }}"
+        );
+        let message = "the passwords of [[admin.users]] are sent in the clear";
+        report.wrong(admin.place.0, Fault::new(message, remedy));
+    }
+    report.finish()
 }
 
 /// What a valid file holds, in one line: "2 frontends, 3 routes, 3 backends, 9 servers; …".

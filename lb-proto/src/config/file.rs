@@ -97,7 +97,10 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// Every problem of the text, or else of the files.
 pub fn judge(file: &str, text: String) -> Result<Loaded, Vec<Problem>> {
     let config = read(file, &text)?;
-    let (certificates, warnings) = certificates::read(&config, file, &text, now())?;
+    let bare = without_mark(&text);
+    let (certificates, mut warnings) = certificates::read(&config, file, bare, now())?;
+    warnings.extend(check::unwise(&config, file, bare));
+    warnings.sort_by_key(|warning| (warning.line, warning.column));
     Ok(Loaded {
         config,
         text,
@@ -125,8 +128,7 @@ fn now() -> i64 {
 /// # Errors
 /// Every problem of the text, in the order of their places.
 pub fn read(file: &str, text: &str) -> Result<Config, Vec<Problem>> {
-    // Editors on Windows put a byte order mark first; it is no part of the first line.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     let report = Report::new(file, text);
     let (mut document, mut errors) = DeTable::parse_recoverable(text);
     let mended = syntax::without_lone_keys(&errors, text);
@@ -144,10 +146,15 @@ pub fn read(file: &str, text: &str) -> Result<Config, Vec<Problem>> {
     }
 }
 
+/// Editors on Windows put a byte order mark first; it is no part of the first line.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// The `state_dir` that a text names, however little of the rest is a configuration. `None` where it
 /// names none.
 pub fn state_dir(text: &str) -> Option<PathBuf> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     let (document, _) = DeTable::parse_recoverable(text);
     named_in(document.get_ref()).or_else(|| {
         // Something above it is left open, and takes the section with it.

@@ -136,6 +136,15 @@ const FILES_A_CONNECTION: u64 = 2;
 
 const OTHER_FILES: u64 = 64;
 
+impl Config {
+    /// The TLS of every bind that has it, `[admin]`'s last.
+    pub fn binds_tls(&self) -> impl Iterator<Item = &BindTls> {
+        let binds = self.frontends.iter().flat_map(|frontend| &frontend.binds);
+        let admin = self.admin.iter().filter_map(|admin| admin.tls.as_ref());
+        binds.filter_map(|bind| bind.tls.as_ref()).chain(admin)
+    }
+}
+
 /// What a frontend or backend carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

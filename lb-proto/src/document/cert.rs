@@ -49,6 +49,7 @@ pub struct Installed {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Served {
     pub bind: String,
+    /// Whose it is: a frontend, or `[admin]`.
     pub frontend: String,
     /// Those that were asked for, none where it is the default alone.
     pub names: Vec<String>,

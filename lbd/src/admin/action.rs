@@ -73,7 +73,11 @@ async fn judge(asked: Asked<'_>, visitor: &Visitor, site: &Site) -> Result<(), R
         let hint = "use lbctl, or set `actions = true` in [admin]";
         return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
     }
-    if !origin::is_ours(headers, host::of(asked.head).unwrap_or_default(), false) {
+    if !origin::is_ours(
+        headers,
+        host::of(asked.head).unwrap_or_default(),
+        asked.peer.secure,
+    ) {
         let message = "a page of another site asks for this";
         let hint = "open the dashboard by the name that is asked here";
         return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));

@@ -10,6 +10,15 @@ use http::uri::Authority;
 
 /// What a port stands for that is not written.
 const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+
+/// What is listened on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) address: SocketAddr,
+    /// By TLS.
+    pub(super) secure: bool,
+}
 
 /// What a request was sent to: empty where an HTTP/1.0 request does not say. `None`: it is not for us to choose one.
 /// The target's own counts, where it has one (RFC 9112, 3.2.2).
@@ -25,7 +34,12 @@ pub(super) fn of(head: &Parts) -> Option<&str> {
 
 /// The address that is listened on, a loopback name at any port (an SSH tunnel brings its own), or a name that
 /// the configuration allows. `host` is what the client sent.
-pub(super) fn is_ours(host: &str, bound: SocketAddr, allowed: &[String]) -> bool {
+pub(super) fn is_ours(host: &str, bound: Bound, allowed: &[String]) -> bool {
+    let Bound {
+        address: bound,
+        secure,
+    } = bound;
+    let unwritten = if secure { HTTPS } else { HTTP };
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
@@ -38,7 +52,7 @@ pub(super) fn is_ours(host: &str, bound: SocketAddr, allowed: &[String]) -> bool
         Ok(ip) => {
             // Of a machine with many addresses each is its own: what is rebound is a name.
             let own = ip == bound.ip() || bound.ip().is_unspecified();
-            let at_port = authority.port_u16().unwrap_or(HTTP) == bound.port();
+            let at_port = authority.port_u16().unwrap_or(unwritten) == bound.port();
             (own && at_port) || allowed.contains(&ip.to_string())
         }
         Err(_) => {
@@ -53,9 +67,15 @@ mod tests {
     use super::*;
 
     fn ours(host: &str) -> bool {
-        let bound = "127.0.0.2:8404".parse().unwrap();
         let allowed = ["lb1.example.com".to_owned(), "2001:db8::1".to_owned()];
-        is_ours(host, bound, &allowed)
+        is_ours(host, bound("127.0.0.2:8404"), &allowed)
+    }
+
+    fn bound(address: &str) -> Bound {
+        Bound {
+            address: address.parse().unwrap(),
+            secure: false,
+        }
     }
 
     #[test]
@@ -72,12 +92,18 @@ mod tests {
             assert!(ours(host), "{host}");
         }
         assert!(!ours("127.0.0.2") && !ours("127.0.0.2:80") && !ours("127.0.0.3:8404"));
-        assert!(is_ours("127.0.0.2", "127.0.0.2:80".parse().unwrap(), &[]));
+        let (http, https) = (bound("127.0.0.2:80"), bound("127.0.0.2:443"));
+        let secure = |bound: Bound| Bound {
+            secure: true,
+            ..bound
+        };
+        assert!(is_ours("127.0.0.2", http, &[]) && is_ours("127.0.0.2", secure(https), &[]));
+        assert!(!is_ours("127.0.0.2", secure(http), &[]) && !is_ours("127.0.0.2", https, &[]));
     }
 
     #[test]
     fn where_every_address_is_bound_each_is_ours_at_that_port() {
-        let ours = |host: &str| is_ours(host, "0.0.0.0:8404".parse().unwrap(), &[]);
+        let ours = |host: &str| is_ours(host, bound("0.0.0.0:8404"), &[]);
         assert!(ours("192.0.2.7:8404") && ours("localhost:1"));
         for host in ["192.0.2.7", "192.0.2.7:80", "evil.example:8404"] {
             assert!(!ours(host), "{host}");

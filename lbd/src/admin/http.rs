@@ -4,6 +4,7 @@
 //! large (431) by itself.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,17 +20,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::page::{self, Asked};
+use super::due::{CROWDED, Due};
+use super::page::{self, Asked, Peer};
 use super::response::Body;
 use super::{Site, response};
 
 /// A few browsers, a few Prometheus servers and whoever asks for `/healthz`: more wait until one closes.
 const MOST_CONNECTIONS: usize = 64;
+
+/// For a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// To send the first request's head.
 const HEAD: Duration = Duration::from_secs(5);
@@ -55,9 +61,6 @@ const NOTHING: &[u8] = b":\n\n";
 
 /// How long the client of a stream may leave what it was sent unread, or unacknowledged.
 const UNREAD: Duration = Duration::from_secs(45);
-
-/// How long a client may be silent where others wait for its place.
-const CROWDED: Duration = Duration::from_secs(1);
 
 /// A head that is larger than this is no browser's.
 const MAX_HEAD: usize = 16 * 1024;
@@ -86,7 +89,7 @@ pub(super) async fn accept(socket: TcpListener, site: Arc<Site>, mut stops: watc
                 tokio::spawn(async move {
                     let _place = place;
                     let from = peer.ip().to_canonical();
-                    serve(stream, from, &site, stops, crowd).await;
+                    welcome(stream, from, &site, stops, crowd).await;
                 });
             }
             Err(error) => {
@@ -107,39 +110,42 @@ async fn place(room: &Arc<Semaphore>, crowd: &watch::Sender<()>) -> Option<Owned
     }
 }
 
-/// When a connection has taken too long.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    at: Instant,
-    /// Where others wait for its place.
-    crowded: Instant,
-}
-
-impl Due {
-    /// The client has so long.
-    fn from_client(within: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            at: now + within,
-            crowded: now + CROWDED,
-        }
-    }
-
-    fn from_us(within: Duration) -> Self {
-        let at = Instant::now() + within;
-        Self { at, crowded: at }
-    }
-
-    /// The client has so long, and nobody takes its place.
-    fn from_reader(within: Duration) -> Self {
-        Self::from_us(within)
+/// One connection, as it is spoken to by the configuration of now.
+async fn welcome(
+    stream: TcpStream,
+    address: IpAddr,
+    site: &Arc<Site>,
+    mut stops: watch::Receiver<()>,
+    mut crowd: watch::Receiver<()>,
+) {
+    // Where another address is served by now, this one is about to be closed.
+    let admin = site.admin();
+    let Some(admin) = admin.filter(|admin| admin.listener.uid == site.listener.uid) else {
+        return;
+    };
+    let secure = admin.terminator.is_some();
+    let peer = Peer { address, secure };
+    let Some(terminator) = admin.terminator else {
+        return serve(stream, peer, site, stops, crowd).await;
+    };
+    let due = Due::from_client(HANDSHAKE);
+    let acceptor = terminator.acceptor().clone();
+    let shaken = tokio::select! {
+        shaken = site.handshakes.accept(acceptor, stream) => shaken,
+        () = sleep_until(due.at) => Err(io::Error::other("it did not come to an end in time")),
+        () = due.crowded_out(&mut crowd) => Err(io::Error::other("it was slow, and others wait")),
+        _ = stops.changed() => return,
+    };
+    match shaken {
+        Ok(stream) => serve(stream, peer, site, stops, crowd).await,
+        Err(cause) => debug!(peer = %address, %cause, "TLS handshake with [admin] failed"),
     }
 }
 
 /// One connection, to its end or its deadline.
 async fn serve(
-    stream: TcpStream,
-    from: IpAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
     site: &Arc<Site>,
     mut stops: watch::Receiver<()>,
     mut crowd: watch::Receiver<()>,
@@ -147,7 +153,7 @@ async fn serve(
     let (deadline, mut until) = watch::channel(Due::from_client(HEAD));
     let ends = stops.clone();
     let service =
-        service_fn(|request| answer(request, from, site.clone(), deadline.clone(), ends.clone()));
+        service_fn(|request| answer(request, peer, site.clone(), deadline.clone(), ends.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(NEXT)
@@ -177,7 +183,7 @@ async fn serve(
 
 async fn answer(
     request: Request<Incoming>,
-    from: IpAddr,
+    peer: Peer,
     site: Arc<Site>,
     deadline: watch::Sender<Due>,
     ends: watch::Receiver<()>,
@@ -188,7 +194,7 @@ async fn answer(
         body,
         deadline: deadline.clone(),
     };
-    let asked = Asked { head: &head, from };
+    let asked = Asked { head: &head, peer };
     let mut response = page::answer(asked, upload, &site).await;
     response::harden(response.headers_mut());
     deadline.send_replace(Due::from_client(NEXT));
@@ -318,7 +324,7 @@ mod tests {
         let (ended, end) = watch::channel(None);
         let (site, crowd) = (site.clone(), stops.clone());
         tokio::spawn(async move {
-            serve(stream, peer.ip(), &site, stops, crowd).await;
+            welcome(stream, peer.ip(), &site, stops, crowd).await;
             ended.send_replace(Some(Instant::now()));
         });
         (client, stop, end)

@@ -6,7 +6,9 @@
 mod action;
 mod assets;
 mod dashboard;
+mod due;
 mod events;
+mod handshakes;
 mod history;
 mod host;
 mod http;
@@ -32,6 +34,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tracing::{error, info};
 
 use self::dashboard::Live;
+use self::handshakes::Handshakes;
 use self::history::History;
 use self::login::Logins;
 use crate::state::{Admin, Listener, Shared, ThreadId};
@@ -70,6 +73,7 @@ struct Site {
     token: Arc<Token>,
     logins: Arc<Logins>,
     listener: Arc<Listener>,
+    handshakes: Handshakes,
     /// One scrape at a time: each takes a CPU for a while, and memory.
     scrapes: Mutex<()>,
     /// The same of views for the dashboard.
@@ -95,6 +99,7 @@ impl Site {
             token,
             logins,
             listener,
+            handshakes: Handshakes::default(),
             scrapes: Mutex::default(),
             views: Mutex::default(),
             history: History::default(),

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::action::{self, Of};
 use super::assets::{self, Asset};
-use super::host::{self, is_ours};
+use super::host::{self, Bound, is_ours};
 use super::http::Upload;
 use super::metrics::{self, Format, Reloads};
 use super::response::{Body, JSON, Refusal, text, whole};
@@ -33,12 +33,19 @@ const FOR_EVER: &str = "private, max-age=31536000, immutable";
 /// In seconds, where all streams are taken.
 const STREAM_LATER: u64 = 5;
 
+/// Whose connection a request came on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// By TLS.
+    pub(super) secure: bool,
+}
+
 /// A request, but for its body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) head: &'a Parts,
-    /// Whose connection it came on.
-    pub(super) from: IpAddr,
+    pub(super) peer: Peer,
 }
 
 /// Whom a page is for.
@@ -125,7 +132,7 @@ async fn try_answer(
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, message));
     }
     if !page.is_some_and(Page::is_for_any_name) {
-        refuse_strangers(head, site)?;
+        refuse_strangers(asked, site)?;
     }
     let page = page.ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, "there is no such page here")
@@ -178,13 +185,17 @@ fn health(site: &Site) -> Response<Body> {
 }
 
 /// A page is not shown to whoever asks by another's name.
-fn refuse_strangers(head: &Parts, site: &Site) -> Result<(), Refusal> {
-    let Some(host) = host::of(head) else {
+fn refuse_strangers(asked: Asked<'_>, site: &Site) -> Result<(), Refusal> {
+    let Some(host) = host::of(asked.head) else {
         let message = "a request has one Host header";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
     };
     let allowed = site.admin().map(|admin| admin.config.allowed_hosts);
-    if is_ours(host, site.listener.address, &allowed.unwrap_or_default()) {
+    let bound = Bound {
+        address: site.listener.address,
+        secure: asked.peer.secure,
+    };
+    if is_ours(host, bound, &allowed.unwrap_or_default()) {
         return Ok(());
     }
     let message = format!("lbd is not known by the name {host:?}");

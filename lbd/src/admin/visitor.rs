@@ -35,7 +35,7 @@ impl Visitor {
         let admin = site.admin().map(|admin| admin.config);
         let (users, actions) = admin.map_or((Vec::new(), false), |a| (a.users, a.actions));
         let visitor = |user: Option<User>, role: Role| Self {
-            from: asked.from,
+            from: asked.peer.address,
             user,
             may_act: actions && role == Role::Operator,
         };
@@ -50,7 +50,7 @@ impl Visitor {
             }
             Err(NoClaim::Unreadable) => return Err(nobody("the login cannot be read")),
         };
-        match site.logins.login(claim, asked.from, users).await {
+        match site.logins.login(claim, asked.peer.address, users).await {
             Ok(user) => {
                 let role = user.role;
                 Ok(visitor(Some(user), role))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use lb_proto::config::{self, Certificates, Config};
-use lb_proto::name::{FrontendName, ServerId};
+use lb_proto::name::ServerId;
 use lb_proto::state::{Health, State};
 
 use super::ejection::failures_of;
@@ -28,9 +28,9 @@ use crate::tls::{Originator, Originators, Terminator, TlsError};
 pub(crate) enum BuildError {
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("{frontend} cannot speak TLS on {address}")]
+    #[error("{whose} cannot speak TLS on {address}")]
     Tls {
-        frontend: FrontendName,
+        whose: Box<str>,
         address: SocketAddr,
         #[source]
         source: TlsError,
@@ -65,7 +65,7 @@ impl Snapshot {
             .collect::<Result<Vec<_>, _>>()?;
         let admin = config
             .admin
-            .map(|admin| build_admin(admin, before))
+            .map(|admin| build_admin(admin, &certificates, before))
             .transpose()?;
         let mut originators = Originators::new(&certificates, before.map(|b| &b.certificates));
         let backends = config
@@ -133,7 +133,7 @@ fn build_frontend(
             let before = old.and_then(|old| old.terminator(listener.uid));
             let terminator = Terminator::new(tls, certificates, before.map(Arc::as_ref));
             let terminator = terminator.map_err(|source| BuildError::Tls {
-                frontend: config.name.clone(),
+                whose: config.name.as_str().into(),
                 address: wanted.address,
                 source,
             })?;
@@ -152,14 +152,31 @@ fn build_frontend(
 }
 
 /// Its listener is for the one thread that answers there.
-fn build_admin(config: config::Admin, before: Option<&Snapshot>) -> Result<Admin, BuildError> {
+fn build_admin(
+    config: config::Admin,
+    certificates: &Certificates,
+    before: Option<&Snapshot>,
+) -> Result<Admin, BuildError> {
     let old = before.and_then(|snapshot| snapshot.admin.as_ref());
     let same = old.filter(|old| old.config.bind == config.bind);
     let listener = match same {
         Some(old) => old.listener.clone(),
         None => bind(config.bind, None, 1)?,
     };
-    Ok(Admin { config, listener })
+    let terminator = config.tls.as_ref().map(|tls| {
+        let before = same.and_then(|old| old.terminator.as_deref());
+        Terminator::new(tls, certificates, before).map(Arc::new)
+    });
+    let terminator = terminator.transpose().map_err(|source| BuildError::Tls {
+        whose: "[admin]".into(),
+        address: config.bind,
+        source,
+    })?;
+    Ok(Admin {
+        config,
+        listener,
+        terminator,
+    })
 }
 
 /// How each of a backend's servers speaks TLS.

@@ -45,6 +45,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct Admin {
     pub(crate) config: config::Admin,
     pub(crate) listener: Arc<Listener>,
+    /// `None`: it is spoken to in the clear.
+    pub(crate) terminator: Option<Arc<Terminator>>,
 }
 
 #[derive(Debug, Clone)]
@@ -116,7 +118,10 @@ impl Snapshot {
         Self {
             loaded: self.loaded.clone(),
             global: self.global.clone(),
-            admin: self.admin.clone(),
+            admin: self
+                .admin
+                .as_ref()
+                .map(|admin| admin.showing(&certificates)),
             frontends: frontends.map(|f| f.showing(&certificates)).collect(),
             certificates,
             backends: self.backends.clone(),
@@ -145,6 +150,16 @@ impl Snapshot {
                 backend.settle(old, before.loaded.generation);
             }
             backend.begin();
+        }
+    }
+}
+
+impl Admin {
+    fn showing(&self, certificates: &Certificates) -> Self {
+        let terminator = self.terminator.as_ref();
+        Self {
+            terminator: terminator.map(|t| Arc::new(t.showing(certificates))),
+            ..self.clone()
         }
     }
 }

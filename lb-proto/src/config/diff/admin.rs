@@ -1,6 +1,7 @@
 //! `[admin]`: all of it counts at once.
 
-use super::Differ;
+use super::words::{Words, joined};
+use super::{Differ, frontend};
 use crate::config::{Admin, User};
 use crate::plan::{Change, Effect, Kind, Section};
 
@@ -8,17 +9,20 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
     let mut at = Differ::new(Section::Admin, "", changes);
     match (old, new) {
         (None, None) => {}
-        (None, Some(new)) => at.added(new.bind.to_string(), Effect::Listens),
-        (Some(old), None) => at.removed(old.bind.to_string(), Effect::AtOnce),
+        (None, Some(new)) => at.added(summary(new), Effect::Listens),
+        (Some(old), None) => at.removed(summary(old), Effect::AtOnce),
         (Some(old), Some(new)) => {
             let Admin {
                 bind,
+                tls,
                 refresh,
                 allowed_hosts,
                 actions,
                 users,
+                place: _,
             } = old;
             at.key("bind", bind, &new.bind, Effect::Listens);
+            frontend::differ_in_bind_tls(&mut at, tls, &new.tls);
             at.key("refresh", refresh, &new.refresh, Effect::NewRequests);
             at.list(
                 "allowed_hosts",
@@ -30,6 +34,11 @@ pub(super) fn compare(old: &Option<Admin>, new: &Option<Admin>, changes: &mut Ve
             differ_in_users(&mut at, users, &new.users);
         }
     }
+}
+
+fn summary(admin: &Admin) -> String {
+    let tls = admin.tls.as_ref().map(|_| "TLS".to_owned());
+    joined([admin.bind.words(), tls])
 }
 
 /// By their names. What a hash is, is not told.

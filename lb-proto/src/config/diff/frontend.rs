@@ -188,11 +188,19 @@ fn differ_in_bind(at: &mut Differ<'_>, old: &Bind, new: &Bind) {
         effect,
     );
     at.key("h2c", h2c, &new.h2c, effect);
-    match (tls, &new.tls) {
+    differ_in_bind_tls(at, tls, &new.tls);
+}
+
+pub(super) fn differ_in_bind_tls(
+    at: &mut Differ<'_>,
+    old: &Option<BindTls>,
+    new: &Option<BindTls>,
+) {
+    match (old, new) {
         (Some(old), Some(new)) => differ_in_tls(at, old, new),
         (old, new) => {
             let certs = |tls: &Option<BindTls>| tls.as_ref().map(|tls| tls.certs.clone());
-            at.key("tls", &certs(old), &certs(new), effect);
+            at.key("tls", &certs(old), &certs(new), Effect::NewConnections);
         }
     }
 }

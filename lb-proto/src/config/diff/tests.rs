@@ -175,12 +175,12 @@ fn the_admin_address_comes_moves_and_goes() {
     };
     let (one, other) = (with("127.0.0.1:1"), with("127.0.0.1:2"));
     let told = |old, new| told(&diff(old, new));
-    assert_eq!(told(&without, &one), ["Added  - - -> 127.0.0.1:1"]);
+    assert_eq!(told(&without, &one), ["Added  - - -> 127.0.0.1:1, TLS"]);
     assert_eq!(
         told(&one, &other),
         ["Changed  bind 127.0.0.1:1 -> 127.0.0.1:2"]
     );
-    assert_eq!(told(&one, &without), ["Removed  - 127.0.0.1:1 -> -"]);
+    assert_eq!(told(&one, &without), ["Removed  - 127.0.0.1:1, TLS -> -"]);
 }
 
 #[test]

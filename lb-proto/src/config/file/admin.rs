@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::table::{Shape, Table, Value};
+use super::tls;
 use crate::config::admin::{Role, User};
 use crate::config::check::{Facts, unique_users};
 use crate::config::problem::Fault;
-use crate::config::{Admin, address, units};
+use crate::config::tls::Place;
+use crate::config::{Admin, BindTls, address, units};
 use crate::password::{Hash, NoHash};
 use crate::reason::steers;
 
@@ -21,10 +23,20 @@ const ADMIN: Shape = Shape {
     what: "[admin]",
     example: "a section: [admin]",
     keys: &["bind", "refresh", "allowed_hosts", "actions", "users"],
-    later: &[(
-        "tls",
-        "it is spoken in the clear in this version: come through a tunnel",
-    )],
+    later: &[],
+};
+
+const BIND: Shape = Shape {
+    what: "the bind of [admin]",
+    example: "{ address = \"127.0.0.1:8404\" }",
+    keys: &["address", "tls"],
+    later: &[
+        (
+            "proxy_protocol",
+            "whoever connects is taken for the one who asks",
+        ),
+        ("h2c", "HTTP/1.1 is spoken here"),
+    ],
 };
 
 const USER: Shape = Shape {
@@ -45,13 +57,16 @@ pub(super) fn read<'a>(value: Value<'a>, facts: &mut Facts<'a>) -> Option<Admin>
     let given = table.get("users");
     let users = given.map(users).unwrap_or_default();
     let value = table.require("bind", "`bind = \"127.0.0.1:8404\"`")?;
-    let bind = self::bind(value, given.is_some(), facts)?;
+    let place = Place(value.at);
+    let (bind, tls) = self::bind(value, given.is_some(), facts)?;
     Some(Admin {
         bind,
+        tls,
         refresh,
         allowed_hosts,
         actions,
         users,
+        place,
     })
 }
 
@@ -66,7 +81,19 @@ fn refresh(text: &str) -> Result<Duration, Fault> {
     Ok(refresh)
 }
 
-fn bind<'a>(value: Value<'a>, has_users: bool, facts: &mut Facts<'a>) -> Option<SocketAddr> {
+fn bind<'a>(
+    value: Value<'a>,
+    has_users: bool,
+    facts: &mut Facts<'a>,
+) -> Option<(SocketAddr, Option<BindTls>)> {
+    let (value, tls) = if value.is_table() {
+        let table = value.table(&BIND)?;
+        let tls = table.get("tls").and_then(tls::of_admin);
+        let address = table.require("address", "`address = \"127.0.0.1:8404\"`")?;
+        (address, tls)
+    } else {
+        (value, None)
+    };
     let bind = value.parse(address::bind)?;
     if !bind.ip().is_loopback() && !has_users {
         let port = bind.port();
@@ -78,7 +105,7 @@ fn bind<'a>(value: Value<'a>, has_users: bool, facts: &mut Facts<'a>) -> Option<
         value.wrong(Fault::new(message, remedy));
     }
     facts.bind(bind, value.text()?, value.at);
-    Some(bind)
+    Some((bind, tls))
 }
 
 fn allowed_hosts(table: Table<'_>) -> Vec<String> {

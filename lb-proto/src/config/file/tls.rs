@@ -19,20 +19,43 @@ const TLS: Shape = Shape {
     later: &[],
 };
 
+const ADMIN_TLS: Shape = Shape {
+    what: "the TLS of [admin]",
+    example: TLS.example,
+    keys: &[
+        "certs",
+        "min_version",
+        "strict_sni",
+        "client_ca",
+        "client_auth",
+    ],
+    later: &[("alpn", "HTTP/1.1 is spoken here, and offered")],
+};
+
 pub(super) fn of_bind(value: Value<'_>, mode: Mode) -> Option<BindTls> {
     let table = value.table(&TLS)?;
+    Some(read(table, alpn(table, mode)))
+}
+
+/// What browsers and Prometheus are served there.
+pub(super) fn of_admin(value: Value<'_>) -> Option<BindTls> {
+    let table = value.table(&ADMIN_TLS)?;
+    Some(read(table, vec!["http/1.1".to_owned()]))
+}
+
+fn read(table: Table<'_>, alpn: Vec<String>) -> BindTls {
     let client_ca = table.get("client_ca").and_then(|value| located(&value));
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let min_version = table.get("min_version");
     let min_version = min_version.and_then(|value| value.choice(&versions, |_| false));
-    Some(BindTls {
+    BindTls {
         certs: certs(table),
-        alpn: alpn(table, mode),
+        alpn,
         min_version: min_version.unwrap_or(TlsVersion::Tls12),
         strict_sni: table.get("strict_sni").and_then(|v| v.flag()) == Some(true),
         client_auth: client_auth(table),
         client_ca,
-    })
+    }
 }
 
 /// A path, or a list of them.

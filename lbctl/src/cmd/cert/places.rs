@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lb_proto::config::{self, LoadError};
 use lb_proto::error::ErrorReply;
-use lb_proto::status::Status;
+use lb_proto::status::{Status, TlsStatus};
 
 use super::failed;
 use crate::cmd::validate;
@@ -27,8 +27,14 @@ pub(super) fn of(
 
 /// Without a bind that speaks TLS a daemon shows nobody anything, and nobody an old certificate.
 pub(super) fn speaks_tls(status: &Status) -> bool {
-    let mut frontends = status.frontends.iter();
-    frontends.any(|frontend| !frontend.tls.is_empty())
+    binds(status).next().is_some()
+}
+
+/// Those where TLS is spoken.
+fn binds(status: &Status) -> impl Iterator<Item = &TlsStatus> {
+    let admin = status.daemon.admin.as_ref();
+    let frontends = status.frontends.iter().flat_map(|frontend| &frontend.tls);
+    frontends.chain(admin.and_then(|admin| admin.tls.as_ref()))
 }
 
 /// The paths of all binds' `certs`, files and folders, in their order and each once. What they hold
@@ -43,9 +49,8 @@ fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
     })?;
     let config = config::read(&file, &String::from_utf8_lossy(&text))
         .map_err(|problems| validate::refusal(LoadError::Invalid(problems), &file))?;
-    let binds = config.frontends.into_iter().flat_map(|f| f.binds);
-    let certs = binds.filter_map(|bind| bind.tls).flat_map(|tls| tls.certs);
-    let places = each_once(certs.map(|certs| certs.path));
+    let certs = config.binds_tls().flat_map(|tls| &tls.certs);
+    let places = each_once(certs.map(|certs| certs.path.clone()));
     if places.is_empty() {
         return Err(failed(
             format!("no bind of {file} has certificates"),
@@ -57,8 +62,11 @@ fn of_config(path: &Path) -> Result<Vec<PathBuf>, ErrorReply> {
 
 /// Those of a running daemon. Its configuration file may say something else by now.
 fn of_daemon(status: &Status) -> Vec<PathBuf> {
-    let binds = status.frontends.iter().flat_map(|frontend| &frontend.tls);
-    each_once(binds.flat_map(|bind| &bind.certs).map(PathBuf::from))
+    each_once(
+        binds(status)
+            .flat_map(|bind| &bind.certs)
+            .map(PathBuf::from),
+    )
 }
 
 fn each_once(places: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {

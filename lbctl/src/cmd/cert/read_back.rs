@@ -86,7 +86,7 @@ fn one(
 ) -> Result<Bind, ErrorReply> {
     let mut bind = Bind {
         address: shown.bind.clone(),
-        frontend: shown.frontend.to_string(),
+        frontend: shown.whose().to_owned(),
         names: Vec::new(),
         unseen: None,
     };
@@ -174,6 +174,7 @@ mod tests {
             file: String::new(),
             fingerprint: String::new(),
             frontend: "web".parse().unwrap(),
+            admin: false,
             bind: bind.to_owned(),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             default: false,

@@ -3,6 +3,7 @@
 use lb_proto::call::Call;
 use lb_proto::config::Unusable;
 use lb_proto::error::ErrorReply;
+use lb_proto::name::FrontendName;
 use lb_proto::reply::{self, UnusableFile};
 use lb_proto::request;
 
@@ -11,7 +12,8 @@ use crate::control::Control;
 use crate::control::audit::Asked;
 use crate::control::reload::advice;
 use crate::control::session::Peer;
-use crate::state::Snapshot;
+use crate::state::{Listener, Snapshot};
+use crate::tls::Terminator;
 
 pub(in crate::control) async fn run(
     call: &request::ReloadCerts,
@@ -54,16 +56,38 @@ fn shown(snapshot: &Snapshot) -> Vec<reply::Shown> {
         for (listener, bind, terminator) in frontend.secure() {
             let networks = bind.proxy_protocol.iter().flatten();
             let networks: Vec<String> = networks.map(ToString::to_string).collect();
-            all.extend(terminator.shown().iter().map(|shown| reply::Shown {
-                file: whole(&shown.file.path),
-                fingerprint: shown.file.bundle.leaf.fingerprint.clone(),
-                frontend: frontend.config.name.clone(),
-                bind: listener.address.to_string(),
-                names: shown.names.clone(),
-                default: shown.default,
+            let shown = on_bind(&frontend.config.name, listener, terminator);
+            all.extend(shown.map(|shown| reply::Shown {
                 proxy_protocol: networks.clone(),
+                ..shown
             }));
         }
     }
+    let admin = snapshot.admin.as_ref();
+    let secure = admin.and_then(|admin| Some((&admin.listener, admin.terminator.as_ref()?)));
+    if let (Some((listener, terminator)), Ok(name)) = (secure, "admin".parse()) {
+        let shown = on_bind(&name, listener, terminator);
+        all.extend(shown.map(|shown| reply::Shown {
+            admin: true,
+            ..shown
+        }));
+    }
     all
+}
+
+fn on_bind(
+    frontend: &FrontendName,
+    listener: &Listener,
+    terminator: &Terminator,
+) -> impl Iterator<Item = reply::Shown> {
+    terminator.shown().iter().map(|shown| reply::Shown {
+        file: whole(&shown.file.path),
+        fingerprint: shown.file.bundle.leaf.fingerprint.clone(),
+        frontend: frontend.clone(),
+        admin: false,
+        bind: listener.address.to_string(),
+        names: shown.names.clone(),
+        default: shown.default,
+        proxy_protocol: Vec::new(),
+    })
 }

@@ -91,6 +91,7 @@ fn daemon_status(control: &Control, snapshot: &Snapshot, file_differs: Option<bo
         },
         admin: snapshot.admin.as_ref().map(|admin| AdminStatus {
             bind: admin.listener.address.to_string(),
+            tls: certificates::bind(&admin.listener, admin.config.tls.as_ref()),
         }),
     }
 }

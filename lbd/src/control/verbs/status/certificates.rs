@@ -4,27 +4,38 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use jiff::Timestamp;
+use lb_proto::config::BindTls;
 use lb_proto::pem::{File, Validity};
 use lb_proto::status::{CertificateState, CertificateStatus, TlsStatus};
 
 use crate::control::verbs::whole;
-use crate::state::{Frontend, Snapshot};
+use crate::state::{Frontend, Listener, Snapshot};
 
 pub(super) fn binds(frontend: &Frontend) -> Vec<TlsStatus> {
-    let binds = frontend.secure().filter_map(|(listener, bind, _)| {
-        let certs = bind.tls.as_ref()?.certs.iter();
-        Some(TlsStatus {
-            bind: listener.address.to_string(),
-            certs: certs.map(|certs| whole(&certs.path)).collect(),
-        })
-    });
-    binds.collect()
+    let binds = frontend.secure();
+    binds
+        .filter_map(|(listener, config, _)| bind(listener, config.tls.as_ref()))
+        .collect()
+}
+
+pub(super) fn bind(listener: &Listener, tls: Option<&BindTls>) -> Option<TlsStatus> {
+    let certs = tls?.certs.iter();
+    Some(TlsStatus {
+        bind: listener.address.to_string(),
+        certs: certs.map(|certs| whole(&certs.path)).collect(),
+    })
 }
 
 /// `now`: seconds since 1970.
 pub(super) fn status(snapshot: &Snapshot, now: i64) -> Vec<CertificateStatus> {
     let mut binds: HashMap<&Path, Vec<String>> = HashMap::new();
-    for (listener, _, terminator) in snapshot.frontends.iter().flat_map(Frontend::secure) {
+    let frontends = snapshot.frontends.iter().flat_map(Frontend::secure);
+    let frontends = frontends.map(|(listener, _, terminator)| (listener, terminator));
+    let admin = snapshot.admin.as_ref().and_then(|admin| {
+        let terminator = admin.terminator.as_deref()?;
+        Some((&*admin.listener, terminator))
+    });
+    for (listener, terminator) in frontends.chain(admin) {
         for shown in terminator.shown() {
             if shown.default || !shown.names.is_empty() {
                 let address = listener.address.to_string();
