@@ -191,8 +191,11 @@ impl Daemon {
             servers: aside,
             ..kept
         };
-        for told in told.iter().chain(&snapshot.end_weights(false)) {
+        for told in told {
             warn!("{told}");
+        }
+        for (server, told) in snapshot.end_weights(false) {
+            warn!("{server}: {told}");
         }
         let shared = Shared::new(snapshot, rest, threads, most_connections);
         let sink = shared.access_log.open(global.access_log.as_ref())?;

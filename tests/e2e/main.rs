@@ -97,3 +97,4 @@ mod tls_to_servers_carries;
 mod upgrades;
 mod versions;
 mod weight;
+mod weight_on_trial;

@@ -236,6 +236,23 @@ fn one_that_holds_is_kept() {
 }
 
 #[test]
+fn a_plain_reload_says_that_nobody_watches_any_more() {
+    let origins = Origin::start_all(["a", "b"]);
+    // It is watched for two minutes.
+    let check = QUICK_CHECK.replace("5s", "60s");
+    let mut lbd = Lbd::start(app(&check, &origins));
+    lbd.rewrite(app(&check, &origins[1..]));
+    lbd.lbctl(["reload", "--rollback-if-down"]).exits(0);
+    assert!(lbd.status().daemon.config.trial.is_some());
+    // The same file ends nothing.
+    lbd.reload().exits(0).says("nothing changed");
+    assert!(lbd.status().daemon.config.trial.is_some());
+    lbd.rewrite(app(&check, &origins[..1]));
+    lbd.reload().exits(0).says("is no longer watched");
+    assert_eq!(lbd.status().daemon.config.trial, None);
+}
+
+#[test]
 fn a_backend_that_was_down_before_is_no_reason_and_both_conditions_count() {
     let origins = Origin::start_all(["a", "b"]);
     origins

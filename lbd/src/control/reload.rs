@@ -260,6 +260,7 @@ impl Reloader {
             self.write_down(running).await
         } else {
             if let Some(trial) = self.trial.send_replace(None) {
+                warnings.push(trial.unwatched());
                 warnings.extend(self.shared.end_trial(&trial.gone));
             }
             self.keep(running, &ask.by).await

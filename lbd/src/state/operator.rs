@@ -96,13 +96,12 @@ impl Shared {
         let weight = weight.filter(|weight| *weight != configured);
         let mark = mark(by, reason.map(|reason| reason.to_string()));
         let words = in_words(&mark, None);
-        server
-            .overrides
-            .set_weight(weight.map(|weight| WeightOverride {
-                weight,
-                over: configured,
-                mark,
-            }));
+        let set = weight.map(|weight| WeightOverride {
+            weight,
+            over: configured,
+            mark,
+        });
+        server.overrides.set_weight(set, configured);
         let weight = weight.unwrap_or(configured);
         if weight != was {
             backend.weigh_anew(Instant::now());

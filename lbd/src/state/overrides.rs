@@ -62,6 +62,8 @@ pub(crate) struct Kept {
     pub(crate) admin: Option<AdminOverride>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) weight: Option<WeightOverride>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) former_weight: Option<WeightOverride>,
     /// Since when no configuration has had the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) missing_since: Option<Timestamp>,
@@ -101,6 +103,9 @@ struct Set {
     /// When its term ends: a clock that is set meanwhile moves nothing.
     due: Option<Instant>,
     weight: Option<WeightOverride>,
+    /// What was set before a trial that has another weight, where something was set on trial as well: it
+    /// comes back with the configuration that it was set over.
+    former_weight: Option<WeightOverride>,
 }
 
 impl Overrides {
@@ -118,29 +123,44 @@ impl Overrides {
         self.lock().due
     }
 
-    pub(crate) fn weight(&self) -> Option<WeightOverride> {
-        self.lock().weight.clone()
+    /// The one set last, and the one from before a trial.
+    pub(super) fn weights(&self) -> [Option<WeightOverride>; 2] {
+        let set = self.lock();
+        [set.weight.clone(), set.former_weight.clone()]
     }
 
     /// The weight that counts where the configuration says `configured`.
     pub(crate) fn weight_over(&self, configured: u16) -> u16 {
-        match &self.lock().weight {
-            Some(set) if set.over == configured => set.weight,
-            _ => configured,
-        }
+        let set = self.lock();
+        let mut all = set.weight.iter().chain(&set.former_weight);
+        let counts = all.find(|weight| weight.over == configured);
+        counts.map_or(configured, |set| set.weight)
     }
 
-    pub(super) fn set_weight(&self, weight: Option<WeightOverride>) {
-        self.lock().weight = weight;
+    /// Sets another where the configuration says `configured`. One that does not count there is of before a
+    /// trial: it may come back, the first of several.
+    pub(super) fn set_weight(&self, weight: Option<WeightOverride>, configured: u16) {
+        let mut set = self.lock();
+        let dormant = set.weight.take().filter(|old| old.over != configured);
+        set.former_weight = set.former_weight.take().or(dormant);
+        set.weight = weight;
+    }
+
+    pub(super) fn put_weights(&self, [weight, former]: [Option<WeightOverride>; 2]) {
+        let mut set = self.lock();
+        set.weight = weight;
+        set.former_weight = former;
     }
 
     /// As it is to be kept, if anything is set.
     pub(super) fn kept(&self, server: &ServerId) -> Option<Kept> {
         let set = self.lock();
-        (set.admin.is_some() || set.weight.is_some()).then(|| Kept {
+        let any = set.admin.is_some() || set.weight.is_some() || set.former_weight.is_some();
+        any.then(|| Kept {
             server: server.clone(),
             admin: set.admin.clone(),
             weight: set.weight.clone(),
+            former_weight: set.former_weight.clone(),
             missing_since: None,
         })
     }
@@ -203,15 +223,23 @@ mod tests {
     fn a_weight_counts_over_the_configured_one_that_it_was_set_over() {
         let overrides = Overrides::default();
         assert_eq!(overrides.weight_over(3), 3);
-        overrides.set_weight(Some(WeightOverride {
-            weight: 9,
-            over: 3,
-            mark: Mark {
+        let set = |weight, over| {
+            let mark = Mark {
                 at: Timestamp::UNIX_EPOCH,
                 by: By::default(),
                 reason: None,
-            },
-        }));
-        assert_eq!((overrides.weight_over(3), overrides.weight_over(4)), (9, 4));
+            };
+            overrides.set_weight(Some(WeightOverride { weight, over, mark }), over);
+        };
+        let counts = |configured| overrides.weight_over(configured);
+        set(9, 3);
+        assert_eq!((counts(3), counts(4)), (9, 4));
+        // On trial: what was set before it comes back with what was configured then.
+        set(8, 4);
+        assert_eq!((counts(3), counts(4), counts(5)), (9, 8, 5));
+        set(7, 5);
+        assert_eq!((counts(3), counts(4), counts(5)), (9, 4, 7));
+        overrides.set_weight(None, 5);
+        assert_eq!((counts(3), counts(5)), (9, 5));
     }
 }

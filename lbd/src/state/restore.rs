@@ -2,6 +2,7 @@
 //! configuration has to say about it. Each thing that is lost on the way is told.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -69,15 +70,30 @@ impl Snapshot {
     }
 
     /// A weight that was set over another than the one configured now counts no more, and is forgotten
-    /// unless this is `on_trial`; returns what there is to tell.
-    pub(crate) fn end_weights(&self, on_trial: bool) -> Vec<String> {
-        let mut told = Vec::new();
-        for backend in self.backends.iter() {
-            for (server, config) in backend.servers.iter().zip(&backend.config.servers) {
-                told.extend(end_weight(server, config.weight, on_trial));
-            }
-        }
-        told
+    /// unless this is `on_trial`; returns what there is to tell of each server.
+    pub(crate) fn end_weights(&self, on_trial: bool) -> Vec<(ServerId, String)> {
+        let ended = self.weighed().filter_map(|(server, configured)| {
+            let told = end_weight(server, configured, on_trial)?;
+            Some((server.id.clone(), told))
+        });
+        ended.collect()
+    }
+
+    /// Its servers, each with its configured weight.
+    fn weighed(&self) -> impl Iterator<Item = (&Arc<Server>, u16)> {
+        self.backends.iter().flat_map(|backend| {
+            let servers = backend.servers.iter().zip(&backend.config.servers);
+            servers.map(|(server, config)| (server, config.weight))
+        })
+    }
+
+    /// The configured weight of each, and the one that counts.
+    fn weights(&self) -> HashMap<ServerId, (u16, u16)> {
+        let weights = self.weighed().map(|(server, configured)| {
+            let counts = server.overrides.weight_over(configured);
+            (server.id.clone(), (configured, counts))
+        });
+        weights.collect()
     }
 }
 
@@ -92,6 +108,7 @@ impl Shared {
         before: &Snapshot,
         on_trial: bool,
     ) -> (Vec<String>, Vec<ServerId>) {
+        let weights = before.weights();
         snapshot.settle(before);
         let gone = before.set_on_gone(snapshot);
         let (held, gone): (Vec<_>, Vec<_>) = gone
@@ -126,7 +143,9 @@ impl Shared {
         }));
         drop(aside);
         told.extend(snapshot.restore(back, Timestamp::now()).1);
-        told.extend(snapshot.end_weights(on_trial));
+        let ended = snapshot.end_weights(on_trial);
+        told.extend(ended.iter().map(|(id, what)| format!("{id}: {what}")));
+        self.tell_of_weights(snapshot, &weights, ended);
         self.overrides_changed();
         let put_aside = if on_trial { ids } else { Vec::new() };
         (told, put_aside)
@@ -136,9 +155,41 @@ impl Shared {
     /// there is to tell.
     pub(crate) fn end_trial(&self, gone: &[ServerId]) -> Vec<String> {
         self.aside().retain(|kept| !gone.contains(&kept.server));
-        let told = self.snapshot().end_weights(false);
+        let snapshot = self.snapshot();
+        let weights = snapshot.weights();
+        let ended = snapshot.end_weights(false);
+        let told = ended.iter().map(|(id, what)| format!("{id}: {what}"));
+        let told = told.collect();
+        self.tell_of_weights(&snapshot, &weights, ended);
         self.overrides_changed();
         told
+    }
+
+    /// Tells those who watch, and `explain`, of weights that are others than `before` in effect, and of
+    /// what was set and `ended`.
+    fn tell_of_weights(
+        &self,
+        snapshot: &Snapshot,
+        before: &HashMap<ServerId, (u16, u16)>,
+        ended: Vec<(ServerId, String)>,
+    ) {
+        let mut ended: HashMap<ServerId, String> = ended.into_iter().collect();
+        for (server, configured) in snapshot.weighed() {
+            let Some(&(was_configured, was)) = before.get(&server.id) else {
+                continue;
+            };
+            let weight = server.overrides.weight_over(configured);
+            let told = ended.remove(&server.id).or_else(|| {
+                (weight != was).then(|| {
+                    format!(
+                        "the configuration changes its weight from {was_configured} to {configured}"
+                    )
+                })
+            });
+            if let Some(reason) = told {
+                self.emit_weight(server, was, weight, &reason);
+            }
+        }
     }
 
     /// Whether it is its turn in a rolling maintenance, which may have stopped there.
@@ -161,8 +212,9 @@ impl Shared {
 }
 
 fn restore(server: &Server, kept: Kept, now: Timestamp) -> Option<String> {
-    if kept.weight.is_some() {
-        server.overrides.set_weight(kept.weight);
+    if kept.weight.is_some() || kept.former_weight.is_some() {
+        let weights = [kept.weight, kept.former_weight];
+        server.overrides.put_weights(weights);
     }
     restore_admin(server, kept.admin?, now)
 }
@@ -190,21 +242,42 @@ fn restore_admin(server: &Server, set: AdminOverride, now: Timestamp) -> Option<
     None
 }
 
+/// What becomes of the weights set on a server where the configuration says `configured`, in words; `None`:
+/// what was so stays so.
 fn end_weight(server: &Server, configured: u16, on_trial: bool) -> Option<String> {
-    let WeightOverride { weight, over, mark } = server.overrides.weight()?;
-    if over == configured {
-        return None;
+    let [weight, former] = server.overrides.weights();
+    let counts = |set: &WeightOverride| set.over == configured;
+    let in_words =
+        |set: &WeightOverride| format!("the weight {} set by {}", set.weight, set.mark.by);
+    let changes = |set: &WeightOverride| {
+        let over = set.over;
+        format!("the configuration changes its weight from {over} to {configured}")
+    };
+    if let Some(former) = former.clone().filter(counts) {
+        let again = format!("{} counts again", in_words(&former));
+        server.overrides.put_weights([Some(former), None]);
+        return Some(match weight {
+            Some(weight) => format!(
+                "{}, which ends {}: {again}",
+                changes(&weight),
+                in_words(&weight)
+            ),
+            None => again,
+        });
     }
-    let changes = format!(
-        "{}: the configuration changes its weight from {over} to {configured}",
-        server.id
-    );
-    let set = format!("the weight {weight} set by {}", mark.by);
+    let dormant = |set: &Option<WeightOverride>| set.clone().filter(|set| !counts(set));
     if on_trial {
+        let set = dormant(&weight)?;
+        let (changes, set) = (changes(&set), in_words(&set));
         return Some(format!(
             "{changes}: {set} does not count meanwhile, and ends when this is confirmed"
         ));
     }
-    server.overrides.set_weight(None);
-    Some(format!("{changes}, which ends {set}"))
+    let ended = [dormant(&weight), dormant(&former)];
+    let ended: Vec<WeightOverride> = ended.into_iter().flatten().collect();
+    let first = ended.first()?;
+    let all: Vec<String> = ended.iter().map(in_words).collect();
+    let told = format!("{}, which ends {}", changes(first), all.join(" and "));
+    server.overrides.put_weights([weight.filter(counts), None]);
+    Some(told)
 }

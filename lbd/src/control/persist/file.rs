@@ -62,8 +62,8 @@ fn is_possible(kept: &Kept) -> bool {
         .into_iter()
         .flatten()
         .any(|set| set.admin == Admin::Ready);
-    let weight = kept.weight.as_ref().map_or(0, |set| set.weight);
-    !ready && u32::from(weight) <= MAX_WEIGHT
+    let mut weights = kept.weight.iter().chain(&kept.former_weight);
+    !ready && weights.all(|set| u32::from(set.weight) <= MAX_WEIGHT)
 }
 
 #[cfg(test)]

@@ -59,6 +59,17 @@ pub(super) struct Deadline {
     pub(super) shown: String,
 }
 
+impl Trial {
+    /// What is told where a plain reload ends it.
+    pub(super) fn unwatched(&self) -> String {
+        let Self { generation, by, .. } = self;
+        format!(
+            "generation {generation}, which {by} loaded with `--rollback-if-down`, is no longer watched: if \
+             a backend is left without a server now, nothing comes back by itself"
+        )
+    }
+}
+
 impl Deadline {
     pub(super) fn after(within: Duration) -> Self {
         let shown = SignedDuration::try_from(within)
