@@ -238,7 +238,6 @@ fn one_that_holds_is_kept() {
 #[test]
 fn a_plain_reload_says_that_nobody_watches_any_more() {
     let origins = Origin::start_all(["a", "b"]);
-    // It is watched for two minutes.
     let check = QUICK_CHECK.replace("5s", "60s");
     let mut lbd = Lbd::start(app(&check, &origins));
     lbd.rewrite(app(&check, &origins[1..]));
