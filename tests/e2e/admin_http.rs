@@ -1,10 +1,16 @@
 //! `[admin]`: what is served there, by which names, and that nobody holds it up.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use lb_proto::status::Status;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::port::Port;
+use lb_tests::programs::workspace;
 use lb_tests::wire::{End, Response, request};
 use lb_tests::{Lbd, Origin, Wire, eventually, is, wire};
 use rustix::process::Signal;
@@ -194,6 +200,61 @@ fn silent_clients_keep_nobody_out() {
         .collect();
     assert_eq!(get(admin, "/healthz").status, 200);
     drop(silent);
+}
+
+/// Asks for health on as many connections as there may be, on each before it is silent for long, and comes again where
+/// one ends; until it is dropped.
+struct Crowd(Arc<AtomicBool>);
+
+impl Crowd {
+    fn at(admin: SocketAddr) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let crowd = Self(enough.clone());
+        let mut here: Vec<TcpStream> = Vec::new();
+        let ask = |stream: &mut TcpStream| {
+            let asked = stream.write_all(request("GET", "/healthz").as_bytes());
+            matches!(asked.and_then(|()| stream.read(&mut [0; 4096])), Ok(1..))
+        };
+        thread::spawn(move || {
+            while !enough.load(Relaxed) {
+                here.retain_mut(ask);
+                while here.len() < 64 && !enough.load(Relaxed) {
+                    here.extend(TcpStream::connect(admin));
+                }
+            }
+        });
+        crowd
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+#[test]
+fn busy_clients_keep_nobody_out() {
+    let origin = Origin::start("a");
+    let lbd = start(&origin);
+    let admin = lbd.admin();
+    let _crowd = Crowd::at(admin);
+    eventually("nobody else finds a place", || {
+        assert_eq!(get(admin, "/healthz").status, 200);
+        let log = lbd.log();
+        is(log.contains("as many connections as may be"), true)
+    });
+    for _ in 0..20 {
+        assert_eq!(get(admin, "/healthz").status, 200);
+        assert_eq!(get(admin, "/metrics").status, 200);
+    }
+    let alive = workspace().join("lbd/dist/lbd-alive");
+    eventually("keepalived's check is content", || {
+        let mut check = Command::new("bash");
+        let port = admin.port().to_string();
+        check.arg(&alive).args(["127.0.0.1", &port]);
+        is(check.status().expect("bash runs").success(), true)
+    });
 }
 
 #[test]

@@ -1,13 +1,8 @@
 //! When a connection to `[admin]` has taken too long.
 
-use std::future::pending;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// How long a client may be silent where others wait for its place.
-pub(super) const CROWDED: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
@@ -17,12 +12,17 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// The client has so long.
+    /// The client has so long to ask, and nothing to lose.
     pub(super) fn from_client(within: Duration) -> Self {
+        Self::from_slow(within, Duration::ZERO)
+    }
+
+    /// The client has so long, and loses what he is about where others wait after `crowded`.
+    pub(super) fn from_slow(within: Duration, crowded: Duration) -> Self {
         let now = Instant::now();
         Self {
             at: now + within,
-            crowded: now + CROWDED,
+            crowded: now + crowded,
         }
     }
 
@@ -34,16 +34,5 @@ impl Due {
     /// The client has so long, and nobody takes its place.
     pub(super) fn from_reader(within: Duration) -> Self {
         Self::from_us(within)
-    }
-
-    /// Until somebody wants its place, and it has had its time.
-    pub(super) async fn crowded_out(self, crowd: &mut watch::Receiver<()>) {
-        while crowd.changed().await.is_ok() {
-            if Instant::now() >= self.crowded {
-                return;
-            }
-        }
-        // Nobody comes any more.
-        pending().await
     }
 }

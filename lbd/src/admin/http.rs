@@ -1,4 +1,4 @@
-//! Connections to `[admin]`: how many there are, and how long each may take over what.
+//! Connections to `[admin]`: how long each may take over what.
 //!
 //! The only file of the admin pages that knows hyper. hyper answers heads that it cannot read (400) or that are too
 //! large (431) by itself.
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
-use http::{Request, Response};
+use futures_util::stream::StreamExt;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
@@ -22,20 +23,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use super::due::{CROWDED, Due};
+use super::crowd::{Crowd, Place};
+use super::due::Due;
 use super::page::{self, Asked, Peer};
 use super::response::Body;
+use super::sending::{NEXT, PIECE, UNREAD, awake, pieces};
 use super::{Site, response};
 
-/// A few browsers, a few Prometheus servers and whoever asks for `/healthz`: more wait until one closes.
-const MOST_CONNECTIONS: usize = 64;
-
-/// For a TLS handshake.
+/// For a TLS handshake, and where others wait for the place.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+const HANDSHAKE_CROWDED: Duration = Duration::from_millis(250);
 
 /// To send the first request's head.
 const HEAD: Duration = Duration::from_secs(5);
@@ -46,21 +47,12 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// To send a request's body.
 const BODY: Duration = Duration::from_secs(5);
 
+/// What a body takes at least where others wait for the place.
+const BODY_CROWDED: Duration = Duration::from_secs(1);
+
 /// Of a body that is larger than it may be so much is taken, so that the connection is of use afterwards, or ends
 /// without a reset that overtakes the answer.
 const MOST_IGNORED: u64 = 256 * 1024;
-
-/// To take an answer, and to ask for the next one: longer than most scrape intervals.
-const NEXT: Duration = Duration::from_secs(75);
-
-/// How often something is sent on a stream where nothing happens, so that both ends see that the other lives.
-const AWAKE: Duration = Duration::from_secs(15);
-
-/// What the reader of a stream takes no notice of.
-const NOTHING: &[u8] = b":\n\n";
-
-/// How long the client of a stream may leave what it was sent unread, or unacknowledged.
-const UNREAD: Duration = Duration::from_secs(45);
 
 /// A head that is larger than this is no browser's.
 const MAX_HEAD: usize = 16 * 1024;
@@ -70,42 +62,29 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Accepts until `stops` says so; its connections then end with what they carry.
 pub(super) async fn accept(socket: TcpListener, site: Arc<Site>, mut stops: watch::Receiver<()>) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let crowd = watch::Sender::new(());
+    let crowd = Crowd::new();
     loop {
         let next = async {
-            let accepted = socket.accept().await;
-            (place(&room, &crowd).await, accepted)
+            let (stream, peer) = socket.accept().await?;
+            let from = peer.ip().to_canonical();
+            Ok::<_, io::Error>((stream, from, crowd.place(from, HEAD).await))
         };
-        let (place, accepted) = tokio::select! {
+        let next = tokio::select! {
             next = next => next,
             _ = stops.changed() => return,
         };
-        match accepted {
-            Ok((stream, peer)) => {
+        match next {
+            Ok((stream, from, Some(place))) => {
                 // Who is gone without a word is no longer sent to.
                 let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
-                let (site, stops, crowd) = (site.clone(), stops.clone(), crowd.subscribe());
-                tokio::spawn(async move {
-                    let _place = place;
-                    let from = peer.ip().to_canonical();
-                    welcome(stream, from, &site, stops, crowd).await;
-                });
+                let (site, stops) = (site.clone(), stops.clone());
+                tokio::spawn(async move { welcome(stream, from, &site, stops, place).await });
             }
+            Ok((_, _, None)) => return,
             Err(error) => {
                 warn!(%error, "[admin] cannot accept a connection");
                 sleep(PAUSE).await;
             }
-        }
-    }
-}
-
-/// A place for one more connection, whose want of it ends those that are silent.
-async fn place(room: &Arc<Semaphore>, crowd: &watch::Sender<()>) -> Option<OwnedSemaphorePermit> {
-    loop {
-        match timeout(CROWDED, room.clone().acquire_owned()).await {
-            Ok(place) => return place.ok(),
-            Err(_) => crowd.send_replace(()),
         }
     }
 }
@@ -116,7 +95,7 @@ async fn welcome(
     address: IpAddr,
     site: &Arc<Site>,
     mut stops: watch::Receiver<()>,
-    mut crowd: watch::Receiver<()>,
+    mut place: Place,
 ) {
     // Where another address is served by now, this one is about to be closed.
     let admin = site.admin();
@@ -126,18 +105,19 @@ async fn welcome(
     let secure = admin.terminator.is_some();
     let peer = Peer { address, secure };
     let Some(terminator) = admin.terminator else {
-        return serve(stream, peer, site, stops, crowd).await;
+        return serve(stream, peer, site, stops, place).await;
     };
-    let due = Due::from_client(HANDSHAKE);
+    let due = Due::from_slow(HANDSHAKE, HANDSHAKE_CROWDED);
+    place.due.send_replace(due);
     let acceptor = terminator.acceptor().clone();
     let shaken = tokio::select! {
         shaken = site.handshakes.accept(acceptor, stream) => shaken,
         () = sleep_until(due.at) => Err(io::Error::other("it did not come to an end in time")),
-        () = due.crowded_out(&mut crowd) => Err(io::Error::other("it was slow, and others wait")),
+        () = place.given_up() => Err(io::Error::other("it was slow, and others wait")),
         _ = stops.changed() => return,
     };
     match shaken {
-        Ok(stream) => serve(stream, peer, site, stops, crowd).await,
+        Ok(stream) => serve(stream, peer, site, stops, place).await,
         Err(cause) => debug!(peer = %address, %cause, "TLS handshake with [admin] failed"),
     }
 }
@@ -148,9 +128,11 @@ async fn serve(
     peer: Peer,
     site: &Arc<Site>,
     mut stops: watch::Receiver<()>,
-    mut crowd: watch::Receiver<()>,
+    mut place: Place,
 ) {
-    let (deadline, mut until) = watch::channel(Due::from_client(HEAD));
+    let deadline = place.due.clone();
+    deadline.send_replace(Due::from_client(HEAD));
+    let mut until = deadline.subscribe();
     let ends = stops.clone();
     let service =
         service_fn(|request| answer(request, peer, site.clone(), deadline.clone(), ends.clone()));
@@ -168,11 +150,7 @@ async fn serve(
             _ = connection.as_mut() => return,
             () = sleep_until(due.at) => return,
             _ = until.changed() => {}
-            Ok(()) = crowd.changed() => {
-                if Instant::now() >= due.crowded {
-                    return;
-                }
-            }
+            () = place.given_up() => return,
             _ = stops.changed(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -198,31 +176,22 @@ async fn answer(
     let mut response = page::answer(asked, upload, &site).await;
     response::harden(response.headers_mut());
     deadline.send_replace(Due::from_client(NEXT));
+    if let Body::Whole(bytes, _) = response.body()
+        && bytes.len() > PIECE
+    {
+        let length = HeaderValue::from(bytes.len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    let frame = |piece| Ok(Frame::data(piece));
     Ok(response.map(|body| match body {
-        Body::Whole(bytes) => Full::new(bytes).boxed_unsync(),
-        Body::Stream(pieces) => StreamBody::new(awake(pieces, deadline, ends)).boxed_unsync(),
+        Body::Whole(bytes, held) if bytes.len() > PIECE => {
+            StreamBody::new(pieces(bytes, held, deadline).map(frame)).boxed_unsync()
+        }
+        Body::Whole(bytes, _) => Full::new(bytes).boxed_unsync(),
+        Body::Stream(pieces) => {
+            StreamBody::new(awake(pieces, deadline, ends).map(frame)).boxed_unsync()
+        }
     }))
-}
-
-/// The pieces of a stream, until the site is closed. hyper asks for one when it has room, so a client that reads
-/// nothing comes to its deadline.
-fn awake(
-    pieces: BoxStream<'static, Bytes>,
-    deadline: watch::Sender<Due>,
-    ends: watch::Receiver<()>,
-) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send {
-    unfold(
-        (pieces, deadline, ends),
-        |(mut pieces, deadline, mut ends)| async move {
-            deadline.send_replace(Due::from_reader(UNREAD));
-            let piece = tokio::select! {
-                piece = pieces.next() => piece?,
-                () = sleep(AWAKE) => Bytes::from_static(NOTHING),
-                _ = ends.changed() => return None,
-            };
-            Some((Ok(Frame::data(piece)), (pieces, deadline, ends)))
-        },
-    )
 }
 
 /// The body of a request, which few pages take.
@@ -242,7 +211,8 @@ pub(super) enum NoUpload {
 impl Upload {
     /// All of it, if it has so many bytes at most.
     pub(super) async fn read(self, most: usize) -> Result<Vec<u8>, NoUpload> {
-        self.deadline.send_replace(Due::from_client(ANSWER));
+        let due = Due::from_slow(ANSWER, BODY_CROWDED);
+        self.deadline.send_replace(due);
         let read = timeout(BODY, whole(self.body, most)).await;
         self.deadline.send_replace(Due::from_us(ANSWER));
         read.unwrap_or(Err(NoUpload::TooSlow))
@@ -281,11 +251,15 @@ mod tests {
     use lb_proto::event::Event;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpSocket;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::admin::login::Logins;
+    use crate::admin::sending::AWAKE;
     use crate::admin::{Knows, Token};
     use crate::state::Shared;
+
+    const EVENTS: &str = "/api/v1/events";
 
     fn site() -> Arc<Site> {
         let shared = Shared::of(
@@ -305,9 +279,10 @@ mod tests {
         Arc::new(Site::new(shared, Arc::new(knows), token, logins, listener))
     }
 
-    /// A client that takes few bytes at once and has asked for events, and when its connection ended.
+    /// A client that takes few bytes at once and has asked for this, and when its connection ended.
     async fn reader(
         site: &Arc<Site>,
+        target: &str,
     ) -> (
         TcpStream,
         watch::Sender<()>,
@@ -317,14 +292,15 @@ mod tests {
         let client = TcpSocket::new_v4().unwrap();
         client.set_recv_buffer_size(4096).unwrap();
         let mut client = client.connect(socket.local_addr().unwrap()).await.unwrap();
-        let request = b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        client.write_all(request).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
         let (stream, peer) = socket.accept().await.unwrap();
         let (stop, stops) = watch::channel(());
         let (ended, end) = watch::channel(None);
-        let (site, crowd) = (site.clone(), stops.clone());
+        let site = site.clone();
+        let place = Crowd::new().place(peer.ip(), HEAD).await.unwrap();
         tokio::spawn(async move {
-            welcome(stream, peer.ip(), &site, stops, crowd).await;
+            welcome(stream, peer.ip(), &site, stops, place).await;
             ended.send_replace(Some(Instant::now()));
         });
         (client, stop, end)
@@ -332,7 +308,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_goes_on_for_as_long_as_it_is_read() {
-        let (mut client, _stop, end) = reader(&site()).await;
+        let (mut client, _stop, end) = reader(&site(), EVENTS).await;
         let begun = Instant::now();
         let (mut read, mut bytes) = (Vec::new(), [0; 1024]);
         while Instant::now() < begun + 4 * NEXT {
@@ -348,7 +324,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_of_a_stream_loses_it() {
         let site = site();
-        let (client, _stop, mut end) = reader(&site).await;
+        let (client, _stop, mut end) = reader(&site, EVENTS).await;
         let begun = Instant::now();
         // More than both ends of a connection take.
         for generation in 0..400 {
@@ -362,5 +338,23 @@ mod tests {
         let ended = end.wait_for(Option::is_some).await.unwrap().unwrap();
         assert!(ended - begun < UNREAD + AWAKE, "{:?}", ended - begun);
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_answers_are_few_at_once_and_health_is_told() {
+        let site = site();
+        let others = site.large.clone().acquire_many_owned(8).await.unwrap();
+        let says = async |target: &str| {
+            let (mut client, _stop, _end) = reader(&site, target).await;
+            let mut answer = [0; 4096];
+            let n = client.read(&mut answer).await.unwrap();
+            String::from_utf8_lossy(&answer[..n]).into_owned()
+        };
+        let refused = says("/metrics").await;
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("retry-after: 5"), "{refused}");
+        assert!(says("/healthz").await.starts_with("HTTP/1.1 200 "));
+        drop(others);
+        assert!(says("/metrics").await.starts_with("HTTP/1.1 200 "));
     }
 }

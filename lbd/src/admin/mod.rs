@@ -5,6 +5,7 @@
 
 mod action;
 mod assets;
+mod crowd;
 mod dashboard;
 mod due;
 mod events;
@@ -17,6 +18,7 @@ mod metrics;
 mod origin;
 mod page;
 mod response;
+mod sending;
 mod token;
 mod visitor;
 
@@ -44,6 +46,9 @@ pub(crate) use self::token::Token;
 /// Streams of events at once, half of the places that there are for connections: the others are left to whoever asks
 /// for health.
 const MOST_STREAMS: usize = 32;
+
+/// Answers at once that tell of every server: of many thousands each takes tens of megabytes.
+const MOST_LARGE: usize = 8;
 
 /// What only the control plane knows, and does.
 pub(crate) struct Knows {
@@ -81,6 +86,7 @@ struct Site {
     history: History,
     live: Live,
     streams: Arc<Semaphore>,
+    large: Arc<Semaphore>,
     /// The name of the machine.
     host: String,
 }
@@ -105,6 +111,7 @@ impl Site {
             history: History::default(),
             live: Live::default(),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            large: Arc::new(Semaphore::new(MOST_LARGE)),
             host: uname().nodename().to_string_lossy().into_owned(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::action::{self, Of};
 use super::assets::{self, Asset};
@@ -30,8 +32,11 @@ const EVENTS: &str = "text/event-stream";
 /// For names that never mean anything else; for the browser alone: others may have to log in.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
-/// In seconds, where all streams are taken.
-const STREAM_LATER: u64 = 5;
+/// In seconds, where all streams are taken, or all large answers.
+const LATER: u64 = 5;
+
+/// How long a large answer waits for those before it.
+const LARGE_WAITS: Duration = Duration::from_secs(15);
 
 /// Whose connection a request came on.
 #[derive(Debug, Clone, Copy)]
@@ -159,9 +164,9 @@ async fn inner(
 ) -> Result<Response<Body>, Refusal> {
     let head = asked.head;
     match page {
-        Inner::Metrics => metrics(head, site).await,
-        Inner::Status => status(site).await,
-        Inner::Dashboard => dashboard(visitor, site).await,
+        Inner::Metrics => large(site, metrics(head, site)).await,
+        Inner::Status => large(site, status(site)).await,
+        Inner::Dashboard => large(site, dashboard(visitor, site)).await,
         Inner::Asset(asset) => Ok(unchanging(head, asset)),
         Inner::Live => {
             let place = place(site)?;
@@ -175,6 +180,20 @@ async fn inner(
         }
         Inner::State(of) => action::answer(of, asked, upload, visitor, site).await,
     }
+}
+
+/// One whose size is that of the configuration: there are few at once, made or being taken.
+async fn large(
+    site: &Site,
+    answer: impl Future<Output = Result<Response<Body>, Refusal>>,
+) -> Result<Response<Body>, Refusal> {
+    let held = timeout(LARGE_WAITS, site.large.clone().acquire_owned()).await;
+    let Ok(Ok(held)) = held else {
+        let message = "others read as many large answers as may be";
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        return Err(refusal.hint("come again").header(RETRY_AFTER, LATER.into()));
+    };
+    Ok(answer.await?.map(|body| body.holding(held)))
 }
 
 fn health(site: &Site) -> Response<Body> {
@@ -276,7 +295,7 @@ fn place(site: &Site) -> Result<OwnedSemaphorePermit, Refusal> {
         let message = "as many read events as may";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
             .hint("close a dashboard, or come again")
-            .header(RETRY_AFTER, STREAM_LATER.into())
+            .header(RETRY_AFTER, LATER.into())
     })
 }
 

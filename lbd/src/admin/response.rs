@@ -11,12 +11,23 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What an answer holds.
 pub(super) enum Body {
-    Whole(Bytes),
+    /// What is held is let go when it was taken.
+    Whole(Bytes, Option<OwnedSemaphorePermit>),
     /// Server-sent events, for as long as they come.
     Stream(BoxStream<'static, Bytes>),
+}
+
+impl Body {
+    pub(super) fn holding(self, held: OwnedSemaphorePermit) -> Self {
+        match self {
+            Self::Whole(bytes, _) => Self::Whole(bytes, Some(held)),
+            stream @ Self::Stream(_) => stream,
+        }
+    }
 }
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
@@ -74,7 +85,7 @@ pub(super) fn whole(
     kind: &'static str,
     body: impl Into<Bytes>,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(body.into()));
+    let mut response = Response::new(Body::Whole(body.into(), None));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -19,9 +19,10 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use self::memory::Memory;
-use self::throttle::{Throttle, network};
+use self::throttle::Throttle;
 
 pub(super) use self::basic::{Claim, NoClaim};
+pub(super) use self::throttle::network;
 
 /// Each has a thread and some 19 MiB.
 const AT_ONCE: usize = 2;

@@ -104,7 +104,7 @@ fn keys(source: IpAddr, name: &str) -> [(Key, u32); 2] {
 }
 
 /// One who has an IPv6 address has the 2^64 beside it, too.
-pub(super) fn network(source: IpAddr) -> IpAddr {
+pub(in crate::admin) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();
