@@ -56,6 +56,13 @@ impl Hash {
         }
     }
 
+    /// What a comparison takes, to be set against that of other hashes.
+    pub fn cost(&self) -> u64 {
+        Params::try_from(&self.0).map_or(0, |params| {
+            u64::from(params.m_cost()) * u64::from(params.t_cost())
+        })
+    }
+
     /// Whether it is this password's. Takes some 50 ms of a CPU, and the memory that the hash names.
     pub fn fits(&self, password: &str) -> bool {
         let verified = Argon2::default().verify_password(password.as_bytes(), &self.0);

@@ -46,13 +46,15 @@ pub(super) fn is_ours(host: &str, bound: Bound, allowed: &[String]) -> bool {
     if authority.as_str().contains('@') {
         return false;
     }
-    let name = authority.host().trim_matches(['[', ']']);
+    let Some((name, port)) = split(authority.as_str()) else {
+        return false;
+    };
     match name.parse::<IpAddr>() {
         Ok(ip) if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => true,
         Ok(ip) => {
             // Of a machine with many addresses each is its own: what is rebound is a name.
             let own = ip == bound.ip() || bound.ip().is_unspecified();
-            let at_port = authority.port_u16().unwrap_or(unwritten) == bound.port();
+            let at_port = port.unwrap_or(unwritten) == bound.port();
             (own && at_port) || allowed.contains(&ip.to_string())
         }
         Err(_) => {
@@ -60,6 +62,23 @@ pub(super) fn is_ours(host: &str, bound: Bound, allowed: &[String]) -> bool {
             name == "localhost" || allowed.contains(&name)
         }
     }
+}
+
+/// The name, or the address without its brackets, and the port, if one is written. `None`: it is neither.
+fn split(host: &str) -> Option<(&str, Option<u16>)> {
+    let (name, rest) = match host.strip_prefix('[') {
+        Some(literal) => literal
+            .split_once(']')
+            .filter(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok())?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    if rest.is_empty() {
+        return Some((name, None));
+    }
+    let port = rest.strip_prefix(':')?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| digits)?;
+    Some((name, Some(port)))
 }
 
 #[cfg(test)]
@@ -123,6 +142,15 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "evil@localhost",
+            "[::1]evil.example",
+            "[::1]evil.example:8404",
+            "[2001:db8::1].evil.example",
+            "[localhost]",
+            "localhost:",
+            "localhost:abc",
+            "localhost:+80",
+            "localhost:99999",
+            "127.0.0.1:1:1",
             "localhost/",
             "local host",
         ] {

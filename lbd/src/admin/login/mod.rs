@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use self::memory::Memory;
-use self::throttle::Throttle;
+use self::throttle::{Key, Throttle, widest};
 
 pub(super) use self::basic::{Claim, NoClaim};
 pub(super) use self::throttle::network;
@@ -49,8 +49,8 @@ pub(super) struct Logins {
 struct Known {
     throttle: Throttle,
     memory: Memory,
-    /// Those that wait for their turn, by address.
-    queues: HashMap<IpAddr, Arc<tokio::sync::Mutex<()>>>,
+    /// Those that wait for their turn.
+    queues: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl fmt::Debug for Logins {
@@ -91,7 +91,7 @@ impl Logins {
         if let Some(user) = self.remembered(&claim, user.as_ref()) {
             return Ok(user);
         }
-        let queue = self.queue(from)?;
+        let queue = self.queue(from, &claim.name)?;
         let _turn = queue.lock().await;
         // Whoever had the turn before may have been the same one, or have failed once too often.
         if let Some(user) = self.remembered(&claim, user.as_ref()) {
@@ -105,9 +105,7 @@ impl Logins {
             return Err(NoLogin::Wait(wait));
         }
         let permit = self.comparisons.clone().acquire_owned().await;
-        // A name that nobody has costs what another does.
-        let compared = user.as_ref().or(users.first());
-        let hash = compared.map(|user| user.password_hash.clone());
+        let hash = compared(user.as_ref(), users).map(|user| user.password_hash.clone());
         let compare = move || {
             let _permit = permit;
             let fits = hash.is_some_and(|hash| hash.fits(&claim.password));
@@ -139,11 +137,11 @@ impl Logins {
         user.cloned()
     }
 
-    /// Where those of an address wait for each other.
-    fn queue(&self, from: IpAddr) -> Result<Arc<tokio::sync::Mutex<()>>, NoLogin> {
+    /// Where those of an address wait for each other, or those of a name where everybody may have that address.
+    fn queue(&self, from: IpAddr, name: &str) -> Result<Arc<tokio::sync::Mutex<()>>, NoLogin> {
         let mut known = self.known();
         known.queues.retain(|_, queue| Arc::strong_count(queue) > 1);
-        let queue = known.queues.entry(network(from)).or_default();
+        let queue = known.queues.entry(widest(from, name)).or_default();
         match Arc::strong_count(queue) <= MOST_WAITING {
             true => Ok(queue.clone()),
             false => Err(NoLogin::Wait(CROWDED)),
@@ -152,5 +150,39 @@ impl Logins {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name that nobody has costs what the dearest does.
+fn compared<'a>(user: Option<&'a User>, users: &'a [User]) -> Option<&'a User> {
+    let dearest = || users.iter().max_by_key(|user| user.password_hash.cost());
+    user.or_else(dearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_proto::config::Role;
+
+    use super::*;
+
+    fn user(name: &str, cost: &str) -> User {
+        let hash = format!("$argon2id$v=19${cost}$c2FsdHNhbHRzYWx0$c29tZWhhc2hzb21laGFzaHNvbWU");
+        User {
+            name: name.to_owned(),
+            password_hash: hash.parse().unwrap(),
+            role: Role::Viewer,
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_costs_what_the_dearest_does() {
+        let users = [
+            user("cheap", "m=8,t=1,p=1"),
+            user("dear", "m=19456,t=3,p=1"),
+            user("usual", "m=19456,t=2,p=1"),
+        ];
+        let compared = |user: Option<&User>| compared(user, &users).unwrap().name.clone();
+        assert_eq!(compared(None), "dear");
+        assert_eq!(compared(Some(&users[0])), "cheap");
     }
 }

@@ -1,7 +1,8 @@
 //! How often a login may fail before the next try has to wait. Pure.
 //!
 //! What waits is a name from an address: whoever guesses from elsewhere keeps nobody out. An address waits as a
-//! whole after more failures, whatever the names.
+//! whole after more failures, whatever the names; but for loopback addresses, which everybody has who comes
+//! through a tunnel.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -29,7 +30,7 @@ const MOST: usize = 4096;
 const MAX_NAME: usize = 128;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     source: IpAddr,
     /// `None`: the address, whatever the names.
     name: Option<String>,
@@ -47,13 +48,13 @@ pub(super) struct Throttle(HashMap<Key, Failures>);
 impl Throttle {
     /// How long whoever tries has to wait.
     pub(super) fn wait(&self, source: IpAddr, name: &str, now: Instant) -> Option<Duration> {
-        let waits = keys(source, name).map(|(key, free)| {
+        let waits = keys(source, name).filter_map(|(key, free)| {
             let failures = self.0.get(&key)?;
             let until = failures.last + pause(failures.count, free)?;
             let left = until.saturating_duration_since(now);
             (!left.is_zero()).then_some(left)
         });
-        waits.into_iter().flatten().max()
+        waits.max()
     }
 
     pub(super) fn failed(&mut self, source: IpAddr, name: &str, now: Instant) {
@@ -75,8 +76,7 @@ impl Throttle {
 
     /// The address as a whole is not forgiven: its other failures may be somebody else's guesses.
     pub(super) fn succeeded(&mut self, source: IpAddr, name: &str) {
-        let [(named, _), _] = keys(source, name);
-        self.0.remove(&named);
+        self.0.remove(&named(source, name));
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -96,11 +96,28 @@ impl Throttle {
 }
 
 /// With the failures that cost no wait.
-fn keys(source: IpAddr, name: &str) -> [(Key, u32); 2] {
-    let source = network(source);
-    let name = Some(name.chars().take(MAX_NAME).collect());
-    let whole = Key { source, name: None };
-    [(Key { source, name }, FREE), (whole, FREE_OF_ADDRESS)]
+fn keys(source: IpAddr, name: &str) -> impl Iterator<Item = (Key, u32)> {
+    let (named, widest) = (named(source, name), widest(source, name));
+    let whole = (named != widest).then_some((widest, FREE_OF_ADDRESS));
+    [(named, FREE)].into_iter().chain(whole)
+}
+
+fn named(source: IpAddr, name: &str) -> Key {
+    Key {
+        source: network(source),
+        name: Some(name.chars().take(MAX_NAME).collect()),
+    }
+}
+
+/// Whoever may be the same one: from an address, or by a name where everybody has that address.
+pub(super) fn widest(source: IpAddr, name: &str) -> Key {
+    match source.to_canonical().is_loopback() {
+        true => named(source, name),
+        false => Key {
+            source: network(source),
+            name: None,
+        },
+    }
 }
 
 /// One who has an IPv6 address has the 2^64 beside it, too.
@@ -162,6 +179,24 @@ mod tests {
     }
 
     #[test]
+    fn through_a_tunnel_a_name_waits_and_no_other() {
+        for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            let here = here.parse().unwrap();
+            let (mut throttle, now) = (Throttle::default(), Instant::now());
+            for n in 0..100 {
+                throttle.failed(here, &format!("x{n}"), now);
+                throttle.failed(here, "ops", now);
+            }
+            assert!(throttle.wait(here, "ops", now).is_some());
+            assert_eq!(throttle.wait(here, "eve", now), None);
+            throttle.succeeded(here, "ops");
+            assert_eq!(throttle.wait(here, "ops", now), None);
+            assert_ne!(widest(here, "ops"), widest(here, "eve"));
+        }
+        assert_eq!(widest(at(1), "ops"), widest(at(1), "eve"));
+    }
+
+    #[test]
     fn a_login_forgives_its_name_and_not_the_address() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         for _ in 0..10 {
@@ -191,6 +226,6 @@ mod tests {
         }
         assert_eq!(throttle.0.len(), MOST);
         let last = "2001:db9:0:270f::1".parse().unwrap();
-        assert!(throttle.0.contains_key(&keys(last, "ops")[0].0));
+        assert!(throttle.0.contains_key(&named(last, "ops")));
     }
 }
