@@ -346,7 +346,7 @@ impl Daemon {
 /// What the admin pages show of the control plane, and ask of it.
 fn known_to(control: &Arc<Control>) -> admin::Knows {
     let (control, asked) = (control.clone(), control.clone());
-    let (tried, sets) = (control.clone(), control.clone());
+    let (tried, sets, notes) = (control.clone(), control.clone(), control.clone());
     let status = move || {
         let control = control.clone();
         async move { control.status().await }.boxed()
@@ -361,6 +361,9 @@ fn known_to(control: &Arc<Control>) -> admin::Knows {
         trial: Box::new(move || tried.trial()),
         status: Box::new(status),
         set_state: Box::new(set_state),
+        refused: Box::new(move |refused| {
+            notes.note_refused(refused.by, &refused.server, refused.error);
+        }),
     }
 }
 

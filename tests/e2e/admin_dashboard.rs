@@ -221,6 +221,26 @@ fn only_who_may_act_gets_the_token() {
 }
 
 #[test]
+fn a_page_of_another_token_is_loaded_again() {
+    let origin = Origin::start("a");
+    let app = app(NO_CHECK, [&origin]);
+    let mut lbd = Lbd::start(format!("{ADMIN}actions = true\n{app}"));
+    let layout = |lbd: &Lbd| {
+        let page = page(lbd.admin());
+        let (_, rest) = page.split_once("data-layout=\"").expect("a layout");
+        rest.split_once('"').expect("its end").0.to_owned()
+    };
+    let first = layout(&lbd);
+    lbd.stop();
+    lbd.start_again();
+    assert_eq!(layout(&lbd), first);
+    lbd.stop();
+    std::fs::remove_file(lbd.folder().join("state/admin.token")).expect("it was there");
+    lbd.start_again();
+    assert_ne!(layout(&lbd), first);
+}
+
+#[test]
 fn a_viewer_sees_and_an_operator_has_buttons() {
     let origin = Origin::start("a");
     let lbd = admin_users::start(&origin);

@@ -67,7 +67,7 @@ fn everything_but_health_is_for_those_who_log_in() {
         bearer,
         twice,
         login("ops", "view secret"),
-        login("nobody", "op secret"),
+        login("stranger", "op secret"),
         login("", ""),
     ] {
         for target in ["/metrics", "/api/v1/status"] {
@@ -92,7 +92,10 @@ fn everything_but_health_is_for_those_who_log_in() {
         log.contains("a login failed") && log.contains("user=\"ops\""),
         "{log}"
     );
-    assert!(!log.contains("secret") && !log.contains("nobody"), "{log}");
+    assert!(
+        !log.contains("secret") && !log.contains("stranger"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -138,6 +141,11 @@ fn operators_act_and_viewers_do_not() {
     let audit = lbd.lbctl(["events", "--audit", "--no-follow"]).stdout;
     assert!(
         audit.contains("set_state ready → drain  by ops (dashboard, 127.0.0.1)"),
+        "{audit}"
+    );
+
+    assert!(
+        audit.contains("by eve (dashboard, 127.0.0.1); refused: this is for operators"),
         "{audit}"
     );
 

@@ -5,12 +5,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
 use lb_proto::request::SetState;
+use lb_proto::status::By;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
-use tracing::warn;
 
 use super::http::{NoUpload, Upload};
 use super::page::Asked;
+use super::refusals::Refused;
 use super::response::{self, Body, JSON, Refusal};
 use super::visitor::{TOKEN, Visitor};
 use super::{Site, host, origin};
@@ -55,13 +56,26 @@ pub(super) async fn answer(
     // Even where it is of no use: the connection goes on behind it.
     let body = upload.read(MAX_BODY).await;
     if let Err(refusal) = judged {
-        let by = visitor.by();
-        warn!(%by, server = %of.id()?, why = %refusal, "a change is refused");
+        refused_to(visitor.by(), of, &refusal, site);
         return Err(refusal);
     }
     let call = read(of.id()?, &body.map_err(refused)?)?;
     let done = (site.knows.set_state)(call, visitor.by()).await?;
     Ok(response::json(StatusCode::OK, &done))
+}
+
+/// Takes note of it.
+pub(super) fn refused_to(by: By, of: Of<'_>, refusal: &Refusal, site: &Site) {
+    let server = match of.id() {
+        Ok(id) => id.to_string(),
+        Err(_) => format!("{}/{}", of.backend, of.server),
+    };
+    let refused = Refused {
+        by,
+        server,
+        error: refusal.error().clone(),
+    };
+    site.refusals.note(refused, &site.knows);
 }
 
 /// Whether the head of a request is one that may change something.

@@ -272,6 +272,7 @@ mod tests {
             trial: Box::new(|| None),
             status: Box::new(move || async move { Err(refused()) }.boxed()),
             set_state: Box::new(move |_, _| async move { Err(refused()) }.boxed()),
+            refused: Box::new(|_| {}),
         };
         let listener = shared.snapshot().admin.as_ref().unwrap().listener.clone();
         let token = Arc::new(Token::new(Path::new("/nonexistent")));

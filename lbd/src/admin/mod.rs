@@ -17,6 +17,7 @@ mod login;
 mod metrics;
 mod origin;
 mod page;
+mod refusals;
 mod response;
 mod sending;
 mod token;
@@ -39,8 +40,10 @@ use self::dashboard::Live;
 use self::handshakes::Handshakes;
 use self::history::History;
 use self::login::Logins;
+use self::refusals::Refusals;
 use crate::state::{Admin, Listener, Shared, ThreadId};
 
+pub(crate) use self::refusals::Refused;
 pub(crate) use self::token::Token;
 
 /// Streams of events at once, half of the places that there are for connections: the others are left to whoever asks
@@ -57,6 +60,7 @@ pub(crate) struct Knows {
     pub(crate) status:
         Box<dyn Fn() -> BoxFuture<'static, Result<Status, ErrorReply>> + Send + Sync>,
     pub(crate) set_state: SetsState,
+    pub(crate) refused: Box<dyn Fn(Refused) + Send + Sync>,
 }
 
 /// The call of the control socket, in somebody's name.
@@ -81,6 +85,7 @@ struct Site {
     handshakes: Handshakes,
     /// One scrape at a time: each takes a CPU for a while, and memory.
     scrapes: Mutex<()>,
+    refusals: Arc<Refusals>,
     /// The same of views for the dashboard.
     views: Mutex<()>,
     history: History,
@@ -107,6 +112,7 @@ impl Site {
             listener,
             handshakes: Handshakes::default(),
             scrapes: Mutex::default(),
+            refusals: Arc::default(),
             views: Mutex::default(),
             history: History::default(),
             live: Live::default(),

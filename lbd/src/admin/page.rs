@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
+use lb_proto::status::By;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -149,7 +150,16 @@ async fn try_answer(
     match page {
         Page::Health => Ok(health(site)),
         Page::Inner(page) => {
-            let visitor = Visitor::of(asked, site).await?;
+            let visitor = Visitor::of(asked, site).await;
+            let visitor = visitor.inspect_err(|refusal| {
+                if let Inner::State(of) = page {
+                    let by = By {
+                        dashboard: Some(asked.peer.address),
+                        ..By::default()
+                    };
+                    action::refused_to(by, of, refusal, site);
+                }
+            })?;
             inner(page, asked, upload, &visitor, site).await
         }
     }

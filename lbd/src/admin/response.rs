@@ -1,7 +1,5 @@
 //! Answers as they leave: whole ones, and refusals, which are text for people and JSON for programs.
 
-use std::fmt;
-
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::header::{
@@ -120,6 +118,10 @@ impl Refusal {
         self
     }
 
+    pub(super) fn error(&self) -> &ErrorReply {
+        &self.error
+    }
+
     /// `no such page: /healthz is one`
     pub(super) fn in_text(self) -> Response<Body> {
         let ErrorReply { message, hint, .. } = &self.error;
@@ -145,12 +147,6 @@ impl Refusal {
     fn with_headers(self, mut response: Response<Body>) -> Response<Body> {
         response.headers_mut().extend(self.headers);
         response
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.error.message)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
@@ -15,12 +16,16 @@ use lb_proto::os_error;
 use lb_proto::regular::{self, Links};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 const NAME: &str = "admin.token";
 
 /// Nobody guesses so many.
 const BYTES: usize = 32;
+
+/// How soon a file that could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// As it was when it was first wanted; the file is looked at once.
 pub(crate) struct Token {
@@ -40,8 +45,13 @@ impl Token {
     pub(crate) async fn value(&self) -> &str {
         let path = self.path.clone();
         let kept = || async move {
+            let wanted = path.clone();
             let kept = spawn_blocking(move || kept(&path)).await;
-            kept.unwrap_or_else(|_| fresh())
+            let (token, is_written) = kept.unwrap_or_else(|_| (fresh(), false));
+            if !is_written {
+                tokio::spawn(write_later(wanted, token.clone()));
+            }
+            token
         };
         self.value.get_or_init(kept).await
     }
@@ -74,10 +84,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The one in the file, or a new one, which is there from now on.
-fn kept(path: &Path) -> String {
+/// The one in the file, or a new one, and whether that is there from now on.
+fn kept(path: &Path) -> (String, bool) {
     match read(path) {
-        Ok(token) => return token,
+        Ok(token) => return (token, true),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
             let (path, why) = (path.display(), os_error::in_words(&error));
@@ -85,11 +95,26 @@ fn kept(path: &Path) -> String {
         }
     }
     let token = fresh();
-    if let Err(error) = write(path, &token) {
-        let (path, why) = (path.display(), os_error::in_words(&error));
-        warn!("cannot write {path}: {why}; the token is another one after a restart of lbd");
+    let written = write(path, &token);
+    if let Err(error) = &written {
+        let (path, why) = (path.display(), os_error::in_words(error));
+        warn!(
+            "cannot write {path}: {why}; until it can, the token is another one after a restart of lbd"
+        );
     }
-    token
+    (token, written.is_ok())
+}
+
+/// Until there is room for it.
+async fn write_later(path: PathBuf, token: String) {
+    loop {
+        sleep(AGAIN).await;
+        let (to, wanted) = (path.clone(), token.clone());
+        if let Ok(Ok(())) = spawn_blocking(move || write(&to, &wanted)).await {
+            info!("{} is written", path.display());
+            return;
+        }
+    }
 }
 
 fn fresh() -> String {
@@ -156,32 +181,45 @@ mod tests {
     fn it_is_made_once_and_for_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
-        let token = kept(&path);
+        let token = kept(&path).0;
         assert_eq!(token.len(), 64);
-        assert_eq!(kept(&path), token);
+        assert_eq!(kept(&path).0, token);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_met_a_full_disk_is_written_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("not yet");
+        let token = Token::new(&path);
+        let value = token.value().await.to_owned();
+        fs::create_dir(&path).unwrap();
+        while read(&path.join(NAME)).is_err() {
+            sleep(AGAIN).await;
+        }
+        assert_eq!(kept(&path.join(NAME)), (value, true));
     }
 
     #[test]
     fn what_protects_nothing_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
-        let first = kept(&path);
+        let first = kept(&path).0;
         set_mode(&path, 0o644);
-        let second = kept(&path);
+        let second = kept(&path).0;
         assert_ne!(first, second);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
 
         fs::write(&path, "short\n").unwrap();
-        let third = kept(&path);
-        assert_eq!((third.len(), kept(&path)), (64, third));
+        let third = kept(&path).0;
+        assert_eq!((third.len(), kept(&path).0), (64, third));
 
         let elsewhere = folder.path().join("elsewhere");
         fs::rename(&path, &elsewhere).unwrap();
         symlink(&elsewhere, &path).unwrap();
         let before = fs::read(&elsewhere).unwrap();
-        kept(&path);
+        let _ = kept(&path);
         assert_eq!(fs::read(&elsewhere).unwrap(), before);
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
     }

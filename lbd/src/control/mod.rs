@@ -19,6 +19,7 @@ mod verbs;
 
 use std::sync::Arc;
 
+use lb_proto::call::Call;
 use lb_proto::error::ErrorReply;
 use lb_proto::reply;
 use lb_proto::request::{self, SetState};
@@ -73,6 +74,12 @@ impl Control {
 
     pub(crate) fn trial(&self) -> Option<TrialStatus> {
         self.reloader.trial_status()
+    }
+
+    /// Takes note of a change that somebody may not make, who asked otherwise.
+    pub(crate) fn note_refused(&self, by: By, server: &str, error: ErrorReply) {
+        let asked = Asked::new(by, SetState::NAME).on(server);
+        self.audit.note::<()>(asked, &Err(error));
     }
 
     /// Takes note of a signal that asks for something else.

@@ -79,7 +79,9 @@
       body: JSON.stringify(change),
       signal: AbortSignal.timeout(15000),
     });
-    const answer = await response.json();
+    const answer = await response.json().catch(() => {
+      throw new Error(`the answer is ${response.status} ${response.statusText}`.trim());
+    });
     if (answer.error) throw new Error([answer.error.message, answer.error.hint].filter(Boolean).join(": "));
     return answer;
   }

@@ -96,13 +96,30 @@
       show("live", "live");
       apply(update);
     };
-    source.onerror = () => {
-      stale("Connection lost");
+    source.onerror = async () => {
       // The browser tries again by itself, unless it was refused.
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, LATER);
+      if (source.readyState !== EventSource.CLOSED) return stale("Connection lost");
+      if (await isFull()) return full();
+      stale("Connection lost");
+      setTimeout(listen, LATER);
     };
   }
-  setInterval(() => Date.now() - heard > SILENT && stale("Nothing heard"), 1000);
+  const silent = setInterval(() => Date.now() - heard > SILENT && stale("Nothing heard"), 1000);
+
+  // As many are told of changes as may be: the page is what it is without a script.
+  async function isFull() {
+    try {
+      const response = await fetch("live", { signal: AbortSignal.timeout(LATER) });
+      await response.body?.cancel();
+      return response.status === 503;
+    } catch { return false; }
+  }
+  function full() {
+    const { refresh } = document.documentElement.dataset;
+    clearInterval(silent);
+    show("still", `as of ${told}, every ${refresh}s: as many dashboards are live as may be`);
+    setInterval(again, refresh * 1000);
+  }
   addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 

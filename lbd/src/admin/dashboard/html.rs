@@ -21,7 +21,7 @@ pub(super) fn page(view: &View, layout: &str, refresh: Duration, token: Option<&
     let seconds = refresh.as_secs();
     let markup = html! {
         (DOCTYPE)
-        html lang="en" data-row="daemon" data-layout=(layout) {
+        html lang="en" data-row="daemon" data-layout=(layout) data-refresh=(seconds) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

@@ -28,8 +28,8 @@ use tokio::task::spawn_blocking;
 use self::live::Shown;
 use self::view::{Seen, View};
 use self::words::Clock;
-use super::Site;
 use super::visitor::Visitor;
+use super::{Site, token};
 
 pub(super) use self::live::{Live, run, stream};
 
@@ -50,6 +50,12 @@ pub(super) async fn page(
 async fn look(site: &Arc<Site>) -> Result<Shown, ErrorReply> {
     let _turn = site.views.lock().await;
     let status = (site.knows.status)().await?;
+    // Pages of another token are loaded again, too.
+    let acts = site.admin().is_some_and(|admin| admin.config.actions);
+    let token = match acts {
+        true => token::of_page(site.token.value().await, None),
+        false => String::new(),
+    };
     let site = site.clone();
     let made = spawn_blocking(move || {
         let events = site.shared.recent(None);
@@ -65,19 +71,20 @@ async fn look(site: &Arc<Site>) -> Result<Shown, ErrorReply> {
             host: &site.host,
             stopping: site.shared.is_stopping(),
         });
-        let layout = layout(&view);
+        let layout = layout(&view, &token);
         Shown { view, layout }
     });
     made.await.map_err(|_| unwritten())
 }
 
-/// A name for which rows there are, in which order.
-fn layout(view: &View) -> String {
+/// A name for which rows there are, in which order, and for what pages carry beside them.
+fn layout(view: &View, token: &str) -> String {
     let mut hasher = DefaultHasher::new();
     for row in view.rows() {
         row.key.hash(&mut hasher);
     }
     lb_proto::VERSION.hash(&mut hasher);
+    token.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
