@@ -139,6 +139,17 @@ fn of_the_last_server_it_is_said_so_before() {
 
 #[test]
 #[ignore = "needs chromium and npm packages"]
+fn an_answer_that_is_no_json_is_told_by_its_status() {
+    let origin = Origin::start("a");
+    let lbd = Lbd::start(format!("{ACTING}{}", app(NO_CHECK, [&origin])));
+    let mut browser = Process::spawn(browser("cut", &lbd, &["app/a", "Drain"]));
+    let told = &line(&mut browser, 1)["told"];
+    assert_eq!(*told, "Not done: the answer is 502 Bad Gateway");
+    browser.wait().exits(0);
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
 fn servers_are_found_sorted_and_explained() {
     let origins = Origin::start_all(["s0", "s1", "s10", "s2"]);
     let lbd = Lbd::start(format!("{ADMIN}{}", app(QUICK_CHECK, &origins)));
@@ -192,6 +203,30 @@ fn a_page_that_has_lost_lbd_says_so_and_comes_back() {
     assert!(text.contains("This is how it was at "), "{text}");
     assert_eq!(stale["inSight"], true, "{stale}");
     lbd.start_again();
+    line(&mut browser, 3);
+    browser.wait().exits(0);
+}
+
+#[test]
+#[ignore = "needs chromium and npm packages"]
+fn one_dashboard_too_many_says_so_and_is_loaded_again() {
+    let origin = Origin::start("a");
+    let lbd = Lbd::start(format!("{ADMIN}{}", app(NO_CHECK, [&origin])));
+    let others: Vec<Wire> = (0..32)
+        .map(|_| {
+            let mut wire = Wire::connect(lbd.admin());
+            wire.send("GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            assert_eq!(wire.head().expect("a stream").status, 200);
+            wire
+        })
+        .collect();
+    let mut browser = Process::spawn(browser("full", &lbd, &[]));
+    let why = line(&mut browser, 1);
+    let text = why["text"].as_str().unwrap_or_default();
+    assert!(text.contains("every 1s: as many dashboards"), "{why}");
+    assert_eq!(why["state"], "still");
+    line(&mut browser, 2);
+    drop(others);
     line(&mut browser, 3);
     browser.wait().exits(0);
 }

@@ -2,7 +2,9 @@
 //   live URL ROW WORD      says when the page is live, then waits until the row's state is that word
 //   still URL ROW          without JavaScript: the row's state, and whether the page is loaded again by itself
 //   lost URL               says when the page is live, when it is not, and when it is again
+//   full URL               says why the page is not live, when it is loaded again by itself, and when it is live
 //   act URL ROW VERB       presses that button, says what the dialog says, confirms with a reason, says what came of it
+//   cut URL ROW VERB      the same, where something between answers in its own words: says what the dialog then says
 //   arrange URL            filters and sorts, and says which rows there are after each; then what a check's detail says
 //   shots URL FOLDER NAME  pictures in three sizes and two themes, and what axe-core finds in each
 const { chromium } = require('playwright-core');
@@ -62,6 +64,18 @@ async function act(browser, [url, row, verb]) {
   say({ left: await cell('left').textContent(), focus: await page.evaluate(() => document.activeElement.ariaLabel), wrong });
 }
 
+async function cut(browser, [url, row, verb]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  await page.route('**/state', (route) => route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>no</h1>' }));
+  await page.goto(url);
+  await page.getByRole('button', { name: `${verb} ${row}` }).click();
+  await page.locator('#act-yes').click();
+  const told = page.locator('#act-error', { hasText: 'Not done' });
+  await told.waitFor();
+  say({ told: await told.textContent() });
+}
+
 async function arrange(browser, [url]) {
   const page = await browser.newPage();
   page.setDefaultTimeout(LIMIT);
@@ -105,6 +119,19 @@ async function lost(browser, [url]) {
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   const { y } = await page.locator('#live').boundingBox();
   say({ state: 'stale', text: await page.locator('#live-text').textContent(), inSight: y >= 0 && y < 300 });
+  await page.locator('#live[data-state=live]').waitFor();
+  say({ state: 'live' });
+}
+
+async function full(browser, [url]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  await page.goto(url);
+  const why = page.locator('#live-text', { hasText: 'as may be' });
+  await why.waitFor();
+  say({ state: await page.locator('#live').getAttribute('data-state'), text: await why.textContent() });
+  await page.waitForEvent('load');
+  say({ again: true });
   await page.locator('#live[data-state=live]').waitFor();
   say({ state: 'live' });
 }
@@ -154,7 +181,7 @@ async function shots(browser, [url, folder, name]) {
   const [action, ...args] = process.argv.slice(2);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
   try {
-    await { live, lost, still, act, arrange, shots }[action](browser, args);
+    await { live, lost, full, still, act, cut, arrange, shots }[action](browser, args);
   } finally {
     await browser.close();
   }
