@@ -107,7 +107,14 @@ impl Tunnel {
     /// Why there is none.
     pub(super) fn opened(&mut self) -> Result<(), ErrorReply> {
         let deadline = Instant::now() + self.patience;
-        while !self.socket.exists() {
+        loop {
+            match Client::connect(&self.socket) {
+                Ok(_) => return Ok(()),
+                // ssh has not made the socket yet, or does not listen yet at the one that it has made.
+                Err(error) if error.code == ErrorCode::NoDaemon => {}
+                // ssh takes the connection, and hangs up when nobody is at its other end.
+                Err(_) => return Err(self.nobody_there()),
+            }
             if !matches!(self.ssh.try_wait(), Ok(None)) {
                 return Err(self.not_reached("ssh could not get there"));
             }
@@ -116,18 +123,15 @@ impl Tunnel {
             }
             thread::sleep(BETWEEN_LOOKS);
         }
-        match Client::connect(&self.socket) {
-            Ok(_) => Ok(()),
-            // ssh takes the connection, and hangs up when nobody is at its other end.
-            Err(_) => {
-                let (label, remote) = (&self.label, self.remote.display());
-                let message = format!("no daemon that we may talk to at {remote} on {label}");
-                Err(ErrorReply::new(ErrorCode::NoDaemon, message).hint(
-                    "is lbd running there, and may the user log in there use its socket? \
-                     ssh://HOST/PATH names another socket",
-                ))
-            }
-        }
+    }
+
+    fn nobody_there(&self) -> ErrorReply {
+        let (label, remote) = (&self.label, self.remote.display());
+        let message = format!("no daemon that we may talk to at {remote} on {label}");
+        ErrorReply::new(ErrorCode::NoDaemon, message).hint(
+            "is lbd running there, and may the user log in there use its socket? \
+             ssh://HOST/PATH names another socket",
+        )
     }
 
     fn not_reached(&self, what: &str) -> ErrorReply {
