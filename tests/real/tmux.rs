@@ -46,15 +46,26 @@ impl Screen {
         Process::run(self.tmux(&[&["send-keys", "-t", "t"], keys].concat())).exits(0);
     }
 
+    /// Empties it, so that nothing is taken for what comes next, and waits until it is so.
+    fn clear(&self) {
+        self.types(&["clear", "Enter"]);
+        eventually("the screen is empty", || is(self.captured().trim(), "$"));
+    }
+
+    fn captured(&self) -> String {
+        let captured = Process::run(self.tmux(&["capture-pane", "-p", "-t", "t"]));
+        captured.exits(0).stdout
+    }
+
     /// Waits until each of these begins a line of it.
     #[track_caller]
     fn shows(&self, wanted: &[&str]) {
         eventually(&format!("the screen shows {wanted:?}"), || {
-            let captured = Process::run(self.tmux(&["capture-pane", "-p", "-t", "t"])).exits(0);
-            let shown = |start: &&str| captured.stdout.lines().any(|line| line.starts_with(start));
+            let captured = self.captured();
+            let shown = |start: &&str| captured.lines().any(|line| line.starts_with(start));
             match wanted.iter().all(shown) {
                 true => Ok(()),
-                false => Err(captured.stdout),
+                false => Err(captured),
             }
         });
     }
@@ -107,7 +118,8 @@ fn a_rolling_maintenance_is_overseen_in_place() {
     let lbd = Lbd::start(app(NO_CHECK, &origins));
     let _held = hold(&lbd, &origins, 3);
     let screen = Screen::open(&lbd);
-    screen.types(&["clear; lbctl rolling app", "Enter"]);
+    screen.clear();
+    screen.types(&["lbctl rolling app", "Enter"]);
     lbd.wait_for_state("app/a", State::Drain);
     screen.shows(&["app/b  to do", "app/c  to do"]);
     origins.iter().for_each(Origin::release);
@@ -121,7 +133,8 @@ fn a_rolling_maintenance_is_overseen_in_place() {
         "app/c  to do",
         "error: stopped at app/b: interrupted; app/b stays in maint",
     ]);
-    screen.types(&["clear; lbctl rolling app --resume", "Enter"]);
+    screen.clear();
+    screen.types(&["lbctl rolling app --resume", "Enter"]);
     screen.shows(&[&asks("app/b"), "app/c  to do"]);
     screen.types(&["Enter"]);
     screen.shows(&[&asks("app/c")]);

@@ -6,7 +6,7 @@
   const token = document.querySelector("meta[name=lbd-token]").content;
   const dialog = $("act");
   const VERBS = { drain: "Drain", maint: "Maint", ready: "Ready" };
-  let row, admin, opener, isDone;
+  let row, was, admin, opener, isDone;
 
   const count = (text, one) => (text === "1" ? `1 ${one}` : `${text} ${one}s`);
   const line = (text) => {
@@ -54,6 +54,7 @@
     opener = button;
     isDone = false;
     row = button.closest("tr");
+    was = row.dataset.admin;
     admin = button.dataset.act;
     $("act-title").textContent = $("act-yes").textContent = `${VERBS[admin]} ${row.dataset.row}`;
     $("act-form").reset();
@@ -105,9 +106,9 @@
   $("act-form").addEventListener("input", describe);
   $("act-no").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
-    // What was done has no button any more: the focus stays with the server.
-    const others = [...row.querySelectorAll("[data-act]")].filter((button) => button.offsetParent && button !== opener);
-    (isDone ? others[0] : opener)?.focus();
+    // What was done has no button once the page is told of it: the focus goes to the one that is there before and after.
+    const stays = [...row.querySelectorAll("[data-act]")].find(({ dataset: { act } }) => act !== was && act !== admin);
+    (isDone ? stays : opener)?.focus();
   });
   document.addEventListener("told", describe);
 
