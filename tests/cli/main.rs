@@ -19,8 +19,7 @@ use lb_proto::state::State;
 use lb_tests::daemon::{QUICK_CHECK, app};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
-use lb_tests::wire::request;
-use lb_tests::{Authority, Lbd, Origin, Setup, Wire, eventually, is, lbctl};
+use lb_tests::{Authority, Lbd, Origin, Setup, held, lbctl};
 use transcript::Transcript;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,23 +34,6 @@ fn two_servers() -> ([Origin; 2], Lbd) {
         lbd.wait_until_healthy(server);
     }
     (origins, lbd)
-}
-
-/// Puts a request in flight to each of the servers.
-fn in_flight(lbd: &Lbd, origins: &[Origin]) -> Vec<Wire> {
-    origins.iter().for_each(|origin| origin.hold("/held"));
-    let held = origins.iter().map(|_| {
-        let mut wire = Wire::connect(lbd.addr());
-        wire.send(request("GET", "/held"));
-        wire
-    });
-    let held = held.collect();
-    for origin in origins {
-        eventually("a request is in flight to each", || {
-            is(origin.in_flight(), 1)
-        });
-    }
-    held
 }
 
 #[test]
@@ -79,7 +61,7 @@ fn drain() {
     said.lbctl("drain app/web01 --json");
     said.lbctl("drain app/web01 --quiet");
     said.lbctl("ready app/web01");
-    let held = in_flight(&lbd, &origins);
+    let held = held::one_each(lbd.addr(), &origins);
     said.lbctl("drain app/web01 --timeout 300ms");
     said.lbctl("drain app/web01 --timeout 300ms --json");
     said.lbctl("drain app/web01 --no-wait");
@@ -103,7 +85,7 @@ fn ready_and_maint() {
     lbd.wait_for_state("app/web01", State::Up);
     said.lbctl("ready app/web01 --wait");
     said.lbctl("ready app/web01 --wait --json");
-    let held = in_flight(&lbd, &origins);
+    let held = held::one_each(lbd.addr(), &origins);
     said.lbctl("maint app/web02");
     said.lbctl("maint app/web02 --kill --reason disk");
     drop(held);
@@ -159,7 +141,7 @@ fn plan() {
             "\nroutes = [{ path = \"/old\", respond = { status = 410 } }]\n\n[backend",
         ),
     );
-    let held = in_flight(&lbd, &origins);
+    let held = held::one_each(lbd.addr(), &origins);
     said.lbctl("plan");
     said.lbctl("plan --quiet");
     said.lbctl("plan --json");

@@ -4,9 +4,8 @@ use lb_proto::state::State;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
-use lb_tests::{Lbd, Origin, Setup};
+use lb_tests::{Lbd, Origin, Setup, held};
 
-use crate::in_flight;
 use crate::transcript::Transcript;
 
 /// One probe a server: the next one comes hours later.
@@ -29,7 +28,7 @@ fn explain() {
     said.lbctl("explain app/web01");
     said.lbctl("explain app/web1");
     said.lbctl("explain app");
-    let held = in_flight(&lbd, &origins);
+    let held = held::one_each(lbd.addr(), &origins);
     said.lbctl("weight app/web01 3 --reason canary");
     said.lbctl("drain app/web02 --no-wait --reason disk");
     said.lbctl("explain app/web01");

@@ -6,9 +6,9 @@ use std::path::Path;
 use lb_proto::state::State;
 use lb_tests::daemon::{QUICK_CHECK, app};
 use lb_tests::origin::Health;
-use lb_tests::{Authority, Lbd, Origin, lbctl};
+use lb_tests::{Authority, Lbd, Origin, held, lbctl};
 
-use crate::{in_flight, two_servers};
+use crate::two_servers;
 
 /// What a command is to end with; `None` where that is the machine's to say.
 pub(crate) type Code = Option<i32>;
@@ -46,7 +46,7 @@ fn servers(lbctl: Lbctl<'_>, lbd: &Lbd, origins: &[Origin]) {
     lbctl("weight app/web01 configured", 0);
     lbctl("explain app/web02", 0);
     lbctl("explain app/web3", 6);
-    let held = in_flight(lbd, origins);
+    let held = held::one_each(lbd.addr(), origins);
     lbctl("drain app/web01 --timeout 100ms", 7);
     lbctl("status", 0);
     lbctl("maint app/web01 --kill", 0);

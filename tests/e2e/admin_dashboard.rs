@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::port::Port;
-use lb_tests::wire::{Response, request};
-use lb_tests::{Lbd, Origin, Wire, eventually, is, wire};
+use lb_tests::wire::Response;
+use lb_tests::{Lbd, Origin, eventually, held, wire};
 
 use crate::admin_http::get;
 use crate::admin_users;
@@ -54,10 +54,7 @@ fn it_tells_of_every_server_without_a_script() {
     lbd.wait_until_healthy("app/web01");
     lbd.wait_for_state("app/web02", lb_proto::state::State::Down);
     lbd.lbctl(["weight", "app/web01", "3"]).exits(0);
-    origin.hold("/held");
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let mut held = held::one(lbd.addr(), &origin);
     lbd.lbctl(["drain", "app/web01", "--no-wait", "--reason", "kernel"])
         .exits(0);
 

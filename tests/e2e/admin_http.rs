@@ -12,7 +12,7 @@ use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::port::Port;
 use lb_tests::programs::workspace;
 use lb_tests::wire::{End, Response, request};
-use lb_tests::{Lbd, Origin, Wire, eventually, is, wire};
+use lb_tests::{Lbd, Origin, Wire, eventually, held, is, wire};
 use rustix::process::Signal;
 
 /// [`app`] with an `[admin]` that has `lines`.
@@ -125,10 +125,7 @@ fn it_is_asked_by_names_of_its_own() {
 fn health_is_told_until_the_process_ends() {
     let origin = Origin::start("a");
     let mut lbd = start(&origin);
-    origin.hold("/held");
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let mut held = held::one(lbd.addr(), &origin);
     let admin = lbd.admin();
     lbd.signal(Signal::TERM);
     eventually("health says that it stops", || {

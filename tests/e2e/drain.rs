@@ -4,34 +4,13 @@ use std::time::{Duration, Instant};
 
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
-use lb_tests::wire::request;
-use lb_tests::{Lbd, Load, Origin, Process, Wire, eventually, is, lbctl, wire};
-
-/// Puts one request in flight to each of the origins, which hold it until they are told otherwise.
-fn one_in_flight_each(lbd: &Lbd, origins: &[Origin]) -> Vec<Wire> {
-    for origin in origins {
-        origin.hold("/held");
-    }
-    let wires = origins
-        .iter()
-        .map(|_| {
-            let mut wire = Wire::connect(lbd.addr());
-            wire.send(request("GET", "/held"));
-            wire
-        })
-        .collect();
-    for origin in origins {
-        let name = format!("a request is in flight to {}", origin.name());
-        eventually(&name, || is(origin.in_flight(), 1));
-    }
-    wires
-}
+use lb_tests::{Lbd, Load, Origin, Process, eventually, held, is, lbctl, wire};
 
 #[test]
 fn the_slow_request_finishes_and_the_command_ends_after_it() {
     let origins = Origin::start_all(["a", "b", "c"]);
     let lbd = Lbd::start(app(QUICK_CHECK, &origins));
-    let held = one_in_flight_each(&lbd, &origins);
+    let held = held::one_each(lbd.addr(), &origins);
     origins[0].release();
     origins[2].release();
 
@@ -76,7 +55,7 @@ fn the_slow_request_finishes_and_the_command_ends_after_it() {
 fn after_its_timeout_it_exits_7_and_the_server_stays_drained() {
     let origins = Origin::start_all(["a", "b"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
-    let _held = one_in_flight_each(&lbd, &origins);
+    let _held = held::one_each(lbd.addr(), &origins);
     let output = lbd.lbctl(["drain", "app/a", "--timeout", "200ms"]);
     output.exits(7).says("app/a");
     let a = lbd.server("app/a");
@@ -87,7 +66,7 @@ fn after_its_timeout_it_exits_7_and_the_server_stays_drained() {
 fn after_its_timeout_it_can_go_on_to_maint() {
     let origins = Origin::start_all(["a", "b"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
-    let mut held = one_in_flight_each(&lbd, &origins);
+    let mut held = held::one_each(lbd.addr(), &origins);
     lbd.lbctl([
         "drain",
         "app/a",
@@ -109,7 +88,7 @@ fn after_its_timeout_it_can_go_on_to_maint() {
 fn no_wait_returns_while_a_request_is_in_flight() {
     let origins = Origin::start_all(["a", "b"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
-    let _held = one_in_flight_each(&lbd, &origins);
+    let _held = held::one_each(lbd.addr(), &origins);
     lbd.lbctl(["drain", "app/a", "--no-wait"]).exits(0);
     let a = lbd.server("app/a");
     assert_eq!((a.state, a.sessions), (State::Drain, 1));
@@ -119,7 +98,7 @@ fn no_wait_returns_while_a_request_is_in_flight() {
 fn several_servers_drain_together() {
     let origins = Origin::start_all(["a", "b", "c"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
-    let _held = one_in_flight_each(&lbd, &origins);
+    let _held = held::one_each(lbd.addr(), &origins);
     let mut drain = lbd.lbctl_in_background(["drain", "app/a", "app/b"]);
     for server in ["app/a", "app/b"] {
         lbd.wait_for_state(server, State::Drain);
@@ -136,7 +115,7 @@ fn several_servers_drain_together() {
 fn a_second_drain_of_the_same_server_waits_too() {
     let origins = Origin::start_all(["a", "b"]);
     let lbd = Lbd::start(app(NO_CHECK, &origins));
-    let _held = one_in_flight_each(&lbd, &origins);
+    let _held = held::one_each(lbd.addr(), &origins);
     lbd.lbctl(["drain", "app/a", "--no-wait"]).exits(0);
     let drain = lbd.lbctl_in_background(["drain", "app/a"]);
     origins[0].release();
@@ -148,7 +127,7 @@ fn a_second_drain_of_the_same_server_waits_too() {
 fn a_server_that_a_reload_takes_away_meanwhile_is_said_to_be_removed() {
     let origins = Origin::start_all(["a", "b"]);
     let mut lbd = Lbd::start(app(NO_CHECK, &origins));
-    let held = one_in_flight_each(&lbd, &origins);
+    let held = held::one_each(lbd.addr(), &origins);
     let drain = lbd.lbctl_in_background(["drain", "app/b"]);
     eventually("b is drained", || {
         is(lbd.server("app/b").state, State::Drain)
@@ -195,11 +174,8 @@ fn checks_go_on_while_a_server_is_drained() {
 #[test]
 fn advice_leads_to_where_the_command_was_led() {
     let origin = Origin::start("a");
-    origin.hold("/held");
     let lbd = Lbd::start(app(NO_CHECK, [&origin]));
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let _held = held::one(lbd.addr(), &origin);
     let there = format!("--socket {}", lbd.socket().display());
     let run = |args: &[&str]| {
         let mut command = lbctl::bare();

@@ -5,8 +5,7 @@ use lb_proto::request::Explain;
 use lb_proto::state::State;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::origin::Health;
-use lb_tests::wire::request;
-use lb_tests::{Lbd, Origin, Wire, eventually, is};
+use lb_tests::{Lbd, Origin, eventually, held, is};
 
 #[track_caller]
 pub(crate) fn explain(lbd: &Lbd, server: &str) -> reply::Explain {
@@ -153,10 +152,7 @@ fn results_by_rules_that_a_reload_changed_do_not_count() {
 fn sessions_are_told_by_their_kind() {
     let origin = Origin::start("web01");
     let lbd = Lbd::start(app(NO_CHECK, [&origin]));
-    origin.hold("/held");
-    let mut wire = Wire::connect(lbd.addr());
-    wire.send(request("GET", "/held"));
-    eventually("a request is in flight", || is(origin.in_flight(), 1));
+    let mut wire = held::one(lbd.addr(), &origin);
     let kinds = explain(&lbd, "app/web01").sessions;
     assert_eq!(
         (kinds.requests, kinds.tunnels, kinds.connections),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::wire::request;
-use lb_tests::{Lbd, Origin, Process, Wire, eventually, is, lbctl};
+use lb_tests::{Lbd, Origin, Process, Wire, eventually, held, is, lbctl};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -50,11 +50,8 @@ impl Away {
 #[test]
 fn a_signal_that_ends_it_leaves_no_folder_and_nobody_who_waits() {
     let origin = Origin::start("a");
-    origin.hold("/held");
     let lbd = Lbd::start(app(NO_CHECK, [&origin]));
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let _held = held::one(lbd.addr(), &origin);
     let host = format!("ssh://lb1{}", lbd.socket().display());
     for signal in [Signal::TERM, Signal::HUP] {
         let away = Away::new();
@@ -117,11 +114,8 @@ fn an_interrupt_is_passed_on_to_each_node() {
 #[test]
 fn under_nohup_it_goes_on() {
     let origin = Origin::start("a");
-    origin.hold("/held");
     let lbd = Lbd::start(app(NO_CHECK, [&origin]));
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let _held = held::one(lbd.addr(), &origin);
     let away = Away::new();
     let bare = lbctl::bare();
     let mut command = Command::new("sh");

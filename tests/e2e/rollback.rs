@@ -1,14 +1,16 @@
 //! `lbctl rollback` and `lbctl reload --rollback-if-down`: the way back, by hand and by itself.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use lb_proto::state::Admin;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
-use lb_tests::wire::request;
-use lb_tests::{Authority, Dns, FullDisk, Lbd, Load, Origin, Setup, Wire, eventually, is, wire};
+use lb_tests::{
+    Authority, Dns, FullDisk, Lbd, Load, Origin, Setup, Wire, eventually, held, is, wire,
+};
 use rustix::process::Signal;
 
 use crate::confirm::servers;
@@ -303,17 +305,22 @@ fn the_way_back_does_not_need_the_certificate_files_of_before() {
     });
 }
 
-#[test]
-fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
-    let origins = Origin::start_all(["a"]);
-    let both = Port::new();
-    let config = app(NO_CHECK, &origins);
-    let bind = format!("bind = [\"127.0.0.1:0\", \"{}\"]", both.addr());
+/// A trial that gave up an address, is over, and cannot go back for who listens there.
+fn blocked(origin: &Origin, address: &Port) -> (Lbd, TcpListener) {
+    let config = app(NO_CHECK, [origin]);
+    let bind = format!("bind = [\"127.0.0.1:0\", \"{}\"]", address.addr());
     let mut lbd = Lbd::start(config.replace("bind = [\"127.0.0.1:0\"]", &bind));
     lbd.rewrite(config);
     lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
-    let holder = eventually("the address is let go", || both.listen());
+    let holder = eventually("the address is let go", || address.listen());
     lbd.wait_for_log("cannot go back, trying again");
+    (lbd, holder)
+}
+
+#[test]
+fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
+    let (origin, address) = (Origin::start("a"), Port::new());
+    let (lbd, holder) = blocked(&origin, &address);
     let last = lbd
         .status()
         .daemon
@@ -326,22 +333,15 @@ fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
     );
     drop(holder);
     eventually("it is listened on again", || {
-        Wire::try_connect(both.addr()).map(drop)
+        Wire::try_connect(address.addr()).map(drop)
     });
     assert_eq!(lbd.status().daemon.config.trial, None);
 }
 
 #[test]
 fn one_that_cannot_go_back_and_is_confirmed_is_no_failure_any_more() {
-    let origins = Origin::start_all(["a"]);
-    let both = Port::new();
-    let config = app(NO_CHECK, &origins);
-    let bind = format!("bind = [\"127.0.0.1:0\", \"{}\"]", both.addr());
-    let mut lbd = Lbd::start(config.replace("bind = [\"127.0.0.1:0\"]", &bind));
-    lbd.rewrite(config);
-    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
-    let _holder = eventually("the address is let go", || both.listen());
-    lbd.wait_for_log("cannot go back, trying again");
+    let (origin, address) = (Origin::start("a"), Port::new());
+    let (lbd, _holder) = blocked(&origin, &address);
     lbd.lbctl(["confirm"]).exits(0);
     let config = lbd.status().daemon.config;
     let last = config.last_reload.expect("there was one");
@@ -352,13 +352,10 @@ fn one_that_cannot_go_back_and_is_confirmed_is_no_failure_any_more() {
 #[test]
 fn nothing_goes_back_while_lbd_stops_and_the_next_start_begins_with_what_was() {
     let origins = Origin::start_all(["a", "b"]);
-    origins[1].hold("/held");
     let mut lbd = Lbd::start(app(NO_CHECK, &origins));
     lbd.rewrite(app(NO_CHECK, &origins[1..]));
     lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origins[1].in_flight(), 1));
+    let mut held = held::one(lbd.addr(), &origins[1]);
     lbd.signal(Signal::TERM);
     lbd.wait_for_log("stopping");
     eventually("the time to confirm is over", || {

@@ -6,8 +6,7 @@ use std::fs;
 use lb_proto::rolling::Phase;
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::QUICK_CHECK;
-use lb_tests::wire::request;
-use lb_tests::{Origin, Process, Wire, eventually, is};
+use lb_tests::{Origin, Process, eventually, held, is};
 
 use crate::rolling_maintenance_stops::Stage;
 
@@ -21,15 +20,7 @@ enum Victim {
 fn while_its_sessions_finish() {
     each_victim(|victim| {
         let stage = Stage::new(QUICK_CHECK);
-        stage.origins.iter().for_each(|origin| origin.hold("/held"));
-        let held = [(); 3].map(|()| {
-            let mut wire = Wire::connect(stage.lbd.addr());
-            wire.send(request("GET", "/held"));
-            wire
-        });
-        eventually("one is in flight to each", || {
-            is(stage.origins.each_ref().map(Origin::in_flight), [1; 3])
-        });
+        let held = held::one_each(stage.lbd.addr(), &stage.origins);
         let rolling = stage.begin(&[]);
         let there = (Phase::Drain, Admin::Drain);
         let stage = killed(stage, rolling, victim, there, "1 session left");

@@ -6,8 +6,7 @@ use std::process::Command;
 use lb_proto::state::Admin;
 use lb_tests::daemon::{QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
-use lb_tests::wire::request;
-use lb_tests::{Lbd, Load, Origin, Process, Setup, Wire, eventually, is, lbctl, programs};
+use lb_tests::{Lbd, Load, Origin, Process, Setup, eventually, held, is, lbctl, programs};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -98,15 +97,7 @@ fn each_server_is_maintained_once_while_both_nodes_have_it_out() {
 #[test]
 fn the_sessions_of_both_are_waited_for() {
     let pair = Pair::start();
-    let held = pair.origins.each_ref().map(|origin| {
-        origin.hold("/held");
-        let mut wire = Wire::connect(pair.nodes[1].addr());
-        wire.send(request("GET", "/held"));
-        wire
-    });
-    for origin in &pair.origins {
-        eventually("one is with each", || is(origin.in_flight(), 1));
-    }
+    let held = held::one_each(pair.nodes[1].addr(), &pair.origins);
     let rolling = Process::spawn(pair.rolling(&["--exec", HOOK]));
     eventually("it waits for the session of the other node", || {
         let said = rolling.stderr.so_far();

@@ -3,7 +3,7 @@
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::port::Port;
 use lb_tests::wire::{End, request};
-use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is, wire};
+use lb_tests::{Lbd, Origin, Setup, Wire, eventually, held, is, wire};
 use rustix::process::Signal;
 
 fn at(port: &Port, origin: &Origin) -> String {
@@ -12,10 +12,7 @@ fn at(port: &Port, origin: &Origin) -> String {
 
 fn with_one_in_flight(setup: Setup, origin: &Origin) -> (Lbd, Wire) {
     let lbd = setup.start();
-    origin.hold("/held");
-    let mut held = Wire::connect(lbd.addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origin.in_flight(), 1));
+    let held = held::one(lbd.addr(), origin);
     (lbd, held)
 }
 

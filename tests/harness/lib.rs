@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dns;
 pub mod eventually;
 pub mod full_disk;
+pub mod held;
 pub mod http2;
 pub mod http2_origin;
 pub mod lbctl;

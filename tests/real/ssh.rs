@@ -8,7 +8,7 @@ use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::port::Port;
 use lb_tests::wire::request;
-use lb_tests::{Lbd, Origin, Process, Wire, eventually, is, lbctl};
+use lb_tests::{Lbd, Origin, Process, Wire, eventually, held, is, lbctl};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -107,10 +107,7 @@ fn a_drain_of_a_pair_is_one_command_and_waits_for_both() {
     let sshd = Sshd::start();
     let origins = Origin::start_all(["a", "b"]);
     let (nodes, hosts) = pair(&origins);
-    origins[0].hold("/held");
-    let mut held = Wire::connect(nodes[1].addr());
-    held.send(request("GET", "/held"));
-    eventually("it is in flight", || is(origins[0].in_flight(), 1));
+    let mut held = held::one(nodes[1].addr(), &origins[0]);
     let mut drain = Process::spawn(sshd.lbctl(&hosts, ["drain", "app/a", "--reason", "both"]));
     for node in &nodes {
         node.wait_for_state("app/a", State::Drain);
