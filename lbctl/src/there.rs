@@ -7,6 +7,11 @@ pub(crate) fn lbctl() -> String {
     lbctl_there(&typed(), &host())
 }
 
+/// One that takes root's rights, for commands about the machine that they run on.
+pub(crate) fn as_root(verb: &str) -> String {
+    format!("sudo {} {verb}", lbctl())
+}
+
 /// This one, with `--resume`.
 pub(crate) fn resume() -> String {
     resume_command(&typed(), &host())

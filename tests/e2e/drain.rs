@@ -174,12 +174,13 @@ fn checks_go_on_while_a_server_is_drained() {
 #[test]
 fn advice_leads_to_where_the_command_was_led() {
     let origin = Origin::start("a");
-    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    let mut lbd = Lbd::start(app(NO_CHECK, [&origin]));
     let _held = held::one(lbd.addr(), &origin);
-    let there = format!("--socket {}", lbd.socket().display());
+    let socket = lbd.socket();
+    let there = format!("--socket {}", socket.display());
     let run = |args: &[&str]| {
         let mut command = lbctl::bare();
-        command.arg("--socket").arg(lbd.socket()).args(args);
+        command.arg("--socket").arg(&socket).args(args);
         Process::run(command)
     };
     let said = run(&["drain", "app/a", "--timeout", "1ms"]).exits(7);
@@ -189,4 +190,8 @@ fn advice_leads_to_where_the_command_was_led() {
     assert!(said.stdout.contains(&ready), "{said:?}");
     let said = run(&["drain", "nobody/a"]).exits(6);
     said.says(&format!("lbctl {there} status shows all names"));
+    lbd.rewrite_with(|config| config.replace("health = false", "health = false\nretries = 1"));
+    let said = run(&["doctor"]).exits(1);
+    let reload = format!("sudo lbctl {there} reload");
+    assert!(said.stdout.contains(&reload), "{said:?}");
 }

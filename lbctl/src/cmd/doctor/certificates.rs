@@ -13,6 +13,7 @@ use lb_proto::status::CertificateStatus;
 use super::configuration::lines;
 use super::finding::Finding;
 use super::scene::{File, Scene, is_root};
+use crate::there;
 
 const CHECK: &str = "certificates";
 
@@ -130,7 +131,7 @@ fn older(file: &pem::File, shown: &CertificateStatus) -> Option<Finding> {
                 crate::ui::words::time(&shown.not_after)
             ))
             .remedy("have lbd read it; lbctl cert install as Certbot's hook does so by itself")
-            .command("sudo lbctl reload"),
+            .command(there::as_root("reload")),
     )
 }
 

@@ -9,6 +9,7 @@ use lb_proto::status::ConfigStatus;
 
 use super::finding::Finding;
 use super::scene::{File, Scene};
+use crate::there;
 use crate::ui::words;
 
 const CHECK: &str = "configuration";
@@ -126,10 +127,10 @@ fn effect(path: &str, text: &str, running: &ConfigStatus) -> Vec<Finding> {
             Some(why) => finding
                 .why(why)
                 .remedy("see what differs, and mend the file before lbd loads it")
-                .command("sudo lbctl plan"),
+                .command(there::as_root("plan")),
             None => finding
                 .remedy("have lbd load it, after `lbctl plan` has shown what differs")
-                .command("sudo lbctl reload"),
+                .command(there::as_root("reload")),
         });
     }
     findings.extend(on_trial(path, running));
@@ -149,7 +150,7 @@ fn on_trial(path: &str, running: &ConfigStatus) -> Option<Finding> {
             .place(path)
             .why(format!("reloaded by {}", trial.by))
             .remedy("keep it, if it does what it should")
-            .command("sudo lbctl confirm"),
+            .command(there::as_root("confirm")),
     )
 }
 

@@ -9,6 +9,7 @@ use lb_proto::status::Daemon;
 
 use super::finding::Finding;
 use super::scene::Scene;
+use crate::there;
 
 const CHECK: &str = "limits";
 
@@ -93,7 +94,7 @@ fn judge(
             )
             .place(place.clone())
             .remedy("raise max_connections in [global], and with it the limit of open files")
-            .command("lbctl status"),
+            .command(format!("{} status", there::lbctl())),
         );
     }
     // The last tenth goes quickly.

@@ -12,6 +12,7 @@ use lb_proto::status::{Daemon, Status};
 
 use super::finding::Finding;
 use super::scene::{Scene, is_root};
+use crate::there;
 
 const CHECK: &str = "ports";
 
@@ -204,7 +205,7 @@ fn to_be_bound(
         )
         .place(place)
         .remedy("reload; the address is free")
-        .command("sudo lbctl reload"),
+        .command(there::as_root("reload")),
         (None, None) => Finding::problem(
             CHECK,
             format!("nobody listens on {bind}: clients are refused"),

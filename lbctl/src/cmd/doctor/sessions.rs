@@ -7,6 +7,7 @@ use lb_proto::status::{BackendStatus, ServerStatus};
 
 use super::finding::Finding;
 use super::scene::Scene;
+use crate::there;
 
 const CHECK: &str = "sessions";
 
@@ -68,7 +69,7 @@ fn judge(backend: &BackendStatus, config: Option<&Config>) -> Option<Finding> {
                 "tie clients to their server: add sticky = {{ cookie = \"SRVID\" }} to [backend.{name}] and reload; \
                  better, keep sessions where all servers find them, and then write sticky = false"
             ))
-            .command("sudo lbctl reload"),
+            .command(there::as_root("reload")),
     )
 }
 

@@ -12,6 +12,7 @@ use lb_proto::sockets::Owner;
 use super::accounts;
 use super::finding::Finding;
 use super::scene::Scene;
+use crate::there;
 
 const CHECK: &str = "socket";
 
@@ -96,7 +97,7 @@ fn out_of_reach(
         return finding
             .why(format!("{whose}; you are {me}"))
             .remedy("use sudo, or join the group that [global] socket_group names")
-            .command("sudo lbctl doctor");
+            .command(there::as_root("doctor"));
     }
     if error.code == ErrorCode::TimedOut {
         return finding
