@@ -39,13 +39,13 @@ impl Account {
         view: Rc<View>,
         frontend: usize,
         request: &Request<B>,
-    ) -> Self {
+    ) -> Box<Self> {
         let trace = |outcome: &Outcome| Trace::of_request(outcome, request);
         Self::begin(client, view, frontend, trace)
     }
 
     /// That of a connection in mode tcp.
-    pub(super) fn of_connection(client: &Client, view: Rc<View>, frontend: usize) -> Self {
+    pub(super) fn of_connection(client: &Client, view: Rc<View>, frontend: usize) -> Box<Self> {
         Self::begin(client, view, frontend, Trace::of_connection)
     }
 
@@ -54,14 +54,14 @@ impl Account {
         view: Rc<View>,
         frontend: usize,
         trace: impl FnOnce(&Outcome) -> Trace,
-    ) -> Self {
+    ) -> Box<Self> {
         let thread = client.thread.clone();
         let outcome = Outcome::begin(&client.flow);
         let trace = thread
             .journal
             .is_on()
             .then(|| Box::new(RefCell::new(trace(&outcome))));
-        let account = Self {
+        let account = Box::new(Self {
             thread,
             view,
             frontend,
@@ -69,7 +69,7 @@ impl Account {
             cookie: Visit::NONE,
             outcome,
             trace,
-        };
+        });
         add(&account.tally().requests_total, 1);
         add(&account.tally().sessions, 1);
         account

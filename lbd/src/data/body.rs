@@ -23,7 +23,7 @@ pub(super) struct Answer {
     /// Who broke it off.
     cut: Option<Cause>,
     client: Rc<Client>,
-    account: Option<Account>,
+    account: Option<Box<Account>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl fmt::Display for Cut {
 impl Error for Cut {}
 
 impl Answer {
-    pub(super) fn from_server(exchange: Exchange, client: Rc<Client>, account: Account) -> Self {
+    pub(super) fn from_server(exchange: Exchange, client: Rc<Client>, account: Box<Account>) -> Self {
         client.gives();
         Self {
             source: Source::Server(Box::new(exchange)),
@@ -62,7 +62,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn own(bytes: Bytes, client: Rc<Client>, account: Account) -> Self {
+    pub(super) fn own(bytes: Bytes, client: Rc<Client>, account: Box<Account>) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self {
             source: Source::Own(bytes),

@@ -39,7 +39,7 @@ pub(super) struct Client {
     /// From the call of the service until the answer is out.
     exchange: Cell<bool>,
     /// The account of an answer that is complete but not out yet.
-    answered: RefCell<Option<Account>>,
+    answered: RefCell<Option<Box<Account>>>,
     /// The version of the request, and whether it waits to be told to go on (RFC 9110, 10.1.1).
     version: Cell<Version>,
     expects_continue: Cell<bool>,
@@ -215,7 +215,7 @@ impl Client {
     }
 
     /// The answer is complete; the account closes when it is out.
-    pub(super) fn answered(&self, account: Account) {
+    pub(super) fn answered(&self, account: Box<Account>) {
         self.await_client();
         self.answered.replace(Some(account));
     }

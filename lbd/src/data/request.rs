@@ -85,7 +85,7 @@ enum Way {
     Answer(Box<Response<Bytes>>),
 }
 
-async fn answer(client: &Rc<Client>, asked: Asked, mut account: Account) -> Response<Answer> {
+async fn answer(client: &Rc<Client>, asked: Asked, mut account: Box<Account>) -> Response<Answer> {
     let accept = asked.accept.as_ref();
     let mut response = match asked.way {
         Ok(Way::Answer(response)) => {
@@ -269,7 +269,7 @@ fn pass_on(
     arrived: Arrived,
     version: Version,
     client: &Rc<Client>,
-    mut account: Account,
+    mut account: Box<Account>,
 ) -> Response<Answer> {
     let Arrived {
         head,
@@ -347,14 +347,14 @@ fn failed(
     fault: Fault,
     accept: Option<&HeaderValue>,
     client: &Rc<Client>,
-    account: Account,
+    account: Box<Account>,
 ) -> Response<Answer> {
     account.failed(fault);
     own(reply::fault(fault, accept), client, account)
 }
 
 /// An answer of our own.
-fn own(response: Response<Bytes>, client: &Rc<Client>, mut account: Account) -> Response<Answer> {
+fn own(response: Response<Bytes>, client: &Rc<Client>, mut account: Box<Account>) -> Response<Answer> {
     account.lease = None;
     client.has_session(None);
     response.map(|bytes| Answer::own(bytes, client.clone(), account))

@@ -12,11 +12,11 @@ use crate::state::OneMore;
 #[derive(Debug)]
 pub(super) struct Upgrade {
     exchange: Box<Exchange>,
-    account: Account,
+    account: Box<Account>,
 }
 
 impl Upgrade {
-    pub(super) fn new(exchange: Exchange, account: Account) -> Self {
+    pub(super) fn new(exchange: Exchange, account: Box<Account>) -> Self {
         Self {
             exchange: Box::new(exchange),
             account,
@@ -57,7 +57,7 @@ impl Upgrade {
 
     /// What the server said to go on with is not what it was asked for. The account closes when the
     /// client was told.
-    pub(super) fn refuse(self) -> (Fault, Account) {
+    pub(super) fn refuse(self) -> (Fault, Box<Account>) {
         let fault = Fault::BadResponse;
         self.account.response_error();
         self.account.failed(fault);
