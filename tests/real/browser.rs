@@ -1,23 +1,20 @@
-//! The dashboard in Debian's Chromium, by Playwright: live, without JavaScript, and what axe-core finds.
-//!
-//! Pictures are written to `target/dashboard`.
+//! The dashboard in Debian's Chromium, by Playwright: live, and without JavaScript.
 
-use std::fs;
 use std::process::Command;
 
 use lb_proto::state::State;
-use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
+use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::port::Port;
 use lb_tests::wire::request;
-use lb_tests::{Lbd, Origin, Process, Wire, eventually, is, programs, wire};
+use lb_tests::{Lbd, Origin, Process, Wire, eventually, is};
 use serde_json::Value;
 
 use crate::app_servers::node;
 
 const ADMIN: &str = "[admin]\nbind = \"127.0.0.1:0\"\nrefresh = \"1s\"\n";
-const ACTING: &str = "[admin]\nbind = \"127.0.0.1:0\"\nactions = true\n";
+pub(crate) const ACTING: &str = "[admin]\nbind = \"127.0.0.1:0\"\nactions = true\n";
 
-fn browser(action: &str, lbd: &Lbd, args: &[&str]) -> Command {
+pub(crate) fn browser(action: &str, lbd: &Lbd, args: &[&str]) -> Command {
     let mut command = node("browser.js");
     command
         .arg(action)
@@ -35,7 +32,7 @@ fn lines(stdout: &str) -> Vec<Value> {
 
 /// Waits until the browser has said so many lines, and gives the last.
 #[track_caller]
-fn line(browser: &mut Process, number: usize) -> Value {
+pub(crate) fn line(browser: &mut Process, number: usize) -> Value {
     eventually(&format!("the browser says line {number}"), || {
         let said = lines(&browser.stdout.so_far());
         match said.get(number - 1) {
@@ -244,41 +241,4 @@ fn without_javascript_it_is_loaded_again() {
         (&seen["word"], &seen["tools"], &seen["again"]),
         (&"up".into(), &false.into(), &true.into())
     );
-}
-
-#[test]
-#[ignore = "needs chromium and npm packages"]
-fn axe_finds_nothing_serious_at_any_size_in_any_theme() {
-    let (origins, dead) = (Origin::start_all(["web01", "web02", "web03"]), Port::new());
-    let servers = origins.iter().map(|origin| (origin.name(), origin.addr()));
-    let lines_of_app = format!("{QUICK_CHECK}\nsticky = {{ cookie = \"SRVID\" }}");
-    let app = app_at(&lines_of_app, servers.chain([("web04", dead.addr())]));
-    let lbd = Lbd::start(format!("{ACTING}{app}"));
-    for server in ["app/web01", "app/web02", "app/web03"] {
-        lbd.wait_until_healthy(server);
-    }
-    for _ in 0..100 {
-        assert_eq!(wire::get(lbd.addr(), "/").status, 200);
-    }
-    lbd.lbctl(["drain", "app/web02", "--reason", "kernel update"])
-        .exits(0);
-    lbd.lbctl(["maint", "app/web03"]).exits(0);
-    lbd.lbctl(["weight", "app/web01", "3"]).exits(0);
-    let folder = programs::workspace().join("target/dashboard");
-    fs::create_dir_all(&folder).expect("a folder below target");
-    let folder = folder.display().to_string();
-    let shots = ["mixed", "dialog"].map(|name| {
-        let mut browser = Process::spawn(browser("shots", &lbd, &[&folder, name]));
-        let seen = [1, 2, 3, 4, 5, 6].map(|number| line(&mut browser, number));
-        browser.wait().exits(0);
-        seen
-    });
-    for shot in shots.as_flattened() {
-        assert_eq!(shot["overflows"], false, "{shot:#}");
-        let found = shot["found"].as_array().expect("a list");
-        let serious = found
-            .iter()
-            .filter(|v| v["impact"] == "serious" || v["impact"] == "critical");
-        assert_eq!(serious.count(), 0, "{shot:#}");
-    }
 }

@@ -3,6 +3,7 @@
 //! `cargo test --workspace -- --ignored` runs them; `.ci/run` installs what they need.
 
 mod app_servers;
+mod axe;
 mod browser;
 mod certbot;
 mod counters;

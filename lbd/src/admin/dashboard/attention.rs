@@ -1,5 +1,6 @@
 //! What is wrong or under way, worst first: what an operator is to see before anything else. Pure.
 
+use lb_proto::pem;
 use lb_proto::rolling::Phase;
 use lb_proto::state::State;
 use lb_proto::status::{BackendStatus, Daemon, ServerStatus};
@@ -74,7 +75,7 @@ pub(super) fn list(seen: &Seen<'_>) -> Vec<Cells> {
             "warn" => Level::Warn,
             _ => continue,
         };
-        let names = certificate.names.join(", ");
+        let names = pem::in_short(&certificate.names);
         let text = format!("certificate of {names}: {}", left(certificate));
         add(level, &format!("certificate {}", certificate.file), text);
     }

@@ -187,8 +187,8 @@ pub(super) fn certificates(rows: &[Row]) -> Markup {
         let of = |name| text(cells, name, Tag::Span);
         html! {
             th.server role="rowheader" scope="row" { strong { (of("names")) } (text(cells, "file", Tag::Of("small"))) }
-            td role="cell" data-l="Left" data-tone=(cells.get("tone")) data-a="data-tone:tone" { (of("left")) }
-            td role="cell" data-l="Ends" { (of("ends")) }
+            td.number role="cell" data-l="Left" data-tone=(cells.get("tone")) data-a="data-tone:tone" { (of("left")) }
+            td.number role="cell" data-l="Ends" { (of("ends")) }
             td role="cell" data-l="Issuer" { (of("issuer")) }
             td role="cell" data-l="Shown at" { (of("binds")) }
         }

@@ -19,7 +19,7 @@ fn server(name: &str, changes: &Value) -> Value {
 
 fn certificate(name: &str, days: i64, state: &str) -> Value {
     json!({
-        "file": format!("/certs/{name}"), "names": [name], "issuer": "ca", "not_before": "2026-01-01T00:00:00Z",
+        "file": format!("/certs/{name}"), "names": name.split(", ").collect::<Vec<_>>(), "issuer": "ca", "not_before": "2026-01-01T00:00:00Z",
         "not_after": "2026-12-31T00:00:00Z", "days_left": days, "state": state, "fingerprint": "", "binds": []
     })
 }
@@ -107,6 +107,7 @@ fn the_worst_comes_first() {
         certificate("soon", 29, "valid"),
         certificate("now", 6, "valid"),
         certificate("old", -1, "expired"),
+        certificate("a, b, c, d, e, f, g", 1, "valid"),
     ];
     let view = view(servers, &config, certificates, &[]);
     assert_eq!(
@@ -115,6 +116,7 @@ fn the_worst_comes_first() {
             ("bad", "app/down is down: L7STS: GET / answered 404"),
             ("bad", "certificate of now: 6 days left"),
             ("bad", "certificate of old: expired"),
+            ("bad", "certificate of a, b, c, d, e and 2 more: 1 day left"),
             (
                 "warn",
                 "configuration 3 is on trial, by ops; confirm it until 12:31:00 (in 1m): lbctl confirm"
