@@ -42,10 +42,14 @@ impl fmt::Display for Cut {
 impl Error for Cut {}
 
 impl Answer {
-    pub(super) fn from_server(exchange: Exchange, client: Rc<Client>, account: Box<Account>) -> Self {
+    pub(super) fn from_server(
+        exchange: Box<Exchange>,
+        client: Rc<Client>,
+        account: Box<Account>,
+    ) -> Self {
         client.gives();
         Self {
-            source: Source::Server(Box::new(exchange)),
+            source: Source::Server(exchange),
             cut: None,
             client,
             account: Some(account),

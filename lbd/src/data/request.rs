@@ -354,7 +354,11 @@ fn failed(
 }
 
 /// An answer of our own.
-fn own(response: Response<Bytes>, client: &Rc<Client>, mut account: Box<Account>) -> Response<Answer> {
+fn own(
+    response: Response<Bytes>,
+    client: &Rc<Client>,
+    mut account: Box<Account>,
+) -> Response<Answer> {
     account.lease = None;
     client.has_session(None);
     response.map(|bytes| Answer::own(bytes, client.clone(), account))

@@ -16,9 +16,9 @@ pub(super) struct Upgrade {
 }
 
 impl Upgrade {
-    pub(super) fn new(exchange: Exchange, account: Box<Account>) -> Self {
+    pub(super) fn new(exchange: Box<Exchange>, account: Box<Account>) -> Self {
         Self {
-            exchange: Box::new(exchange),
+            exchange,
             account,
         }
     }
