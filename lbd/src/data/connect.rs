@@ -166,11 +166,11 @@ impl Upstream {
         lease: &Lease,
         thread: ThreadId,
         introduction: Option<Vec<u8>>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Box<Self>> {
         let to = Destination::of(lease);
         let private = introduction.is_some();
         let mut introduction = introduction.unwrap_or_default();
-        Ok(Self {
+        Ok(Box::new(Self {
             stream: to.open(thread, &mut introduction).await?,
             to,
             thread,
@@ -180,7 +180,7 @@ impl Upstream {
             room: LEAST_ROOM,
             buffer: BytesMut::new(),
             drain: Drain::default(),
-        })
+        }))
     }
 
     /// Writes what is in the box.

@@ -378,7 +378,11 @@ impl NotBegun {
     }
 }
 
-async fn connect(client: &Client, lease: &Lease, timeout: Duration) -> Result<Upstream, Fault> {
+async fn connect(
+    client: &Client,
+    lease: &Lease,
+    timeout: Duration,
+) -> Result<Box<Upstream>, Fault> {
     client
         .watch
         .expect_from(Instant::now(), Awaiting::Connect, timeout);

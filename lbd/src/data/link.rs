@@ -107,21 +107,21 @@ impl Link {
     /// A kept connection to the leased server that can be used at once; see [`Pools::take`].
     ///
     /// [`Pools::take`]: super::pool::Pools::take
-    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Upstream> {
+    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Box<Upstream>> {
         if lease.config().send_proxy.is_none() {
             return self.thread.reuse(lease, recent);
         }
         // A client that pauses gives it up, so it is always a recent one.
         let private = self.private.take()?;
-        (private.leads_to(lease) && private.is_quiet()).then_some(*private)
+        (private.leads_to(lease) && private.is_quiet()).then_some(private)
     }
 
     /// Keeps a connection to a server for a later request: any client's, or this one's alone.
-    pub(super) fn keep(&self, server: &Server, mut upstream: Upstream) {
+    pub(super) fn keep(&self, server: &Server, mut upstream: Box<Upstream>) {
         match upstream.is_private() {
             true => {
                 upstream.rest();
-                self.private.replace(Some(Box::new(upstream)));
+                self.private.replace(Some(upstream));
             }
             false => self.thread.keep(server, upstream),
         }

@@ -19,7 +19,7 @@ pub(super) struct Pools {
 
 #[derive(Debug)]
 struct Idle {
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     /// The thread's tick when it became idle.
     since: u32,
 }
@@ -35,7 +35,7 @@ impl Pools {
         way: Way,
         now: u32,
         recent: bool,
-    ) -> Option<Upstream> {
+    ) -> Option<Box<Upstream>> {
         let idle = self.idle.get_mut(&server.uid)?;
         let mut at = idle.len();
         while at > 0 {
@@ -53,7 +53,7 @@ impl Pools {
         None
     }
 
-    pub(super) fn put(&mut self, server: &Server, mut upstream: Upstream, now: u32) {
+    pub(super) fn put(&mut self, server: &Server, mut upstream: Box<Upstream>, now: u32) {
         upstream.rest();
         let idle = self.idle.entry(server.uid).or_default();
         if idle.len() < MOST_IDLE {
@@ -89,7 +89,7 @@ impl Pools {
 
 impl Idle {
     /// It is not kept any more.
-    fn leaves(self) -> Upstream {
+    fn leaves(self) -> Box<Upstream> {
         add(&self.upstream.tally().idle, 1u64.wrapping_neg());
         self.upstream
     }

@@ -173,14 +173,14 @@ impl Thread {
     }
 
     /// A kept connection to a server that can be used at once; see [`Pools::take`].
-    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Upstream> {
+    pub(super) fn reuse(&self, lease: &Lease, recent: bool) -> Option<Box<Upstream>> {
         self.pools
             .borrow_mut()
             .take(lease.server(), Way::of(lease), self.tick.get(), recent)
     }
 
     /// Keeps a connection to a server for a later request.
-    pub(super) fn keep(&self, server: &Server, upstream: Upstream) {
+    pub(super) fn keep(&self, server: &Server, upstream: Box<Upstream>) {
         self.pools
             .borrow_mut()
             .put(server, upstream, self.tick.get());

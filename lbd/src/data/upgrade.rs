@@ -17,10 +17,7 @@ pub(super) struct Upgrade {
 
 impl Upgrade {
     pub(super) fn new(exchange: Box<Exchange>, account: Box<Account>) -> Self {
-        Self {
-            exchange,
-            account,
-        }
+        Self { exchange, account }
     }
 
     /// Passes on whatever comes, until both sides are done. `sent`: what the client sent on the

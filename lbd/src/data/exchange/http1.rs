@@ -22,7 +22,7 @@ use crate::data::watch::Awaiting;
 #[derive(Debug)]
 pub(in crate::data) struct Exchange {
     client: Rc<Client>,
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     /// `None` once it is sent.
     upload: Option<Upload>,
     /// The server takes no more of the request.
@@ -43,7 +43,7 @@ pub(in crate::data) struct Exchange {
 impl Exchange {
     pub(in crate::data) fn new(
         client: Rc<Client>,
-        mut upstream: Upstream,
+        mut upstream: Box<Upstream>,
         head: &Parts,
         body: Option<RequestBody>,
         timeout: Duration,
@@ -152,7 +152,7 @@ impl Exchange {
     }
 
     /// The connection, if another request can use it.
-    pub(super) fn into_reusable(self) -> Option<Upstream> {
+    pub(super) fn into_reusable(self) -> Option<Box<Upstream>> {
         let complete = self.upload.is_none() && self.body.has_ended() && self.received.is_empty();
         (self.reusable && complete).then_some(self.upstream)
     }

@@ -164,7 +164,7 @@ impl Exchange {
     }
 
     /// The connection, if another request can use it and it is not shared anyway.
-    pub(super) fn into_reusable(self) -> Option<Upstream> {
+    pub(super) fn into_reusable(self) -> Option<Box<Upstream>> {
         match self {
             Self::Http1(exchange) => exchange.into_reusable(),
             Self::Http2(exchange) => {
