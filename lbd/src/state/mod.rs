@@ -38,6 +38,7 @@ mod session_cookie;
 mod share;
 mod snapshot;
 mod tally;
+mod wall_clock;
 #[cfg(test)]
 mod testing;
 
@@ -75,6 +76,7 @@ pub(crate) use snapshot::{Admin, Backend, Frontend, FrontendRecord, Loaded, Snap
 pub(crate) use tally::{
     ByClass, FrontendTally, Histogram, OneMore, PerThread, QueueTally, ServerTally, ThreadId, add,
 };
+pub(crate) use wall_clock::comes;
 
 /// How many events a slow `watch` client may fall behind before some are dropped for it.
 const EVENT_BACKLOG: usize = 4096;

@@ -12,6 +12,8 @@ use lb_proto::state::Admin;
 use lb_proto::status::{self, By};
 use serde::{Deserialize, Serialize};
 
+use super::wall_clock;
+
 /// Who set it, when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
@@ -100,7 +102,8 @@ pub(crate) struct Overrides(Mutex<Set>);
 #[derive(Debug, Default)]
 struct Set {
     admin: Option<AdminOverride>,
-    /// When its term ends: a clock that is set meanwhile moves nothing.
+    /// Since when, and when its term ends: a clock that is set meanwhile moves neither.
+    since: Option<Instant>,
     due: Option<Instant>,
     weight: Option<WeightOverride>,
     /// What was set before a trial that has another weight, where something was set on trial as well: it
@@ -115,6 +118,10 @@ impl Overrides {
 
     pub(super) fn set_admin(&self, admin: Option<AdminOverride>, due: Option<Instant>) {
         let mut set = self.lock();
+        let began = |admin: &AdminOverride| {
+            wall_clock::began(admin.mark.at, Timestamp::now(), Instant::now())
+        };
+        set.since = admin.as_ref().map(began);
         set.admin = admin;
         set.due = due;
     }
@@ -169,14 +176,19 @@ impl Overrides {
     pub(crate) fn status(&self, now: Timestamp, configured: u16) -> status::Overrides {
         let set = self.lock();
         let weight = set.weight.as_ref().filter(|set| set.over == configured);
-        let left = |due: Instant| due.saturating_duration_since(Instant::now());
+        let left = set
+            .due
+            .map(|due| due.saturating_duration_since(Instant::now()));
+        let until = |term: Term| match left {
+            Some(left) => wall_clock::comes(term.until, left, now),
+            None => term.until,
+        };
         status::Overrides {
             admin: set.admin.as_ref().map(|admin| status::Override {
-                until: admin.term.map(|term| term.until.to_string()),
-                left_s: set
-                    .due
-                    .map(|due| left(due).as_millis().div_ceil(1000) as u64),
+                until: admin.term.map(|term| until(term).to_string()),
+                left_s: left.map(|left| left.as_millis().div_ceil(1000) as u64),
                 then: admin.before.as_ref().map(|before| before.admin),
+                age_s: set.since.map_or(0, |since| since.elapsed().as_secs()),
                 ..admin.mark.status(now)
             }),
             weight: weight.map(|weight| weight.mark.status(now)),

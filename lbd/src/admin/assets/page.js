@@ -51,7 +51,8 @@
   // What is new among the events is said to those who listen.
   let latest = document.querySelector("[data-list=events] time")?.dateTime ?? "";
   function say(events) {
-    const fresh = events.filter((event) => event.at > latest);
+    const known = events.findIndex((event) => event.at === latest);
+    const fresh = known < 0 ? events : events.slice(0, known);
     if (events.length) latest = events[0].at;
     if (fresh.length) $("said").textContent = fresh.slice(0, 3).map((e) => `${e.what}: ${e.text}`).join(". ");
   }
@@ -74,7 +75,7 @@
   const SILENT = 10000;
   const LATER = 5000;
   let source;
-  let heard = Date.now();
+  let heard = performance.now();
   let told = document.querySelector("#live [data-c=clock]").textContent;
 
   function show(state, text) {
@@ -91,7 +92,7 @@
     source = new EventSource("live");
     source.onmessage = (message) => {
       const update = JSON.parse(message.data);
-      heard = Date.now();
+      heard = performance.now();
       told = update.rows.daemon?.clock ?? told;
       show("live", "live");
       apply(update);
@@ -104,7 +105,7 @@
       setTimeout(listen, LATER);
     };
   }
-  const silent = setInterval(() => Date.now() - heard > SILENT && stale("Nothing heard"), 1000);
+  const silent = setInterval(() => performance.now() - heard > SILENT && stale("Nothing heard"), 1000);
 
   // As many are told of changes as may be: the page is what it is without a script.
   async function isFull() {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lb_proto::config::{Certificates, Config, sha256};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::{BackendName, ServerId};
@@ -24,7 +24,7 @@ use super::watch::Watched;
 use super::{Ask, Kept, Reloader, Running, in_full, refusal};
 use crate::control::history::Unconfirmed;
 use crate::service;
-use crate::state::Snapshot;
+use crate::state::{Snapshot, comes};
 
 /// What runs under a condition, and what comes back otherwise.
 #[derive(Debug, Clone)]
@@ -55,8 +55,8 @@ pub(super) struct Former {
 pub(super) struct Deadline {
     pub(super) within: Duration,
     pub(super) at: Instant,
-    /// The same, RFC 3339.
-    pub(super) shown: String,
+    /// The same by the clock of the wall, as that was set then.
+    pub(super) said: Timestamp,
 }
 
 impl Trial {
@@ -72,15 +72,18 @@ impl Trial {
 
 impl Deadline {
     pub(super) fn after(within: Duration) -> Self {
-        let shown = SignedDuration::try_from(within)
-            .ok()
-            .and_then(|within| Timestamp::now().checked_add(within).ok())
-            .unwrap_or(Timestamp::MAX);
+        let said = Timestamp::now().saturating_add(within);
         Self {
             within,
             at: Instant::now() + within,
-            shown: format!("{shown:.3}"),
+            said: said.unwrap_or(Timestamp::MAX),
         }
+    }
+
+    /// When it is by the clock of the wall, RFC 3339.
+    pub(super) fn shown(&self) -> String {
+        let left = self.at.saturating_duration_since(Instant::now());
+        format!("{:.3}", comes(self.said, left, Timestamp::now()))
     }
 
     pub(super) fn left_s(&self) -> u64 {
@@ -94,7 +97,7 @@ impl Reloader {
     pub(in crate::control) fn trial_status(&self) -> Option<TrialStatus> {
         let trial = self.trial.borrow().clone()?;
         let watched = trial.watched.as_ref().map(|watched| &watched.until);
-        let shown = |deadline: Option<&Deadline>| deadline.map(|d| d.shown.clone());
+        let shown = |deadline: Option<&Deadline>| deadline.map(Deadline::shown);
         let left = |deadline: Option<&Deadline>| deadline.map(Deadline::left_s);
         Some(TrialStatus {
             by: trial.by.clone(),
@@ -117,7 +120,7 @@ impl Reloader {
         let generation = trial.as_ref().map_or(0, |trial| trial.generation);
         let message = format!(
             "generation {generation} waits to be confirmed until {}",
-            deadline.shown
+            deadline.shown()
         );
         Err(ErrorReply::new(ErrorCode::Failed, message).hint(
             "`lbctl confirm` keeps it, `lbctl rollback` takes it back, and `lbctl reload \
@@ -215,10 +218,14 @@ impl Reloader {
         let confirm = ask.confirm_within.map(Deadline::after);
         let generation = snapshot.loaded.generation;
         if let Some(deadline) = &confirm {
-            warn!(generation, until = deadline.shown, "waits to be confirmed");
+            warn!(
+                generation,
+                until = deadline.shown(),
+                "waits to be confirmed"
+            );
         }
         if let Some(Watched { until, .. }) = &watched {
-            let until = &until.shown;
+            let until = until.shown();
             info!(
                 generation,
                 until, "goes if a backend is left without a server"
