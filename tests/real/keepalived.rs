@@ -11,10 +11,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lb_tests::programs::{self, workspace};
-use lb_tests::{Process, eventually};
+use lb_tests::{Authority, Process, Setup, eventually};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
@@ -300,6 +300,36 @@ fn ask() -> io::Result<u16> {
 fn measured(what: &str, lost: Duration) {
     eprintln!("{what}: nobody answered for {lost:?}");
     assert!(lost < MOST, "{what}: {lost:?}");
+}
+
+#[test]
+#[ignore = "needs openssl"]
+fn the_check_speaks_tls_where_it_is_told_to() {
+    let setup = Setup::new("");
+    let certs = setup.folder().join("certs");
+    fs::create_dir(&certs).expect("the folder is ours");
+    // It is about lbd's life, and no certificate's.
+    let long_ago = SystemTime::now() - Duration::from_secs(48 * 60 * 60);
+    let expired = Authority::new().issue_for(&["lb.test"], long_ago, long_ago);
+    expired.write(&certs, "lb.test.pem");
+    let config = format!(
+        "[admin]\nbind = {{ address = \"127.0.0.1:0\", tls = {{ certs = [{certs:?}] }} }}\n\
+         [frontend.web]\nbind = \"127.0.0.1:0\"\n[[frontend.web.routes]]\nrespond = {{ status = 200 }}\n"
+    );
+    let mut lbd = setup.config(config).start();
+    let port = lbd.admin().port().to_string();
+    let check = |how: &[&str]| {
+        let mut check = Command::new("bash");
+        check.arg(workspace().join("lbd/dist/lbd-alive"));
+        check.args(["127.0.0.1", &port]).args(how);
+        Process::spawn(check)
+    };
+    check(&["tls"]).wait().exits(0);
+    check(&[]).wait().exits(1);
+    let during = check(&["tls"]);
+    lbd.kill9();
+    during.wait().exits(1);
+    check(&["tls"]).wait().exits(1);
 }
 
 #[test]
