@@ -28,7 +28,7 @@ pub(super) struct Answer {
 
 #[derive(Debug)]
 enum Source {
-    Server(Box<Exchange>),
+    Server(Exchange),
     Own(Option<Bytes>),
 }
 
@@ -43,7 +43,7 @@ impl Error for Cut {}
 
 impl Answer {
     pub(super) fn from_server(
-        exchange: Box<Exchange>,
+        exchange: Exchange,
         client: Rc<Client>,
         account: Box<Account>,
     ) -> Self {

@@ -16,6 +16,10 @@ pub(super) const MAX_FIELDS: usize = 128;
 /// The longest chunk extension taken, in bytes; nobody has a use for any (RFC 9112, 7.1.1).
 const MAX_EXTENSION: u32 = 4096;
 
+/// The least fields that a map of them has room for. hyper takes the map of a response that was sent for
+/// the connection's next request, which has some added.
+const ROOM: usize = 12;
+
 /// What came is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed response")]
@@ -127,7 +131,7 @@ pub(super) fn head(received: &mut Bytes) -> Result<Option<Head>, Malformed> {
 }
 
 fn header_map(fields: &[Header<'_>], bytes: &Bytes) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    let mut headers = HeaderMap::with_capacity(fields.len().max(ROOM));
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
         let value =

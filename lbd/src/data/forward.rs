@@ -104,7 +104,7 @@ impl Failure {
 /// A response whose head has arrived.
 pub(super) struct Arrived {
     pub(super) head: Head,
-    pub(super) exchange: Box<Exchange>,
+    pub(super) exchange: Exchange,
     /// The client asked for another protocol.
     pub(super) upgrades: bool,
 }
@@ -285,7 +285,7 @@ async fn begin_http1(
     outgoing: &mut Outgoing,
     timeouts: config::ServerTimeouts,
     connections: Use,
-) -> Result<(Box<Exchange>, bool), Failure> {
+) -> Result<(Exchange, bool), Failure> {
     let kept = match connections {
         Use::Kept => client.reuse(lease, !outgoing.idempotent),
         Use::Fresh => None,
@@ -308,7 +308,7 @@ async fn begin_http1(
         outgoing.body.take(),
         timeouts.server,
     );
-    Ok((Box::new(Exchange::Http1(exchange)), was_kept))
+    Ok((Exchange::Http1(Box::new(exchange)), was_kept))
 }
 
 /// Begins a request on a connection of HTTP/2 that is there, if one is.
@@ -317,7 +317,7 @@ fn begin_http2(
     account: &Account,
     lease: &Lease,
     outgoing: &mut Outgoing,
-) -> Result<Option<Box<Exchange>>, Failure> {
+) -> Result<Option<Exchange>, Failure> {
     while let Some(slot) = trunk::slot(client, lease) {
         match on_stream(client, account, lease, outgoing, slot) {
             Ok(exchange) => return Ok(Some(exchange)),
@@ -335,7 +335,7 @@ async fn open_http2(
     account: &Account,
     lease: &Lease,
     outgoing: &mut Outgoing,
-) -> Result<Box<Exchange>, Failure> {
+) -> Result<Exchange, Failure> {
     account.connecting();
     let timeout = lease.backend().config.timeouts.connect;
     client
@@ -354,14 +354,14 @@ fn on_stream(
     lease: &Lease,
     outgoing: &mut Outgoing,
     slot: Slot,
-) -> Result<Box<Exchange>, NotBegun> {
+) -> Result<Exchange, NotBegun> {
     let timeout = lease.backend().config.timeouts.server;
     let (head, body, upgrades) = (&outgoing.head, &mut outgoing.body, outgoing.upgrades);
     let begun = http2::Exchange::begin(client.clone(), slot, head, body, timeout, upgrades);
     let exchange = begun?;
     account.connected();
     client.watch.expect(Awaiting::Server, timeout);
-    Ok(Box::new(Exchange::Http2(exchange)))
+    Ok(Exchange::Http2(Box::new(exchange)))
 }
 
 impl NotBegun {
@@ -388,11 +388,8 @@ async fn connect(
         .expect_from(Instant::now(), Awaiting::Connect, timeout);
     let introduction = client.introduction(lease.config());
     let opened = Upstream::open(lease, client.thread.id, introduction);
-    match client.watch.bound(opened).await {
-        Ok(Ok(upstream)) => Ok(upstream),
-        Ok(Err(_)) => Err(Fault::ConnectFailed),
-        Err(expired) => Err(not_connected(expired)),
-    }
+    let opened = client.watch.bound(opened).await.map_err(not_connected)?;
+    opened.map_err(|_| Fault::ConnectFailed)
 }
 
 fn not_connected(Expired(awaiting): Expired) -> Fault {

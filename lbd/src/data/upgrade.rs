@@ -11,12 +11,12 @@ use crate::state::OneMore;
 
 #[derive(Debug)]
 pub(super) struct Upgrade {
-    exchange: Box<Exchange>,
+    exchange: Exchange,
     account: Box<Account>,
 }
 
 impl Upgrade {
-    pub(super) fn new(exchange: Box<Exchange>, account: Box<Account>) -> Self {
+    pub(super) fn new(exchange: Exchange, account: Box<Account>) -> Self {
         Self { exchange, account }
     }
 

@@ -19,8 +19,8 @@ use crate::access_log::Cause;
 
 #[derive(Debug)]
 pub(super) enum Exchange {
-    Http1(http1::Exchange),
-    Http2(http2::Exchange),
+    Http1(Box<http1::Exchange>),
+    Http2(Box<http2::Exchange>),
 }
 
 /// Why there is no response.
