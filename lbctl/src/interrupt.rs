@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lb_proto::error::{ErrorCode, ErrorReply};
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 
 #[derive(Debug)]
@@ -19,15 +19,31 @@ impl Interrupt {
     /// # Errors
     /// `failed` where the system refuses the handler.
     pub(crate) fn catch() -> Result<Self, ErrorReply> {
+        Self::by(&[SIGINT])
+    }
+
+    /// [`Self::catch`], and the same of every signal that would end the process with the terminal as it is.
+    ///
+    /// # Errors
+    /// `failed` where the system refuses a handler.
+    pub(crate) fn catch_every_end() -> Result<Self, ErrorReply> {
+        Self::by(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+    }
+
+    fn by(signals: &[i32]) -> Result<Self, ErrorReply> {
         let pressed = Arc::new(AtomicBool::new(false));
-        let register = || -> io::Result<()> {
-            flag::register_conditional_default(SIGINT, pressed.clone())?;
-            flag::register(SIGINT, pressed.clone())?;
+        let register = |signal: i32| -> io::Result<()> {
+            flag::register_conditional_default(signal, pressed.clone())?;
+            flag::register(signal, pressed.clone())?;
             Ok(())
         };
-        register().map_err(|e| {
-            ErrorReply::new(ErrorCode::Failed, format!("cannot listen for Ctrl-C: {e}"))
-        })?;
+        signals
+            .iter()
+            .copied()
+            .try_for_each(register)
+            .map_err(|e| {
+                ErrorReply::new(ErrorCode::Failed, format!("cannot listen for Ctrl-C: {e}"))
+            })?;
         Ok(Self { pressed })
     }
 

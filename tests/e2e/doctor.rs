@@ -290,10 +290,26 @@ fn a_certificate_that_ends_soon_is_told() {
     let origin = Origin::start("a");
     let now = std::time::SystemTime::now();
     let soon = authority.issue_for(&["a.test"], now - 85 * DAY, now + 5 * DAY + DAY / 2);
-    let lbd = tls::start(&tls::config("", origin.addr()), &[("a.pem", &soon)]);
+    let config = tls::config("", origin.addr());
+    let lbd = tls::start(&config, &[("a.pem", &soon)]);
     let found = doctor(&lbd, 1);
     let problem = found.problem("certificates", "expires in 5 days");
     assert_eq!(problem["command"], "sudo certbot renew");
+}
+
+#[test]
+fn the_certificate_of_the_dashboard_is_looked_at_as_any_other() {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+    let origin = Origin::start("a");
+    let now = std::time::SystemTime::now();
+    let soon = Authority::new().issue_for(&["a.test"], now - 85 * DAY, now + 5 * DAY + DAY / 2);
+    let setup = Setup::new(app(NO_CHECK, [&origin]));
+    let pem = setup.folder().join("admin.pem");
+    soon.write(setup.folder(), "admin.pem");
+    let bind = format!("{{ address = \"127.0.0.1:0\", tls = {{ certs = {pem:?} }} }}");
+    let admin = format!("[admin]\nbind = {bind}\n{}", app(NO_CHECK, [&origin]));
+    let lbd = setup.config(admin).start();
+    doctor(&lbd, 1).problem("certificates", "expires in 5 days");
 }
 
 #[test]

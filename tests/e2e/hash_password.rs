@@ -3,7 +3,8 @@
 use lb_proto::password::Hash;
 use lb_tests::process::Output;
 use lb_tests::terminal::OnTerminal;
-use lb_tests::{Process, lbctl};
+use lb_tests::{Process, eventually, is, lbctl};
+use rustix::process::Signal;
 
 fn piped(input: &[u8], flags: &[&str]) -> Output {
     let mut command = lbctl::bare();
@@ -74,7 +75,7 @@ fn a_terminal_asks_twice_and_shows_nothing() {
 }
 
 #[test]
-fn a_terminal_refuses_two_that_differ_an_empty_one_and_ends_with_ctrl_c() {
+fn a_terminal_refuses_two_that_differ_and_an_empty_one() {
     let mut terminal = on_terminal();
     terminal.shows("Password: ");
     terminal.types("one\n");
@@ -90,9 +91,16 @@ fn a_terminal_refuses_two_that_differ_an_empty_one_and_ends_with_ctrl_c() {
     let (code, screen) = terminal.wait();
     assert_eq!(code, Some(1));
     assert!(screen.contains("the password is empty"), "{screen}");
+}
 
-    let terminal = on_terminal();
-    terminal.shows("Password: ");
-    terminal.signal(rustix::process::Signal::INT);
-    assert_eq!(terminal.wait().0, Some(130));
+#[test]
+fn whatever_ends_it_leaves_a_terminal_that_echoes() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        let terminal = on_terminal();
+        terminal.shows("Password: ");
+        assert!(!terminal.echoes());
+        terminal.signal(signal);
+        eventually("the terminal echoes", || is(terminal.echoes(), true));
+        assert_eq!(terminal.wait().0, Some(130), "{signal:?}");
+    }
 }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::eventually::eventually;
 
@@ -79,6 +80,12 @@ impl OnTerminal {
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&lock(&self.screen)).into_owned()
+    }
+
+    /// Whether what is typed there is shown.
+    pub fn echoes(&self) -> bool {
+        let set = tcgetattr(&self.ours).expect("it is a terminal");
+        set.local_modes.contains(LocalModes::ECHO)
     }
 
     pub fn signal(&self, signal: Signal) {

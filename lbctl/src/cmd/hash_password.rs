@@ -30,7 +30,7 @@ pub(crate) fn run(ui: &Ui) -> Result<(), Error> {
 
 /// Twice, for nobody sees what is mistyped.
 fn typed(ui: &Ui) -> Result<String, Error> {
-    let interrupt = Interrupt::catch()?;
+    let interrupt = Interrupt::catch_every_end()?;
     let ask = |prompt| -> Result<String, Error> {
         let line = ui.secret(prompt, &interrupt).map_err(cannot)?;
         let interrupted = || ErrorReply::new(ErrorCode::Interrupted, "interrupted");

@@ -41,7 +41,7 @@ impl Drop for Unseen {
     }
 }
 
-/// Asks for it on a terminal; `None`: Ctrl-C came instead.
+/// Asks for it on a terminal; `None`: Ctrl-C came instead, or another end.
 pub(super) fn typed(prompt: &str, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
     let unseen = Unseen::begin()?;
     let mut screen = io::stderr().lock();

@@ -63,10 +63,7 @@ pub(super) fn check(scene: &Scene) -> Vec<Finding> {
 
 /// Every file with a key that the configuration leads to.
 fn paths(config: &Config) -> BTreeSet<PathBuf> {
-    let binds = config.frontends.iter().flat_map(|f| &f.binds);
-    let certs = binds
-        .filter_map(|bind| bind.tls.as_ref())
-        .flat_map(|tls| &tls.certs);
+    let certs = config.binds_tls().flat_map(|tls| &tls.certs);
     let shown = certs.flat_map(|certs| match pem::list(&certs.path) {
         Ok(listing) => listing.files,
         // Reading it tells why.

@@ -62,7 +62,7 @@ pub(super) fn check(scene: &Scene) -> Vec<Finding> {
 }
 
 /// Each with whose it is.
-fn binds_of_file(config: &Config) -> Vec<(SocketAddr, String)> {
+pub(super) fn binds_of_file(config: &Config) -> Vec<(SocketAddr, String)> {
     let binds = config.frontends.iter().flat_map(|frontend| {
         let whose = format!("frontend {}", frontend.name);
         let binds = frontend.binds.iter();

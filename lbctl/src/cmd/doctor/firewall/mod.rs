@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use self::rules::Passage;
 use super::finding::Finding;
-use super::ports::binds_of_daemon;
+use super::ports::{binds_of_daemon, binds_of_file};
 use super::program::{self, Ran};
 use super::scene::Scene;
 
@@ -45,8 +45,8 @@ pub(super) fn check(scene: &Scene) -> Vec<Finding> {
 
 /// Addresses that are listened on, or are to be, and that not only this machine itself can reach.
 fn doors(scene: &Scene) -> BTreeSet<Door> {
-    let frontends = scene.config().into_iter().flat_map(|c| &c.frontends);
-    let configured = frontends.flat_map(|f| f.binds.iter().map(|bind| bind.address));
+    let configured = scene.config().into_iter().flat_map(binds_of_file);
+    let configured = configured.map(|(bind, _)| bind);
     let all = binds_of_daemon(scene).into_iter().chain(configured);
     let outside = all.filter(|bind| !bind.ip().is_loopback() && bind.port() != 0);
     let door = |bind: SocketAddr| Door {
