@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod exit;
 pub mod frame;
+pub mod harmless;
 pub mod name;
 pub mod os_error;
 pub mod plan;

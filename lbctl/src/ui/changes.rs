@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use lb_proto::harmless::harmless;
 use lb_proto::plan::{Change, Effect, Kind, Part, Section};
 
 use super::{Canvas, words};
@@ -61,7 +62,7 @@ fn sign(kind: Kind) -> (char, AnsiColor) {
 }
 
 fn heading(change: &Change) -> String {
-    let name = tame(&change.place.name);
+    let name = harmless(&change.place.name);
     match change.place.section {
         Section::Global => "global".to_owned(),
         Section::Admin => "admin".to_owned(),
@@ -89,7 +90,7 @@ fn what(change: &Change) -> String {
             Kind::Moved => "moved".to_owned(),
         },
     };
-    let value = |value: &Option<String>| value.as_deref().map_or("none".to_owned(), tame);
+    let value = |value: &Option<String>| value.as_deref().map_or("none".to_owned(), harmless);
     match change.change {
         Kind::Added => format!("{subject}: {}", value(&change.now)),
         Kind::Removed => format!("{subject}: {}", value(&change.was)),
@@ -102,12 +103,6 @@ fn what(change: &Change) -> String {
         Kind::Moved if change.was.is_none() => format!("{subject}: in another order"),
         Kind::Moved => format!("{subject}: was {}", value(&change.was)),
     }
-}
-
-/// Nothing that a terminal would obey.
-fn tame(text: &str) -> String {
-    let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(harmless).collect()
 }
 
 fn effect(change: &Change) -> String {
@@ -210,7 +205,7 @@ mod tests {
         ];
         let expected = "\
 backend app
-  ~ retries: 1 -> \u{fffd}2
+  ~ retries: 1 -> \u{241b}2
       for requests that begin then; running ones go on as they began
   - server web02: 1
       the 3 sessions there finish; nothing new goes there

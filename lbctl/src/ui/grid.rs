@@ -7,6 +7,7 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
     presets,
 };
+use lb_proto::harmless::harmless;
 
 use super::Canvas;
 
@@ -67,7 +68,7 @@ pub(crate) struct Field {
 impl<T: ToString> From<T> for Field {
     fn from(text: T) -> Self {
         Self {
-            text: text.to_string(),
+            text: harmless(&text.to_string()),
             color: None,
         }
     }
@@ -308,6 +309,18 @@ mod tests {
             color: false,
         };
         render(&COLUMNS, &rows, &canvas)
+    }
+
+    #[test]
+    fn a_name_that_would_break_the_table_is_one_line_of_it() {
+        let rows = [["a\n\u{1b}[2Jb"; 4].map(Field::from).to_vec()];
+        let canvas = Canvas {
+            width: None,
+            color: false,
+        };
+        let text = render(&COLUMNS, &rows, &canvas);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
     }
 
     #[test]
