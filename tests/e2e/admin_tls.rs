@@ -1,7 +1,7 @@
 //! `[admin]` by TLS: what is shown, to whom, and that nobody holds it up.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use lb_tests::eventually::LIMIT;
 use lb_tests::tls::Client;
 use lb_tests::wire::request;
 use lb_tests::{Authority, Issued, Lbd, Origin, Process, Setup, Wire, lbctl, wire};
+use socket2::{Domain, Socket, Type};
 
 /// As many connections as `[admin]` serves at once.
 const PLACES: usize = 64;
@@ -221,23 +222,38 @@ fn handshakes_that_come_to_no_end_keep_nobody_out() {
     let secured = Secured::start("", "");
     let admin = secured.lbd.admin();
     // The first bytes of a hello, and no more; or nothing.
-    let begin = |n: usize| {
-        let mut tcp = TcpStream::connect(admin).expect("it listens");
+    let begin_from = |from: [u8; 4], n: usize| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let from = SocketAddr::from((from, 0)).into();
+        let connected = socket
+            .bind(&from)
+            .and_then(|()| socket.connect(&admin.into()));
+        connected.expect("it listens");
+        let mut tcp = TcpStream::from(socket);
         tcp.set_read_timeout(Some(LIMIT)).expect("a socket");
         if n.is_multiple_of(2) {
             tcp.write_all(b"\x16\x03\x01\x02\x00\x01").expect("sent");
         }
         tcp
     };
-    let mut slow: Vec<TcpStream> = (0..2 * PLACES).map(begin).collect();
+    let begin = |n| begin_from([127, 0, 0, 1], n);
+    let mut slow: Vec<TcpStream> = (1..PLACES).map(begin).collect();
+    // From elsewhere, where nobody else is: it has all the time that there is for a handshake.
+    let mut alone = begin_from([127, 0, 0, 2], 0);
+    slow.extend((0..=PLACES).map(begin));
     assert_eq!(wire::get(secured.plain(), "/healthz").status, 200);
+    alone.set_nonblocking(true).expect("a socket");
+    let waits = alone
+        .read(&mut [0])
+        .expect_err("others were answered before its time was over");
+    assert_eq!(waits.kind(), ErrorKind::WouldBlock);
     for tcp in slow.iter_mut().take(4) {
         let ended = tcp.read_to_end(&mut Vec::new());
         ended.expect("it ends, for others wait");
     }
     drop(slow);
-    let alone = begin(0).read_to_end(&mut Vec::new());
-    alone.expect("it ends, for it is late");
+    let late = begin(0).read_to_end(&mut Vec::new());
+    late.expect("it ends, for it is late");
 }
 
 #[test]

@@ -19,6 +19,9 @@ const MOST_CONNECTIONS: usize = 64;
 /// What a connection has at least, to be answered in.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// Who has most gives way before who has few, if he does so within this.
+pub(super) const SOON: Duration = Duration::from_millis(100);
+
 /// The log tells of a crowd so often.
 const TOLD: Duration = Duration::from_secs(60);
 
@@ -107,15 +110,18 @@ impl Here {
         for member in self.members.values() {
             *crowds.entry(member.network).or_default() += 1;
         }
-        let may_go = |member: &&Member| {
+        let may_go = |member: &Member, now: Instant| {
             let crowded = member.due.borrow().crowded;
             !*member.leave.borrow() && crowded <= now && member.since + GRACE <= now
         };
-        let first = self.members.values().filter(may_go).max_by_key(|member| {
+        let soon = self.members.values().filter(|m| may_go(m, now + SOON));
+        let first = soon.max_by_key(|member| {
             let silent = now.saturating_duration_since(member.due.borrow().crowded);
             (crowds.get(&member.network).copied(), silent)
         });
-        let Some(member) = first else { return };
+        let Some(member) = first.filter(|member| may_go(member, now)) else {
+            return;
+        };
         member.leave.send_replace(true);
         if self.told.is_none_or(|told| told + TOLD <= now) {
             self.told = Some(now);
@@ -207,6 +213,29 @@ mod tests {
         sleep(GRACE).await;
         knock(&crowd, at(8)).await;
         assert_eq!(leaving(&places), [3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_one_stays_though_the_many_have_only_just_come() {
+        let crowd = Crowd::new();
+        let places = full(&crowd, |n| if n == 0 { at(1) } else { at(9) }).await;
+        sleep(GRACE).await;
+        let later = Due::from_slow(HEAD, SOON / 2);
+        for place in &places[1..] {
+            place.due.send_replace(later);
+        }
+        knock(&crowd, at(9)).await;
+        assert_eq!(leaving(&places), [0; 0]);
+        sleep(SOON / 2).await;
+        knock(&crowd, at(9)).await;
+        assert_eq!(leaving(&places).len(), 1);
+        assert!(!leaving(&places).contains(&0));
+        // Who takes long is not waited for.
+        for place in &places[1..] {
+            place.due.send_replace(Due::from_reader(HEAD));
+        }
+        knock(&crowd, at(9)).await;
+        assert!(leaving(&places).contains(&0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,16 +27,16 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use super::crowd::{Crowd, Place};
+use super::crowd::{Crowd, Place, SOON};
 use super::due::Due;
 use super::page::{self, Asked, Peer};
 use super::response::Body;
 use super::sending::{NEXT, PIECE, UNREAD, awake, pieces};
 use super::{Site, response};
 
-/// For a TLS handshake, and where others wait for the place.
+/// For a TLS handshake, and where others wait for the place: a client that is alone at his address has the whole.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-const HANDSHAKE_CROWDED: Duration = Duration::from_millis(250);
+const HANDSHAKE_CROWDED: Duration = SOON;
 
 /// To send the first request's head.
 const HEAD: Duration = Duration::from_secs(5);
@@ -262,10 +262,16 @@ mod tests {
     const EVENTS: &str = "/api/v1/events";
 
     fn site() -> Arc<Site> {
-        let shared = Shared::of(
+        site_of(1)
+    }
+
+    fn site_of(servers: usize) -> Arc<Site> {
+        let server = |n| format!("{{ name = \"s{n}\", address = \"127.0.0.1:9\" }}, ");
+        let servers: String = (0..servers).map(server).collect();
+        let shared = Shared::of(&format!(
             "[admin]\nbind = \"127.0.0.1:0\"\n[frontend.web]\nbind = [\"127.0.0.1:0\"]\ndefault_backend = \"app\"\n\
-             [backend.app]\nservers = [{ name = \"a\", address = \"127.0.0.1:9\" }]\n",
-        );
+             [backend.app]\nservers = [{servers}]\n"
+        ));
         let refused = || ErrorReply::new(ErrorCode::Failed, "not in this test");
         let knows = Knows {
             last_reload: Box::new(|| None),
@@ -351,11 +357,25 @@ mod tests {
             let n = client.read(&mut answer).await.unwrap();
             String::from_utf8_lossy(&answer[..n]).into_owned()
         };
-        let refused = says("/metrics").await;
-        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
-        assert!(refused.contains("retry-after: 5"), "{refused}");
+        for target in ["/", "/metrics", "/api/v1/status"] {
+            let refused = says(target).await;
+            assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+            assert!(refused.contains("retry-after: 5"), "{refused}");
+        }
         assert!(says("/healthz").await.starts_with("HTTP/1.1 200 "));
         drop(others);
         assert!(says("/metrics").await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_answer_counts_as_one_until_it_is_read() {
+        let site = site_of(1000);
+        let all = site.large.available_permits();
+        let (mut client, _stop, mut end) = reader(&site, "/metrics").await;
+        client.read_exact(&mut [0; 4096]).await.unwrap();
+        assert_eq!(site.large.available_permits(), all - 1);
+        drop(client);
+        end.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(site.large.available_permits(), all);
     }
 }

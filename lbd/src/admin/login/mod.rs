@@ -161,9 +161,67 @@ fn compared<'a>(user: Option<&'a User>, users: &'a [User]) -> Option<&'a User> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
     use lb_proto::config::Role;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn at(host: u8) -> IpAddr {
+        [192, 0, 2, host].into()
+    }
+
+    /// A wrong password, and it costs next to nothing to find that out.
+    fn guess(logins: &Arc<Logins>) -> impl Future<Output = Result<User, NoLogin>> + use<> {
+        let (logins, users) = (logins.clone(), vec![user("ops", "m=8,t=1,p=1")]);
+        let claim = Claim {
+            name: "ops".to_owned(),
+            password: "guess".to_owned(),
+        };
+        async move { logins.login(claim, at(1), users).await }
+    }
+
+    #[tokio::test]
+    async fn guesses_that_come_together_have_to_wait_as_those_one_after_the_other() {
+        let logins = Arc::new(Logins::new());
+        let answers = join_all((0..MOST_WAITING).map(|_| guess(&logins))).await;
+        let counted = answers
+            .iter()
+            .filter(|answer| **answer == Err(NoLogin::Wrong));
+        assert!(counted.count() < MOST_WAITING, "{answers:?}");
+    }
+
+    #[tokio::test]
+    async fn a_guess_counts_though_nobody_waits_for_the_answer() {
+        let logins = Arc::new(Logins::new());
+        for _ in 0..MOST_WAITING {
+            assert!(guess(&logins).now_or_never().is_none());
+        }
+        let counted = async {
+            let waits = || logins.known().throttle.wait(at(1), "ops", Instant::now());
+            while waits().is_none() {
+                yield_now().await;
+            }
+        };
+        timeout(LIMIT, counted).await.expect("they count");
+    }
+
+    #[test]
+    fn few_wait_for_each_other_and_who_has_gone_leaves_nothing() {
+        let logins = Logins::new();
+        let held = [(); MOST_WAITING].map(|()| logins.queue(at(1), "ops").unwrap());
+        let crowded = logins.queue(at(1), "eve").map(drop);
+        assert_eq!(crowded, Err(NoLogin::Wait(CROWDED)));
+        drop(held);
+        for host in 0..=255 {
+            logins.queue(at(host), "ops").unwrap();
+        }
+        assert_eq!(logins.known().queues.len(), 1);
+    }
 
     fn user(name: &str, cost: &str) -> User {
         let hash = format!("$argon2id$v=19${cost}$c2FsdHNhbHRzYWx0$c29tZWhhc2hzb21laGFzaHNvbWU");
