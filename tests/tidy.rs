@@ -220,6 +220,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/admin/metrics/text.rs",
         "lbd/src/admin/login/basic.rs",
         "lbd/src/admin/login/throttle.rs",
+        "lbd/src/admin/login/turns.rs",
         "lbd/src/admin/origin.rs",
         "lbd/src/admin/dashboard/attention.rs",
         "lbd/src/admin/dashboard/html.rs",

@@ -1,11 +1,12 @@
 //! Who may log in: names and passwords against `[[admin.users]]`.
 //!
 //! A comparison costs a CPU for a while, and memory: two at a time, one at a time for each address, off the control
-//! runtime, and none for whoever has failed too often or was let in a moment ago.
+//! runtime, and none for what was compared before, or for whoever comes while a name has to wait.
 
 mod basic;
 mod memory;
 mod throttle;
+mod turns;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,8 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use self::memory::Memory;
+use self::memory::{Memory, Recalled, Tag};
 use self::throttle::{Key, Throttle, widest};
+use self::turns::Turns;
 
 pub(super) use self::basic::{Claim, NoClaim};
 pub(super) use self::throttle::network;
@@ -32,6 +34,9 @@ const MOST_WAITING: usize = 8;
 
 /// How long those wait that are one too many.
 const CROWDED: Duration = Duration::from_secs(1);
+
+/// How soon those come again whose turn it is not.
+const NOT_NEXT: Duration = Duration::from_secs(4);
 
 /// Why somebody is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +52,81 @@ pub(super) struct Logins {
 }
 
 struct Known {
-    throttle: Throttle,
     memory: Memory,
-    /// Those that wait for their turn.
+    throttle: Throttle,
+    turns: Turns,
+    /// Those that are about to be compared.
     queues: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// A claim, but for its password.
+struct Tried {
+    name: String,
+    from: IpAddr,
+    /// `None`: it is not remembered, and has no turn.
+    tag: Option<Tag>,
+    /// Somebody has this name: what is nobody's may be a password.
+    is_users: bool,
+}
+
+impl Known {
+    /// What one who has just come is told without a comparison.
+    fn hears(&mut self, tried: &Tried, now: Instant) -> Option<Result<(), NoLogin>> {
+        if let Some(recalled) = self.recalls(tried, now) {
+            return Some(recalled);
+        }
+        let paced = self.throttle.paced(tried.from, &tried.name, now);
+        if let (Some(tag), Some(paced)) = (&tried.tag, paced) {
+            self.turns.came(tag, &paced.line, now);
+        }
+        self.says(tried, now)
+    }
+
+    fn says(&mut self, tried: &Tried, now: Instant) -> Option<Result<(), NoLogin>> {
+        if let Some(recalled) = self.recalls(tried, now) {
+            return Some(recalled);
+        }
+        let paced = self.throttle.paced(tried.from, &tried.name, now)?;
+        if !paced.left.is_zero() {
+            return Some(Err(NoLogin::Wait(paced.left)));
+        }
+        let tag = tried.tag.as_ref()?;
+        let is_next = self.turns.is_next(tag, &paced.line, now);
+        (!is_next).then_some(Err(NoLogin::Wait(NOT_NEXT)))
+    }
+
+    fn recalls(&mut self, tried: &Tried, now: Instant) -> Option<Result<(), NoLogin>> {
+        match self.memory.recall(tried.tag.as_ref()?, now)? {
+            Recalled::Good => Some(Ok(())),
+            Recalled::Wrong { tell } => {
+                if tell {
+                    tried.warn("[admin] a login fails again and again, with the same password");
+                }
+                Some(Err(NoLogin::Wrong))
+            }
+        }
+    }
+
+    fn compared(&mut self, tried: &Tried, fits: bool, now: Instant) {
+        if let Some(tag) = tried.tag {
+            self.turns.done(&tag);
+            self.memory.remember(tag, fits, now);
+        }
+        match fits {
+            true => self.throttle.succeeded(tried.from, &tried.name),
+            false => {
+                self.throttle.failed(tried.from, &tried.name, now);
+                tried.warn("[admin] a login failed");
+            }
+        }
+    }
+}
+
+impl Tried {
+    fn warn(&self, what: &str) {
+        let user = self.is_users.then_some(self.name.as_str());
+        warn!(from = %self.from, user, "{what}");
+    }
 }
 
 impl fmt::Debug for Logins {
@@ -63,8 +139,9 @@ impl Logins {
     pub(super) fn new() -> Self {
         Self {
             known: Mutex::new(Known {
-                throttle: Throttle::default(),
                 memory: Memory::new(),
+                throttle: Throttle::default(),
+                turns: Turns::default(),
                 queues: HashMap::new(),
             }),
             comparisons: Arc::new(Semaphore::new(AT_ONCE)),
@@ -87,54 +164,39 @@ impl Logins {
     }
 
     async fn compare(&self, claim: Claim, from: IpAddr, users: &[User]) -> Result<User, NoLogin> {
-        let user = users.iter().find(|user| user.name == claim.name).cloned();
-        if let Some(user) = self.remembered(&claim, user.as_ref()) {
-            return Ok(user);
+        let user = users.iter().find(|user| user.name == claim.name);
+        let compared = compared(user, users);
+        let tried = Tried {
+            name: claim.name.clone(),
+            from,
+            tag: self.known().memory.tag(&claim, user, compared),
+            is_users: user.is_some(),
+        };
+        let them = || user.cloned().ok_or(NoLogin::Wrong);
+        let said = self.known().hears(&tried, Instant::now());
+        if let Some(said) = said {
+            return said.and_then(|()| them());
         }
-        let queue = self.queue(from, &claim.name)?;
+        let queue = self.queue(from, &tried.name)?;
         let _turn = queue.lock().await;
         // Whoever had the turn before may have been the same one, or have failed once too often.
-        if let Some(user) = self.remembered(&claim, user.as_ref()) {
-            return Ok(user);
-        }
-        let wait = self
-            .known()
-            .throttle
-            .wait(from, &claim.name, Instant::now());
-        if let Some(wait) = wait {
-            return Err(NoLogin::Wait(wait));
+        let said = self.known().says(&tried, Instant::now());
+        if let Some(said) = said {
+            return said.and_then(|()| them());
         }
         let permit = self.comparisons.clone().acquire_owned().await;
-        let hash = compared(user.as_ref(), users).map(|user| user.password_hash.clone());
+        let hash = compared.map(|user| user.password_hash.clone());
         let compare = move || {
             let _permit = permit;
-            let fits = hash.is_some_and(|hash| hash.fits(&claim.password));
-            (fits, claim)
+            hash.is_some_and(|hash| hash.fits(&claim.password))
         };
-        let done = spawn_blocking(compare).await;
-        let (fits, claim) = done.map_err(|_| NoLogin::Wrong)?;
-        let mut known = self.known();
-        match user.filter(|_| fits) {
-            Some(user) => {
-                known.throttle.succeeded(from, &claim.name);
-                known.memory.remember(&claim, &user, Instant::now());
-                Ok(user)
-            }
-            None => {
-                known.throttle.failed(from, &claim.name, Instant::now());
-                // What is no user's name may be a password.
-                let user = users.iter().find(|user| user.name == claim.name);
-                let user = user.map(|user| user.name.as_str());
-                warn!(%from, user, "[admin] a login failed");
-                Err(NoLogin::Wrong)
-            }
+        let fits = spawn_blocking(compare).await;
+        let fits = fits.map_err(|_| NoLogin::Wrong)? && tried.is_users;
+        self.known().compared(&tried, fits, Instant::now());
+        match fits {
+            true => them(),
+            false => Err(NoLogin::Wrong),
         }
-    }
-
-    fn remembered(&self, claim: &Claim, user: Option<&User>) -> Option<User> {
-        let known = self.known();
-        let user = user.filter(|user| known.memory.knows(claim, user, Instant::now()));
-        user.cloned()
     }
 
     /// Where those of an address wait for each other, or those of a name where everybody may have that address.
@@ -176,11 +238,14 @@ mod tests {
     }
 
     /// A wrong password, and it costs next to nothing to find that out.
-    fn guess(logins: &Arc<Logins>) -> impl Future<Output = Result<User, NoLogin>> + use<> {
+    fn guess(
+        n: usize,
+        logins: &Arc<Logins>,
+    ) -> impl Future<Output = Result<User, NoLogin>> + use<> {
         let (logins, users) = (logins.clone(), vec![user("ops", "m=8,t=1,p=1")]);
         let claim = Claim {
             name: "ops".to_owned(),
-            password: "guess".to_owned(),
+            password: n.to_string(),
         };
         async move { logins.login(claim, at(1), users).await }
     }
@@ -188,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn guesses_that_come_together_have_to_wait_as_those_one_after_the_other() {
         let logins = Arc::new(Logins::new());
-        let answers = join_all((0..MOST_WAITING).map(|_| guess(&logins))).await;
+        let answers = join_all((0..MOST_WAITING).map(|n| guess(n, &logins))).await;
         let counted = answers
             .iter()
             .filter(|answer| **answer == Err(NoLogin::Wrong));
@@ -198,12 +263,12 @@ mod tests {
     #[tokio::test]
     async fn a_guess_counts_though_nobody_waits_for_the_answer() {
         let logins = Arc::new(Logins::new());
-        for _ in 0..MOST_WAITING {
-            assert!(guess(&logins).now_or_never().is_none());
+        for n in 0..MOST_WAITING {
+            assert!(guess(n, &logins).now_or_never().is_none());
         }
         let counted = async {
-            let waits = || logins.known().throttle.wait(at(1), "ops", Instant::now());
-            while waits().is_none() {
+            let paced = || logins.known().throttle.paced(at(1), "ops", Instant::now());
+            while paced().is_none() {
                 yield_now().await;
             }
         };
@@ -229,6 +294,96 @@ mod tests {
             name: name.to_owned(),
             password_hash: hash.parse().unwrap(),
             role: Role::Viewer,
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn known() -> Known {
+        Known {
+            memory: Memory::new(),
+            throttle: Throttle::default(),
+            turns: Turns::default(),
+            queues: HashMap::new(),
+        }
+    }
+
+    /// Whether this claim of somebody on this machine is let in, and whether it took a comparison.
+    fn tries(known: &mut Known, password: u16, now: Instant) -> (Result<(), NoLogin>, bool) {
+        let mut tag = Tag::default();
+        tag[..2].copy_from_slice(&password.to_be_bytes());
+        let tried = Tried {
+            name: "ops".to_owned(),
+            from: [127, 0, 0, 1].into(),
+            tag: Some(tag),
+            is_users: true,
+        };
+        if let Some(said) = known.hears(&tried, now) {
+            return (said, false);
+        }
+        let fits = password == RIGHT;
+        known.compared(&tried, fits, now);
+        (fits.then_some(()).ok_or(NoLogin::Wrong), true)
+    }
+
+    const RIGHT: u16 = u16::MAX;
+
+    #[test]
+    fn an_old_password_that_comes_again_keeps_nobody_out() {
+        let (mut known, start) = (known(), Instant::now());
+        for second in 0..3600 {
+            let now = start + second * SECOND;
+            assert_eq!(
+                tries(&mut known, 1, now),
+                (Err(NoLogin::Wrong), second == 0)
+            );
+        }
+        assert_eq!(tries(&mut known, RIGHT, start + 3600 * SECOND).0, Ok(()));
+    }
+
+    #[test]
+    fn who_was_let_in_and_comes_again_is_let_in_whoever_guesses_beside() {
+        let (mut known, start) = (known(), Instant::now());
+        assert_eq!(tries(&mut known, RIGHT, start).0, Ok(()));
+        for second in 0..10_000 {
+            let now = start + second * 30 * SECOND;
+            let _ = tries(&mut known, (second % 5000) as u16, now);
+            assert_eq!(tries(&mut known, RIGHT, now), (Ok(()), false), "{second}");
+        }
+    }
+
+    /// Guesses come ten times a second, each `times` times, and the right one at this pace, or when it is told to.
+    fn let_in_after(times: u16, pace: Option<u64>) -> u64 {
+        let (mut known, start) = (known(), Instant::now());
+        let (mut guess, mut compared, mut due) = (0, 0, 120_000);
+        for ms in (0..3_600_000).step_by(100) {
+            let now = start + Duration::from_millis(ms);
+            compared += u32::from(tries(&mut known, guess / times, now).1);
+            guess += 1;
+            if ms < due {
+                continue;
+            }
+            match tries(&mut known, RIGHT, now).0 {
+                Ok(()) => {
+                    assert!(compared < 15, "{compared} guesses counted");
+                    return ms / 1000 - 120;
+                }
+                Err(NoLogin::Wait(wait)) => {
+                    due = ms + 1000 * pace.unwrap_or(wait.as_secs() + 1);
+                }
+                Err(NoLogin::Wrong) => panic!("it is right"),
+            }
+        }
+        panic!("it is kept out");
+    }
+
+    #[test]
+    fn whoever_knows_the_password_gets_in_beside_a_guesser() {
+        for pace in [Some(1), Some(3), Some(50), None] {
+            let once = let_in_after(1, pace);
+            assert!(once <= 130, "{once} s at {pace:?}");
+            let again = let_in_after(20, pace);
+            assert!(again <= 220, "{again} s at {pace:?}");
         }
     }
 

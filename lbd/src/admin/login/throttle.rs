@@ -17,7 +17,7 @@ const FREE_OF_ADDRESS: u32 = 20;
 /// The first wait; each failure doubles it.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The longest wait. Whoever knows the password gets in after it.
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// After so long without a failure all of them are forgotten.
@@ -42,19 +42,38 @@ struct Failures {
     last: Instant,
 }
 
+impl Failures {
+    fn are_forgotten(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) >= FORGOTTEN
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Throttle(HashMap<Key, Failures>);
 
+/// Where tries are one at a time, with a pause after each.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Paced {
+    /// Those that wait for the same try.
+    pub(super) line: Key,
+    /// How long that is away; zero: it is due.
+    pub(super) left: Duration,
+}
+
 impl Throttle {
-    /// How long whoever tries has to wait.
-    pub(super) fn wait(&self, source: IpAddr, name: &str, now: Instant) -> Option<Duration> {
-        let waits = keys(source, name).filter_map(|(key, free)| {
-            let failures = self.0.get(&key)?;
+    /// `None`: whoever tries does not have to wait for anybody.
+    pub(super) fn paced(&self, source: IpAddr, name: &str, now: Instant) -> Option<Paced> {
+        let paced = keys(source, name).filter_map(|(line, free)| {
+            let failures = self.0.get(&line)?;
+            if failures.are_forgotten(now) {
+                return None;
+            }
             let until = failures.last + pause(failures.count, free)?;
             let left = until.saturating_duration_since(now);
-            (!left.is_zero()).then_some(left)
+            Some(Paced { line, left })
         });
-        waits.max()
+        // Of two that are due the wider one counts, in which more wait.
+        paced.max_by_key(|paced| paced.left)
     }
 
     pub(super) fn failed(&mut self, source: IpAddr, name: &str, now: Instant) {
@@ -66,7 +85,7 @@ impl Throttle {
                 count: 0,
                 last: now,
             });
-            if now.saturating_duration_since(failures.last) >= FORGOTTEN {
+            if failures.are_forgotten(now) {
                 failures.count = 0;
             }
             failures.count = failures.count.saturating_add(1);
@@ -83,8 +102,7 @@ impl Throttle {
         if self.0.len() < MOST {
             return;
         }
-        self.0
-            .retain(|_, failures| now.saturating_duration_since(failures.last) < FORGOTTEN);
+        self.0.retain(|_, failures| !failures.are_forgotten(now));
         if self.0.len() < MOST {
             return;
         }
@@ -141,6 +159,11 @@ fn pause(failures: u32, free: u32) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    fn left(throttle: &Throttle, source: IpAddr, name: &str, now: Instant) -> Option<Duration> {
+        let left = throttle.paced(source, name, now)?.left;
+        (!left.is_zero()).then_some(left)
+    }
+
     fn at(host: u8) -> IpAddr {
         [192, 0, 2, host].into()
     }
@@ -151,18 +174,18 @@ mod tests {
         let mut now = start;
         for _ in 0..4 {
             throttle.failed(at(1), "ops", now);
-            assert_eq!(throttle.wait(at(1), "ops", now), None);
+            assert_eq!(left(&throttle, at(1), "ops", now), None);
         }
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             throttle.failed(at(1), "ops", now);
             let wait = Duration::from_secs(seconds);
-            assert_eq!(throttle.wait(at(1), "ops", now), Some(wait));
+            assert_eq!(left(&throttle, at(1), "ops", now), Some(wait));
             now += wait;
-            assert_eq!(throttle.wait(at(1), "ops", now), None);
+            assert_eq!(left(&throttle, at(1), "ops", now), None);
         }
         now += FORGOTTEN;
         throttle.failed(at(1), "ops", now);
-        assert_eq!(throttle.wait(at(1), "ops", now), None);
+        assert_eq!(left(&throttle, at(1), "ops", now), None);
     }
 
     #[test]
@@ -171,11 +194,11 @@ mod tests {
         for _ in 0..19 {
             throttle.failed(at(1), "ops", now);
         }
-        assert!(throttle.wait(at(1), "ops", now).is_some());
-        assert_eq!(throttle.wait(at(2), "ops", now), None);
-        assert_eq!(throttle.wait(at(1), "eve", now), None);
+        assert!(left(&throttle, at(1), "ops", now).is_some());
+        assert_eq!(left(&throttle, at(2), "ops", now), None);
+        assert_eq!(left(&throttle, at(1), "eve", now), None);
         throttle.failed(at(1), "x", now);
-        assert!(throttle.wait(at(1), "eve", now).is_some(), "many names");
+        assert!(left(&throttle, at(1), "eve", now).is_some(), "many names");
     }
 
     #[test]
@@ -187,13 +210,37 @@ mod tests {
                 throttle.failed(here, &format!("x{n}"), now);
                 throttle.failed(here, "ops", now);
             }
-            assert!(throttle.wait(here, "ops", now).is_some());
-            assert_eq!(throttle.wait(here, "eve", now), None);
+            assert!(left(&throttle, here, "ops", now).is_some());
+            assert_eq!(left(&throttle, here, "eve", now), None);
             throttle.succeeded(here, "ops");
-            assert_eq!(throttle.wait(here, "ops", now), None);
+            assert_eq!(left(&throttle, here, "ops", now), None);
             assert_ne!(widest(here, "ops"), widest(here, "eve"));
         }
         assert_eq!(widest(at(1), "ops"), widest(at(1), "eve"));
+    }
+
+    #[test]
+    fn those_that_wait_for_the_same_try_are_one_line() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let line = |throttle: &Throttle, name: &str, now| {
+            throttle.paced(at(1), name, now).map(|paced| paced.line)
+        };
+        for _ in 0..4 {
+            throttle.failed(at(1), "ops", now);
+        }
+        assert_eq!(line(&throttle, "ops", now), None);
+        throttle.failed(at(1), "ops", now);
+        assert_eq!(line(&throttle, "ops", now), Some(named(at(1), "ops")));
+        assert_eq!(line(&throttle, "eve", now), None);
+        for name in 0..20 {
+            throttle.failed(at(1), &name.to_string(), now);
+        }
+        for due in [now, now + LONGEST] {
+            let whole = Some(widest(at(1), "eve"));
+            assert_eq!(line(&throttle, "eve", due), whole);
+            assert_eq!(line(&throttle, "ops", due), whole);
+        }
+        assert_eq!(line(&throttle, "eve", now + FORGOTTEN), None);
     }
 
     #[test]
@@ -203,12 +250,12 @@ mod tests {
             throttle.failed(at(1), "ops", now);
         }
         throttle.succeeded(at(1), "ops");
-        assert_eq!(throttle.wait(at(1), "ops", now), None);
+        assert_eq!(left(&throttle, at(1), "ops", now), None);
         for name in 0..10 {
             throttle.failed(at(1), &name.to_string(), now);
         }
         throttle.succeeded(at(1), "ops");
-        assert!(throttle.wait(at(1), "ops", now).is_some());
+        assert!(left(&throttle, at(1), "ops", now).is_some());
     }
 
     #[test]
@@ -219,7 +266,7 @@ mod tests {
             throttle.failed(address, "ops", start);
         }
         let neighbour = "2001:db8::ffff".parse().unwrap();
-        assert!(throttle.wait(neighbour, "ops", start).is_some());
+        assert!(left(&throttle, neighbour, "ops", start).is_some());
         for net in 0..10_000 {
             let address = format!("2001:db9:0:{net:x}::1").parse().unwrap();
             throttle.failed(address, "ops", start + Duration::from_millis(net));
