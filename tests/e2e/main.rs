@@ -15,6 +15,7 @@ mod admin_metrics_parts;
 mod answers;
 mod balance;
 mod behaviour_table;
+mod brought_back;
 mod cert_assemble;
 mod cert_expiry;
 mod cert_install;

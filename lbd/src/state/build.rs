@@ -10,6 +10,7 @@ use lb_proto::config::{self, Certificates, Config};
 use lb_proto::name::ServerId;
 use lb_proto::state::{Health, State};
 
+use super::absent::Absent;
 use super::ejection::failures_of;
 use super::location::{Addresses, known};
 use super::networks::Networks;
@@ -74,9 +75,13 @@ impl Snapshot {
             .map(|backend| {
                 let old = before.and_then(|snapshot| snapshot.backend(&backend.name));
                 let tls = originate(&backend, old, &mut originators)?;
+                let found = Found {
+                    old,
+                    absent: before.map(|before| &before.absent),
+                    addresses,
+                };
                 let generation = loaded.generation;
-                let built = build_backend(backend, tls, old, generation, addresses, threads);
-                Ok(built)
+                Ok(build_backend(backend, tls, found, generation, threads))
             })
             .collect::<Result<Arc<[_]>, BuildError>>()?;
         let backend_index = backends
@@ -87,7 +92,7 @@ impl Snapshot {
         if before.is_none() {
             backends.iter().for_each(Backend::begin);
         }
-        Ok(Self {
+        let mut snapshot = Self {
             loaded,
             global: config.global,
             admin,
@@ -95,7 +100,12 @@ impl Snapshot {
             frontends,
             backends,
             backend_index,
-        })
+            absent: Absent::default(),
+        };
+        if let Some(before) = before {
+            snapshot.absent = Absent::from(&snapshot, before);
+        }
+        Ok(snapshot)
     }
 }
 
@@ -107,13 +117,14 @@ fn build_frontend(
     threads: usize,
 ) -> Result<Frontend, BuildError> {
     let old = before.and_then(|snapshot| snapshot.frontend(&config.name));
-    let record = match old {
-        Some(old) => old.record.clone(),
-        None => Arc::new(FrontendRecord {
+    let record = old.map(|old| old.record.clone());
+    let record = record.or_else(|| before?.absent.frontend(&config.name));
+    let record = record.unwrap_or_else(|| {
+        Arc::new(FrontendRecord {
             limit: Limit::new(most_connections(&config)),
             tallies: PerThread::new(threads),
-        }),
-    };
+        })
+    });
     let mut listeners = Vec::with_capacity(config.binds.len());
     let mut introducers = Vec::new();
     let mut terminators = Vec::new();
@@ -194,15 +205,29 @@ fn originate(
     servers.collect()
 }
 
+/// What there is already for a backend.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    old: Option<&'a Backend>,
+    absent: Option<&'a Absent>,
+    addresses: &'a Addresses,
+}
+
 fn build_backend(
     config: config::Backend,
     originators: Vec<Option<Arc<Originator>>>,
-    old: Option<&Backend>,
+    found: Found<'_>,
     generation: u64,
-    addresses: &Addresses,
     threads: usize,
 ) -> Backend {
-    let pool = old.map_or_else(|| Pool::new(threads), |b| b.pool.clone());
+    let Found {
+        old,
+        absent,
+        addresses,
+    } = found;
+    let pool = old.map(|old| old.pool.clone());
+    let pool = pool.or_else(|| absent?.pool(&config.name));
+    let pool = pool.unwrap_or_else(|| Pool::new(threads));
     let index: HashMap<_, _> = config
         .servers
         .iter()
@@ -224,8 +249,10 @@ fn build_backend(
         .iter()
         .zip(&starts)
         .map(|(server, start)| {
-            if let Some(record) = old.and_then(|b| b.server(&server.name)) {
-                return record.clone();
+            let id = ServerId::new(&config.name, &server.name);
+            let record = old.and_then(|b| b.server(&server.name)).cloned();
+            if let Some(record) = record.or_else(|| absent?.server(&id)) {
+                return record;
             }
             let checked = config.health.is_some() && server.check;
             let waits = checked && somebody_stays;
@@ -233,7 +260,6 @@ fn build_backend(
                 true => Health::Down,
                 false => Health::Unchecked,
             };
-            let id = ServerId::new(&config.name, &server.name);
             let record = Server::new(id, pool.clone(), health, generation, threads);
             record.location.set(*start);
             Arc::new(record)

@@ -4,6 +4,7 @@
 //! snapshots that mention them. One writer per fact: the control plane writes the snapshot pointer,
 //! admin state and health; data threads write sessions and tallies.
 
+mod absent;
 mod build;
 mod changes;
 mod complaints;
@@ -21,6 +22,7 @@ mod operator;
 mod overrides;
 mod past;
 mod pool;
+mod presence;
 mod queue;
 mod quota;
 mod ramp;

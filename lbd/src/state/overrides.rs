@@ -159,6 +159,10 @@ impl Overrides {
         set.former_weight = former;
     }
 
+    pub(super) fn clear(&self) {
+        *self.lock() = Set::default();
+    }
+
     /// As it is to be kept, if anything is set.
     pub(super) fn kept(&self, server: &ServerId) -> Option<Kept> {
         let set = self.lock();

@@ -234,7 +234,7 @@ impl Waiter {
         let wants = match &self.wants {
             Wants::Any { generation, except } => {
                 server.load.share() > 0
-                    && server.is_in(*generation)
+                    && server.presence.has(*generation)
                     && !except.contains(&server.uid)
             }
             Wants::Server { server: wanted, .. } => Arc::ptr_eq(wanted, server),

@@ -64,11 +64,6 @@ impl Snapshot {
             .collect()
     }
 
-    fn has(&self, id: &ServerId) -> bool {
-        let backend = self.backend(&id.backend);
-        backend.is_some_and(|backend| backend.server(&id.server).is_some())
-    }
-
     /// A weight that was set over another than the one configured now counts no more, and is forgotten
     /// unless this is `on_trial`; returns what there is to tell of each server.
     pub(crate) fn end_weights(&self, on_trial: bool) -> Vec<(ServerId, String)> {
@@ -143,6 +138,8 @@ impl Shared {
         }));
         drop(aside);
         told.extend(snapshot.restore(back, Timestamp::now()).1);
+        // With everything put back that was set: whoever waits gets no server that is out.
+        snapshot.begin();
         let ended = snapshot.end_weights(on_trial);
         told.extend(ended.iter().map(|(id, what)| format!("{id}: {what}")));
         self.tell_of_weights(snapshot, &weights, ended);

@@ -16,6 +16,7 @@ use super::location::Location;
 use super::overrides::Overrides;
 use super::past::Past;
 use super::pool::Pool;
+use super::presence::Presence;
 use super::quota::{LogLine, LogQuota};
 use super::returning::{self, Returning};
 use super::session_cookie::SessionCookie;
@@ -50,9 +51,7 @@ pub(crate) struct Server {
     pub(crate) load: Arc<Load>,
     /// The server's position in the pool's ranking, if it has one there.
     rank: AtomicUsize,
-    /// The generation of the configuration that brought it, and the last one that had it.
-    since: u64,
-    until: AtomicU64,
+    pub(super) presence: Presence,
     pub(crate) tallies: PerThread<ServerTally>,
     returning: Returning,
     pub(crate) complaints: Complaints,
@@ -115,8 +114,7 @@ impl Server {
             location: Location::default(),
             load: Arc::default(),
             rank: AtomicUsize::new(0),
-            since,
-            until: AtomicU64::new(u64::MAX),
+            presence: Presence::since(since),
             tallies: PerThread::new(threads),
             returning: Returning::default(),
             complaints: Complaints::default(),
@@ -180,6 +178,20 @@ impl Server {
             self.forget_connections();
         }
         (was, state)
+    }
+
+    /// What it was when the configuration had it before is over: as if it were new, but for the
+    /// sessions that it still has and what was counted.
+    pub(super) fn begin_anew(&self, health: Health) -> (State, State) {
+        self.overrides.clear();
+        self.set_moves_sticky(false);
+        self.set_killed(false);
+        let states = self.write(Admin::Ready, health);
+        // Its check, if it goes on, begins anew, too.
+        self.check_wake.notify_one();
+        let mut seen = self.seen();
+        (seen.changed, seen.risen) = (Instant::now(), None);
+        states
     }
 
     /// Whether clients that its cookie names are sent elsewhere while it drains.
@@ -287,16 +299,6 @@ impl Server {
         if !self.pool.queue.is_empty() {
             self.pool.queue.offer(self);
         }
-    }
-
-    /// Whether the configuration of this generation has it.
-    pub(super) fn is_in(&self, generation: u64) -> bool {
-        (self.since..=self.until.load(Ordering::SeqCst)).contains(&generation)
-    }
-
-    /// The configuration that comes after this generation does not have it.
-    pub(super) fn ends_with(&self, generation: u64) {
-        self.until.fetch_min(generation, Ordering::SeqCst);
     }
 
     pub(super) fn set_rank(&self, rank: usize) {

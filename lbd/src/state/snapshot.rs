@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use lb_proto::config::{self, Address, Certificates};
-use lb_proto::name::{BackendName, FrontendName, ServerName};
+use lb_proto::name::{BackendName, FrontendName, ServerId, ServerName};
 use lb_proto::reply::Change;
 use lb_proto::state::{Health, State};
 
+use super::absent::Absent;
 use super::networks::Networks;
 use super::pool::Pool;
 use super::ring::Ring;
@@ -39,6 +40,7 @@ pub(crate) struct Snapshot {
     pub(crate) frontends: Vec<Frontend>,
     pub(crate) backends: Arc<[Backend]>,
     pub(super) backend_index: HashMap<BackendName, usize>,
+    pub(super) absent: Absent,
 }
 
 #[derive(Debug, Clone)]
@@ -126,6 +128,7 @@ impl Snapshot {
             certificates,
             backends: self.backends.clone(),
             backend_index: self.backend_index.clone(),
+            absent: self.absent.clone(),
         }
     }
 
@@ -135,9 +138,9 @@ impl Snapshot {
             .flat_map(|f| f.listeners.iter().cloned())
     }
 
-    /// Carries out what taking over from `before` means for records that both mention: limits and
-    /// shares change, and health starts over where the address changed. Call it right before
-    /// publishing.
+    /// Carries out what taking over from `before` means for records: limits change, and health
+    /// starts over where the address changed. What comes back begins anew. Call it right before
+    /// [`Snapshot::begin`].
     pub(super) fn settle(&self, before: &Snapshot) {
         for frontend in &self.frontends {
             frontend
@@ -145,12 +148,24 @@ impl Snapshot {
                 .limit
                 .resize(most_connections(&frontend.config));
         }
-        for backend in self.backends.iter() {
-            if let Some(old) = before.backend(&backend.config.name) {
-                backend.settle(old, before.loaded.generation);
-            }
-            backend.begin();
+        let servers = before.backends.iter().flat_map(|b| &b.servers);
+        for gone in servers.filter(|server| !self.has(&server.id)) {
+            gone.presence.ends_with(before.loaded.generation);
         }
+        for backend in self.backends.iter() {
+            let old = before.backend(&backend.config.name);
+            backend.settle(old, self.loaded.generation);
+        }
+    }
+
+    /// From now on its servers are picked as it says. Call it right before publishing.
+    pub(super) fn begin(&self) {
+        self.backends.iter().for_each(Backend::begin);
+    }
+
+    pub(super) fn has(&self, id: &ServerId) -> bool {
+        let backend = self.backend(&id.backend);
+        backend.is_some_and(|backend| backend.server(&id.server).is_some())
     }
 }
 
@@ -250,15 +265,11 @@ impl Backend {
         self.index.get(name).copied()
     }
 
-    fn settle(&self, old: &Backend, generation: u64) {
-        let gone = |server: &&Arc<Server>| self.server(&server.id.server).is_none();
-        for server in old.servers.iter().filter(gone) {
-            server.ends_with(generation);
-        }
+    fn settle(&self, old: Option<&Backend>, generation: u64) {
         let keeps_health = |server: &Arc<Server>| {
             let name = &server.id.server;
-            old.address(name)
-                .is_some_and(|before| Some(before) == self.address(name))
+            let before = old.and_then(|old| old.address(name));
+            before.is_some_and(|before| Some(before) == self.address(name))
         };
         let somebody_stays = self
             .servers
@@ -283,9 +294,14 @@ impl Backend {
                 (true, true) => Health::Unchecked,
                 (true, false) => server.health(),
             };
-            let (was, state) = server.write(server.admin(), health);
-            if was != state {
+            let returns = server.presence.returns_with(generation);
+            let (was, state) = match returns {
+                true => server.begin_anew(health),
+                false => server.write(server.admin(), health),
+            };
+            if was != state || returns {
                 let reason = match (moved, checked) {
+                    _ if returns => "a reload brought it back",
                     (true, _) => "a reload gave it another address",
                     (false, true) => "a reload turned its checks on",
                     (false, false) => "a reload turned its checks off",

@@ -16,9 +16,18 @@ impl Shared {
 
     /// Swaps `text` in, as a reload does.
     pub(crate) fn load(&self, text: &str) {
+        self.swap(text, false);
+    }
+
+    /// Swaps `text` in for as long as nothing is confirmed.
+    pub(crate) fn load_on_trial(&self, text: &str) {
+        self.swap(text, true);
+    }
+
+    fn swap(&self, text: &str, on_trial: bool) {
         let before = self.snapshot();
         let next = snapshot(text, Some(&before));
-        self.settle(&next, &before, false);
+        self.settle(&next, &before, on_trial);
         self.publish(next, "by a test");
     }
 
