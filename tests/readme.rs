@@ -8,13 +8,14 @@ use lb_proto::config;
 use lb_tests::programs;
 
 /// A table of the reference: its heading, and a whole file with `KEY` where its keys stand.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("`[global]`", "[global]\nKEY\n"),
     ("`log`", "[global]\nlog = { KEY }\n"),
     ("`access_log`", "[global]\naccess_log = { KEY }\n"),
     ("`[admin]`", "[admin]\nKEY\n"),
     ("`bind` of `[admin]`", "[admin]\nbind = { KEY }\n"),
     ("Users", "[admin]\n[[admin.users]]\nKEY\n"),
+    ("`[traces]`", "[traces]\nKEY\n"),
     ("timeouts", "[defaults.timeouts]\nKEY\n"),
     ("`[frontend.NAME]`", "[frontend.x]\nbind = []\nKEY\n"),
     (
@@ -134,7 +135,9 @@ fn the_reference_names_every_key_and_no_other() {
             .collect();
         assert_eq!(told, accepted(template), "the table of {heading}");
     }
-    for key in ["defaults", "frontend", "backend", "global", "admin"] {
+    for key in [
+        "defaults", "frontend", "backend", "global", "admin", "traces",
+    ] {
         assert!(accepted("KEY\n").contains(key) && readme.contains(&format!("`[{key}")));
     }
 }

@@ -172,6 +172,7 @@ fn libraries_stop_where_they_belong() {
         "lbd/src/admin/http.rs",
         "lbd/src/health/probe_http.rs",
         "lbd/src/demo/",
+        "lbd/src/traces/post.rs",
     ];
     for word in ["hyper", "hyper_util"] {
         only_in(&format!("{word}::"), &PROGRAMS, &hyper);
@@ -193,6 +194,9 @@ fn libraries_stop_where_they_belong() {
     ];
     for word in ["clap", "clap_complete", "clap_mangen"] {
         only_in(&format!("{word}::"), &PROGRAMS, &arguments);
+    }
+    for word in ["opentelemetry_proto::", "prost::"] {
+        only_in(word, &PROGRAMS, &["lbd/src/traces/otlp.rs"]);
     }
     only_in("hickory_resolver::", &PROGRAMS, &["lbd/src/dns/lookup.rs"]);
     only_in("toml::", &PROGRAMS, &["lb-proto/src/config"]);
@@ -240,6 +244,8 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/data/sticky.rs",
         "lbd/src/data/cache_control.rs",
         "lbd/src/data/session_cookie.rs",
+        "lbd/src/data/traceparent.rs",
+        "lbd/src/traces/otlp.rs",
         "lbd/src/data/balance/",
         "lbd/src/state/share.rs",
         "lbd/src/state/ring.rs",

@@ -44,7 +44,7 @@ pub enum Kind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     pub section: Section,
-    /// Of the frontend or backend; the path of a certificate file; empty in `global` and `admin`.
+    /// Of the frontend or backend; the path of a certificate file; empty in `global`, `admin` and `traces`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Absent: the section itself.
@@ -58,6 +58,7 @@ pub struct Place {
 pub enum Section {
     Global,
     Admin,
+    Traces,
     Frontend,
     Backend,
     /// What a certificate file holds.

@@ -14,7 +14,7 @@ use lb_proto::error::Problem;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::access_log::{AccessLog, OpenError};
+use crate::access_log::OpenError;
 use crate::control::{
     Auditor, Control, ControlSocket, Folder, FolderError, Keeper, NoStart, Reloader, SocketError,
     SocketFile, Start, choose, explain_bind, in_words, loaded as loaded_from, warn_daily,
@@ -23,7 +23,7 @@ use crate::dns::{self, Names};
 use crate::limits::OpenFiles;
 use crate::signals::{Asked, Signals};
 use crate::state::{BuildError, Remembered, Shared, Snapshot};
-use crate::{admin, data, health, log, service, state};
+use crate::{admin, data, health, log, service, state, traces};
 
 /// How often the stop looks whether data threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
@@ -31,7 +31,7 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 /// How long a thread whose sessions were cut may take to hand over the lines it has.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
-/// How long a stop waits for the access log to be written.
+/// How long a stop waits for the access log to be written and the last spans to be sent.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// How often the daemon looks whether a data thread has died, which none ever should.
@@ -115,7 +115,9 @@ impl From<BuildError> for AppError {
                 let (message, hint) = explain_bind(&error);
                 Self::Bind { message, hint }
             }
-            BuildError::Tls { .. } | BuildError::ServerTls { .. } => Self::Tls(error),
+            BuildError::Tls { .. }
+            | BuildError::ServerTls { .. }
+            | BuildError::TracesTls { .. } => Self::Tls(error),
         }
     }
 }
@@ -220,6 +222,7 @@ impl Daemon {
         tokio::spawn(dns::run(shared.clone(), names));
         tokio::spawn(state::run_ejections(shared.clone()));
         tokio::spawn(warn_daily(shared.clone()));
+        tokio::spawn(traces::run(shared.clone()));
         tokio::spawn(admin::run(shared.clone(), known_to(&control), token));
         tokio::spawn(health::run(shared));
         tokio::spawn(control.clone().keep());
@@ -251,7 +254,7 @@ impl Daemon {
                 warn!(sessions = sessions(&shared), "stopped at once, sessions were cut");
             }
         }
-        self.finish_access_log().await;
+        self.finish_output().await;
         self.control.audit.settle().await;
         Ok(())
     }
@@ -271,17 +274,26 @@ impl Daemon {
         }
     }
 
-    /// Writes what was logged, unless that takes too long: nobody may be reading the pipe.
-    async fn finish_access_log(&self) {
-        let log: &AccessLog = &self.control.shared.access_log;
+    /// Writes what was logged and sends what was traced, unless that takes too long: nobody may be
+    /// reading the pipe.
+    async fn finish_output(&self) {
+        let Shared {
+            access_log, spans, ..
+        } = &*self.control.shared;
         if !self.data_threads.iter().all(JoinHandle::is_finished) {
             sleep(LAST_LINES).await;
         }
-        log.finish();
+        access_log.finish();
+        spans.finish();
         let deadline = Instant::now() + LAST_WRITES;
-        while !log.is_finished() {
+        while !access_log.is_finished() || !spans.is_finished() {
             if Instant::now() >= deadline {
-                warn!("stopped before the access log's last lines were written");
+                if !access_log.is_finished() {
+                    warn!("stopped before the access log's last lines were written");
+                }
+                if !spans.is_finished() {
+                    warn!("stopped before the last traces were exported");
+                }
                 return;
             }
             sleep(STOP_POLL).await;

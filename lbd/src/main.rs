@@ -18,6 +18,7 @@ mod service;
 mod signals;
 mod state;
 mod tls;
+mod traces;
 
 use std::path::Path;
 use std::process::ExitCode;

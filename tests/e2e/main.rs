@@ -95,6 +95,8 @@ mod terminal;
 mod tls;
 mod tls_to_servers;
 mod tls_to_servers_carries;
+mod traces;
+mod traces_trouble;
 mod upgrades;
 mod versions;
 mod weight;

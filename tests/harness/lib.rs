@@ -6,6 +6,7 @@
 
 pub mod access_log;
 pub mod authority;
+pub mod collector;
 pub mod daemon;
 pub mod dns;
 pub mod eventually;
@@ -30,6 +31,7 @@ pub mod tls_front;
 pub mod wire;
 
 pub use authority::{Authority, Issued};
+pub use collector::Collector;
 pub use daemon::{Lbd, Setup};
 pub use dns::Dns;
 pub use eventually::{eventually, is};

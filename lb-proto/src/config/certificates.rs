@@ -129,6 +129,9 @@ pub(super) fn read(
     for tls in servers.filter_map(|server| server.tls.as_ref()) {
         reader.of_server(tls, &mut found);
     }
+    if let Some(tls) = config.traces.as_ref().and_then(|t| t.tls.as_ref()) {
+        reader.of_server(tls, &mut found);
+    }
     match reader.report.finish() {
         problems if problems.is_empty() => Ok((found, reader.warnings.finish())),
         problems => Err(problems),

@@ -22,6 +22,7 @@ mod syntax;
 mod table;
 mod timeouts;
 mod tls;
+mod traces;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,9 @@ use crate::regular::{self, Links};
 const ROOT: Shape = Shape {
     what: "the file",
     example: "a file of sections",
-    keys: &["global", "admin", "defaults", "frontend", "backend"],
+    keys: &[
+        "global", "admin", "traces", "defaults", "frontend", "backend",
+    ],
     later: &[],
 };
 
@@ -187,6 +190,7 @@ fn sections(root: Table<'_>) -> Config {
         admin: root
             .get("admin")
             .and_then(|value| admin::read(value, &mut facts)),
+        traces: root.get("traces").and_then(traces::read),
         frontends: frontends(root, defaults, &mut facts),
         backends: backends(root, defaults, &mut facts),
     };

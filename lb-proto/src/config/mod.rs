@@ -17,6 +17,7 @@ mod frontend;
 mod http;
 mod problem;
 mod tls;
+mod traces;
 pub mod units;
 
 use std::fmt;
@@ -39,6 +40,7 @@ pub use self::frontend::{
 };
 pub use self::problem::{Fault, render, render_warnings};
 pub use self::tls::{BindTls, ClientAuth, Located, ServerTls, TlsVersion};
+pub use self::traces::{Share, Traces, Url};
 
 /// Frontends and backends are in the order of the file, servers too.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub global: Global,
     /// `None`: nothing is told by HTTP.
     pub admin: Option<Admin>,
+    /// `None`: lbd takes no part in traces.
+    pub traces: Option<Traces>,
     pub frontends: Vec<Frontend>,
     pub backends: Vec<Backend>,
 }

@@ -66,6 +66,7 @@ fn heading(change: &Change) -> String {
     match change.place.section {
         Section::Global => "global".to_owned(),
         Section::Admin => "admin".to_owned(),
+        Section::Traces => "traces".to_owned(),
         Section::Frontend => format!("frontend {name}"),
         Section::Backend => format!("backend {name}"),
         Section::Certificate => format!("certificate {name}"),

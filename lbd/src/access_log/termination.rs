@@ -46,7 +46,7 @@ impl Termination {
         Self(Some((cause, phase)))
     }
 
-    pub(super) fn letters(self) -> [u8; 2] {
+    pub(crate) fn letters(self) -> [u8; 2] {
         let Some((cause, phase)) = self.0 else {
             return *b"--";
         };

@@ -53,7 +53,11 @@ fn count(before: &Snapshot, change: &mut Change) {
 fn sessions(before: &Snapshot, change: &Change) -> Option<u64> {
     let backend = match change.place.section {
         Section::Backend => before.backend(&change.place.name.parse().ok()?)?,
-        Section::Global | Section::Admin | Section::Frontend | Section::Certificate => return None,
+        Section::Global
+        | Section::Admin
+        | Section::Traces
+        | Section::Frontend
+        | Section::Certificate => return None,
     };
     match &change.place.part {
         Some(Part::Server(name)) => Some(backend.server(name)?.sessions()),

@@ -12,12 +12,14 @@ use super::client::Client;
 use super::fault::Fault;
 use super::lease::Lease;
 use super::outcome::Outcome;
+use super::span;
 use super::sticky::Visit;
 use super::thread::Thread;
 use super::trace::Trace;
 use super::view::View;
 use crate::access_log::{Cause, Phase, Termination};
 use crate::state::{Ahead, FrontendTally, add};
+use crate::traces::Span;
 
 #[derive(Debug)]
 pub(super) struct Account {
@@ -29,7 +31,7 @@ pub(super) struct Account {
     /// What a stickiness cookie did for it.
     pub(super) cookie: Visit,
     outcome: Outcome,
-    /// `None`: it is not logged.
+    /// `None`: it is not logged, and has no span.
     trace: Option<Box<RefCell<Trace>>>,
 }
 
@@ -39,28 +41,29 @@ impl Account {
         view: Rc<View>,
         frontend: usize,
         request: &Request<B>,
+        span: Option<Box<Span>>,
     ) -> Box<Self> {
-        let trace = |outcome: &Outcome| Trace::of_request(outcome, request);
-        Self::begin(client, view, frontend, trace)
+        let traced = span.is_some();
+        let trace = |outcome: &Outcome| Trace::of_request(outcome, request, span);
+        Self::begin(client, view, frontend, traced, trace)
     }
 
     /// That of a connection in mode tcp.
     pub(super) fn of_connection(client: &Client, view: Rc<View>, frontend: usize) -> Box<Self> {
-        Self::begin(client, view, frontend, Trace::of_connection)
+        Self::begin(client, view, frontend, false, Trace::of_connection)
     }
 
     fn begin(
         client: &Client,
         view: Rc<View>,
         frontend: usize,
+        traced: bool,
         trace: impl FnOnce(&Outcome) -> Trace,
     ) -> Box<Self> {
         let thread = client.thread.clone();
         let outcome = Outcome::begin(&client.flow);
-        let trace = thread
-            .journal
-            .is_on()
-            .then(|| Box::new(RefCell::new(trace(&outcome))));
+        let trace =
+            (thread.journal.is_on() || traced).then(|| Box::new(RefCell::new(trace(&outcome))));
         let account = Box::new(Self {
             thread,
             view,
@@ -196,7 +199,7 @@ impl Account {
         }
     }
 
-    /// Tells the access log something, where there is one.
+    /// Tells the access log and the span something, where there is one.
     fn note(&self, tell: impl FnOnce(&mut Trace)) {
         if let Some(trace) = &self.trace {
             tell(&mut trace.borrow_mut());
@@ -230,7 +233,7 @@ impl Drop for Account {
         let Some(trace) = &self.trace else {
             return;
         };
-        let trace = trace.borrow();
+        let mut trace = trace.borrow_mut();
         let snapshot = &self.view.snapshot;
         trace.write(
             &self.outcome,
@@ -239,6 +242,10 @@ impl Drop for Account {
             snapshot,
             self.frontend,
         );
+        if let Some(span) = trace.span.take() {
+            let span = span::end(span, &trace, &self.outcome, snapshot, self.frontend);
+            self.thread.shared.spans.push(span);
+        }
         if let Some(backend) = trace.backend {
             snapshot.backends[backend].pool.request_ended();
         }

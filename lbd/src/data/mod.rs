@@ -22,6 +22,8 @@ mod request_id;
 mod account;
 mod outcome;
 mod trace;
+mod traceparent;
+mod span;
 mod https_redirect;
 mod journal;
 mod route;

@@ -26,6 +26,7 @@ use super::request_body::RequestBody;
 use super::request_id;
 use super::route::{Routes, Subject, Target, redirect_target};
 use super::session_cookie;
+use super::span;
 use super::sticky::Visit;
 use super::thread::Place;
 use super::upgrade::Upgrade;
@@ -47,8 +48,12 @@ pub(super) fn serve(
     let asked = place.map(|place| {
         let frontend = &place.view.snapshot.frontends[place.frontend];
         request_id::ensure(request.headers_mut());
+        let traces = place.view.snapshot.traces.as_ref();
+        let span = traces
+            .and_then(|traces| span::begin(traces.config.sample, &client, &place, &mut request));
         client.begin_exchange(&request, frontend.config.timeouts);
-        let account = Account::open(&client, place.view.clone(), place.frontend, &request);
+        let view = place.view.clone();
+        let account = Account::open(&client, view, place.frontend, &request, span);
         let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
         let way = route(&client, &place, request);
         (

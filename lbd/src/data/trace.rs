@@ -1,5 +1,5 @@
-//! What the access log will tell of a request or a connection, collected on its way: stamps, counts, and how it
-//! ended. There is none while nothing is logged.
+//! What the access log and a span will tell of a request or a connection, collected on its way: stamps, counts, and
+//! how it ended. There is none while nothing is logged and nothing traced.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use crate::access_log::{
     BAD_REQUEST, Cause, CookieFlags, Counts, Kind, Line, Phase, Termination, Timers, push_request,
 };
 use crate::state::{Ahead, Backend, Frontend, Snapshot};
+use crate::traces::Span;
 
 /// What a request can still ask of its client's connection when that is gone.
 #[derive(Debug)]
@@ -99,15 +100,24 @@ pub(super) struct Trace {
     phase: Phase,
     /// The first thing that went wrong, if anything did.
     end: Option<Termination>,
+    /// `None`: it is not one of those that are traced.
+    pub(super) span: Option<Box<Span>>,
 }
 
 impl Trace {
     /// A request whose head is whole.
-    pub(super) fn of_request<B>(outcome: &Outcome, request: &Request<B>) -> Self {
+    pub(super) fn of_request<B>(
+        outcome: &Outcome,
+        request: &Request<B>,
+        span: Option<Box<Span>>,
+    ) -> Self {
         let mut line = Vec::with_capacity(128);
         push_request_line(&mut line, request);
         let id = request.headers().get(REQUEST_ID).cloned();
-        Self::begin(outcome, Some(Asked { line, id }))
+        Self {
+            span,
+            ..Self::begin(outcome, Some(Asked { line, id }))
+        }
     }
 
     /// A connection in mode tcp.
@@ -134,6 +144,7 @@ impl Trace {
             backend_queue: 0,
             phase: Phase::Request,
             end: None,
+            span: None,
         }
     }
 
@@ -218,13 +229,26 @@ impl Trace {
         self.phase
     }
 
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The position of the last one that it had a session on.
+    pub(super) fn server(&self) -> Option<usize> {
+        self.server
+    }
+
+    pub(super) fn retries(&self) -> u32 {
+        self.retries
+    }
+
     /// It was a tunnel, which ended like this.
     pub(super) fn tunnelled(&mut self, end: Termination) {
         self.end.get_or_insert(end);
     }
 
     /// How it ended: the first thing that was noted, else what happened to the connection, else nothing.
-    fn end(&self, outcome: &Outcome) -> Termination {
+    pub(super) fn end(&self, outcome: &Outcome) -> Termination {
         if let Some(end) = self.end {
             return end;
         }
@@ -238,7 +262,7 @@ impl Trace {
         Termination::at(by, self.phase)
     }
 
-    /// Writes the line.
+    /// Writes the line, if there is a log.
     pub(super) fn write(
         &self,
         outcome: &Outcome,
@@ -247,6 +271,9 @@ impl Trace {
         snapshot: &Snapshot,
         frontend: usize,
     ) {
+        if !journal.is_on() {
+            return;
+        }
         let now = Instant::now();
         let since = |then: Instant| now.saturating_duration_since(then);
         let (peer, status) = (outcome.flow.peer, outcome.status());

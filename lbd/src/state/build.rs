@@ -23,6 +23,7 @@ use super::{
     Server, Snapshot, bind,
 };
 use crate::tls::{Originator, Originators, Terminator, TlsError};
+use crate::traces;
 
 /// Why a configuration cannot run. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,12 @@ pub(crate) enum BuildError {
     Tls {
         whose: Box<str>,
         address: SocketAddr,
+        #[source]
+        source: TlsError,
+    },
+    #[error("TLS cannot be spoken to {url}")]
+    TracesTls {
+        url: String,
         #[source]
         source: TlsError,
     },
@@ -84,6 +91,13 @@ impl Snapshot {
                 Ok(build_backend(backend, tls, found, generation, threads))
             })
             .collect::<Result<Arc<[_]>, BuildError>>()?;
+        let old = before.and_then(|snapshot| snapshot.traces.as_ref());
+        let traces = config.traces.map(|traces| {
+            let url = traces.otlp.to_string();
+            let target = traces::Target::new(traces, &mut originators, old);
+            target.map_err(|source| BuildError::TracesTls { url, source })
+        });
+        let traces = traces.transpose()?;
         let backend_index = backends
             .iter()
             .enumerate()
@@ -96,6 +110,7 @@ impl Snapshot {
             loaded,
             global: config.global,
             admin,
+            traces,
             certificates,
             frontends,
             backends,

@@ -56,6 +56,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use self::handshakes::Handshakes;
 use self::recent::Recent;
 use crate::access_log::AccessLog;
+use crate::traces::Spans;
 
 pub(crate) use build::BuildError;
 pub(crate) use changes::{now, unix_now};
@@ -114,6 +115,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Limit,
     pub(crate) handshakes: Handshakes,
     pub(crate) access_log: AccessLog,
+    pub(crate) spans: Spans,
     pub(crate) threads: usize,
     pub(crate) started: Instant,
     /// The same by the clock: RFC 3339, UTC.
@@ -142,6 +144,7 @@ impl Shared {
             rolling: Arc::new(rolling::Book::new(rest.rolling)),
             connections: Limit::new(max_connections),
             access_log: AccessLog::new(),
+            spans: Spans::new(),
             threads,
             started: Instant::now(),
             started_at: now(),

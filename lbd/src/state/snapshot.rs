@@ -16,6 +16,7 @@ use super::pool::Pool;
 use super::ring::Ring;
 use super::{Failures, FrontendTally, Gate, Limit, Listener, PerThread, Server, now};
 use crate::tls::{Originator, Terminator};
+use crate::traces;
 
 /// Where TLS is spoken unless something else is said.
 const HTTPS: u16 = 443;
@@ -36,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) loaded: Loaded,
     pub(crate) global: config::Global,
     pub(crate) admin: Option<Admin>,
+    /// Where spans of requests go; `None`: lbd takes no part in traces.
+    pub(crate) traces: Option<Arc<traces::Target>>,
     pub(crate) certificates: Certificates,
     pub(crate) frontends: Vec<Frontend>,
     pub(crate) backends: Arc<[Backend]>,
@@ -97,6 +100,7 @@ impl Snapshot {
         config::Config {
             global: self.global.clone(),
             admin: self.admin.as_ref().map(|admin| admin.config.clone()),
+            traces: self.traces.as_ref().map(|target| target.config.clone()),
             frontends: self.frontends.iter().map(|f| f.config.clone()).collect(),
             backends: self.backends.iter().map(|b| b.config.clone()).collect(),
         }
@@ -124,6 +128,7 @@ impl Snapshot {
                 .admin
                 .as_ref()
                 .map(|admin| admin.showing(&certificates)),
+            traces: self.traces.clone(),
             frontends: frontends.map(|f| f.showing(&certificates)).collect(),
             certificates,
             backends: self.backends.clone(),

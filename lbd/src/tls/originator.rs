@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lb_proto::config::{self, Certificates, Protocol, ServerTls};
+use lb_proto::config::{self, Address, Certificates, Protocol, ServerTls};
 use lb_proto::tls::{Handshakes, name, why};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -52,11 +52,23 @@ impl<'a> Originators<'a> {
         server: &config::Server,
         old: Option<&Arc<Originator>>,
     ) -> Result<Option<Arc<Originator>>, TlsError> {
-        static UIDS: AtomicU64 = AtomicU64::new(1);
         let Some(tls) = &server.tls else {
             return Ok(None);
         };
-        let name = name(tls, &server.address);
+        let made = self.towards(tls, &server.address, protocol, old);
+        made.map(Some)
+    }
+
+    /// That of whoever is at an address; `old` as above.
+    pub(crate) fn towards(
+        &mut self,
+        tls: &ServerTls,
+        address: &Address,
+        protocol: Protocol,
+        old: Option<&Arc<Originator>>,
+    ) -> Result<Arc<Originator>, TlsError> {
+        static UIDS: AtomicU64 = AtomicU64::new(1);
+        let name = name(tls, address);
         let alike = |old: &&Arc<Originator>| {
             let before = self
                 .before
@@ -64,19 +76,19 @@ impl<'a> Originators<'a> {
             before && old.protocol == protocol && old.config == *tls && old.name == name
         };
         if let Some(old) = old.filter(alike) {
-            return Ok(Some(old.clone()));
+            return Ok(old.clone());
         }
         let config = self.handshakes.with(tls)?;
         let mut checking = config.clone();
         checking.resumption = Resumption::disabled();
-        Ok(Some(Arc::new(Originator {
+        Ok(Arc::new(Originator {
             uid: UIDS.fetch_add(1, Ordering::Relaxed),
             config: tls.clone(),
             protocol,
             name,
             connector: Arc::new(config).into(),
             checking: Arc::new(checking).into(),
-        })))
+        }))
     }
 }
 

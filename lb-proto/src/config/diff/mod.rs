@@ -12,6 +12,7 @@ mod global;
 mod matched;
 mod routes;
 mod server;
+mod traces;
 mod words;
 
 pub use self::certificates::diff_certificates;
@@ -29,12 +30,14 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         global,
         admin,
+        traces,
         frontends,
         backends,
     } = old;
     let mut changes = Vec::new();
     global::compare(global, &new.global, &mut changes);
     admin::compare(admin, &new.admin, &mut changes);
+    traces::compare(traces, &new.traces, &mut changes);
     frontend::compare(frontends, &new.frontends, &mut changes);
     backend::compare(backends, &new.backends, &mut changes);
     changes

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::config::{
     AccessLog, Action, Address, Balance, ClientAuth, HostPattern, Located, LogFormat, LogLevel,
-    Mode, Outlier, PathPattern, Piece, Protocol, ProxyVersion, RateLimit, Role, SameSite,
-    TlsVersion, units,
+    Mode, Outlier, PathPattern, Piece, Protocol, ProxyVersion, RateLimit, Role, SameSite, Share,
+    TlsVersion, Url, units,
 };
 use crate::name::BackendName;
 
@@ -39,7 +39,9 @@ as_displayed!(
     IpNet,
     BackendName,
     Address,
-    Balance
+    Balance,
+    Share,
+    Url
 );
 
 macro_rules! as_named {

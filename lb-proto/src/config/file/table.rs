@@ -190,6 +190,12 @@ impl<'a> Value<'a> {
         self.value.as_bool()
     }
 
+    /// The digits of a number, whole or not, or nothing and no complaint.
+    pub(super) fn as_digits(&self) -> Option<&'a str> {
+        let whole = self.value.as_integer().map(|number| number.as_str());
+        whole.or_else(|| self.value.as_float().map(|number| number.as_str()))
+    }
+
     pub(super) fn text(&self) -> Option<&'a str> {
         let text = self.value.as_str();
         if text.is_none() {

@@ -98,6 +98,28 @@ fn daemon(text: &mut Text, shared: &Shared, snapshot: &Snapshot) {
         "Lines of the access log that there was no room for.",
     );
     text.sample("", shared.access_log.lost());
+    let spans = &shared.spans;
+    let counters = [
+        (
+            "lbd_trace_spans_exported",
+            "Spans that the collector took.",
+            spans.exported(),
+        ),
+        (
+            "lbd_trace_spans_dropped",
+            "Spans that it did not take, or that there was no room for.",
+            spans.dropped(),
+        ),
+        (
+            "lbd_trace_export_failures",
+            "Exports that failed, those that were tried again included.",
+            spans.failures(),
+        ),
+    ];
+    for (name, help, value) in counters {
+        text.family(Kind::Counter, name, help);
+        text.sample("", value);
+    }
 }
 
 fn config(text: &mut Text, snapshot: &Snapshot, reloads: &Reloads) {

@@ -63,7 +63,9 @@ pub(super) fn of_build(error: &BuildError) -> ErrorReply {
                 ..ErrorReply::new(ErrorCode::Failed, message)
             }
         }
-        BuildError::Tls { source, .. } | BuildError::ServerTls { source, .. } => {
+        BuildError::Tls { source, .. }
+        | BuildError::ServerTls { source, .. }
+        | BuildError::TracesTls { source, .. } => {
             ErrorReply::new(ErrorCode::Failed, format!("{error}: {}", in_full(source)))
         }
     }
