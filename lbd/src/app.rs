@@ -374,7 +374,7 @@ fn known_to(control: &Arc<Control>) -> admin::Knows {
         status: Box::new(status),
         set_state: Box::new(set_state),
         refused: Box::new(move |refused| {
-            notes.note_refused(refused.by, &refused.server, refused.error);
+            notes.note_refused(refused.by, refused.server, refused.error);
         }),
     }
 }

@@ -12,6 +12,7 @@ mod admin_metrics;
 mod admin_tls;
 mod admin_users;
 mod admin_metrics_parts;
+mod admin_refusals;
 mod answers;
 mod balance;
 mod behaviour_table;

@@ -1,19 +1,21 @@
 //! `POST /api/v1/servers/BACKEND/SERVER/state`: the control socket's `set_state`, for those who may.
 
-use http::header::{CONNECTION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode};
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::name::ServerId;
+use lb_proto::reason::Reason;
 use lb_proto::request::SetState;
+use lb_proto::state::Admin;
 use lb_proto::status::By;
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
 use super::http::{NoUpload, Upload};
 use super::page::Asked;
 use super::refusals::Refused;
 use super::response::{self, Body, JSON, Refusal};
-use super::visitor::{TOKEN, Visitor};
+use super::visitor::{Shown, Visitor};
 use super::{Site, host, origin};
 
 /// More than a state and a reason.
@@ -48,34 +50,44 @@ impl<'a> Of<'a> {
 pub(super) async fn answer(
     of: Of<'_>,
     asked: Asked<'_>,
-    upload: Upload,
-    visitor: &Visitor,
+    upload: &mut Upload,
     site: &Site,
 ) -> Result<Response<Body>, Refusal> {
-    let judged = judge(asked, visitor, site).await;
-    // Even where it is of no use: the connection goes on behind it.
+    // First, though it may be of no use: the connection goes on behind it, and who may act is asked when all is there.
     let body = upload.read(MAX_BODY).await;
-    if let Err(refusal) = judged {
-        refused_to(visitor.by(), of, &refusal, site);
+    let mut by = By {
+        dashboard: Some(asked.peer.address),
+        ..By::default()
+    };
+    let may = async {
+        // Before who it is: a browser logs in for any page, and not because its user wants to.
+        is_ours(asked)?;
+        let visitor = Visitor::of(asked, site).await?;
+        by = visitor.by();
+        judge(asked, &visitor, site).await
+    };
+    if let Err(refusal) = may.await {
+        let refused = Refused {
+            by,
+            server: of.id().ok(),
+            error: refusal.error().clone(),
+        };
+        site.refusals.note(refused, &site.knows);
         return Err(refusal);
     }
     let call = read(of.id()?, &body.map_err(refused)?)?;
-    let done = (site.knows.set_state)(call, visitor.by()).await?;
+    let done = (site.knows.set_state)(call, by).await?;
     Ok(response::json(StatusCode::OK, &done))
 }
 
-/// Takes note of it.
-pub(super) fn refused_to(by: By, of: Of<'_>, refusal: &Refusal, site: &Site) {
-    let server = match of.id() {
-        Ok(id) => id.to_string(),
-        Err(_) => format!("{}/{}", of.backend, of.server),
-    };
-    let refused = Refused {
-        by,
-        server,
-        error: refusal.error().clone(),
-    };
-    site.refusals.note(refused, &site.knows);
+fn is_ours(asked: Asked<'_>) -> Result<(), Refusal> {
+    let host = host::of(asked.head).unwrap_or_default();
+    if origin::is_ours(&asked.head.headers, host, asked.peer.secure) {
+        return Ok(());
+    }
+    let message = "a page of another site asks for this";
+    let hint = "open the dashboard by the name that is asked here";
+    Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint))
 }
 
 /// Whether the head of a request is one that may change something.
@@ -85,15 +97,6 @@ async fn judge(asked: Asked<'_>, visitor: &Visitor, site: &Site) -> Result<(), R
     if !may {
         let message = "nothing can be changed here";
         let hint = "use lbctl, or set `actions = true` in [admin]";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
-    }
-    if !origin::is_ours(
-        headers,
-        host::of(asked.head).unwrap_or_default(),
-        asked.peer.secure,
-    ) {
-        let message = "a page of another site asks for this";
-        let hint = "open the dashboard by the name that is asked here";
         return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
     }
     if !is_json(headers) {
@@ -106,11 +109,12 @@ async fn judge(asked: Asked<'_>, visitor: &Visitor, site: &Site) -> Result<(), R
         let hint = "log in as a user whose `role` is \"operator\"";
         return Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint));
     }
-    let message = match headers.get(TOKEN) {
-        None if visitor.is_logged_in() => return Ok(()),
-        Some(shown) if site.is_token_of(visitor, shown.as_bytes()).await => return Ok(()),
-        Some(_) => "x-lbd-token is wrong",
-        None => "x-lbd-token is missing",
+    let message = match Shown::of(headers) {
+        Shown::None if visitor.is_logged_in() => return Ok(()),
+        Shown::One(shown) if site.is_token_of(visitor, shown).await => return Ok(()),
+        Shown::None => "x-lbd-token is missing",
+        Shown::One(_) => "x-lbd-token is wrong",
+        Shown::Many => "there is more than one x-lbd-token",
     };
     let hint = "load the dashboard anew, or send what admin.token in [global] state_dir holds";
     Err(Refusal::new(StatusCode::FORBIDDEN, message).hint(hint))
@@ -126,21 +130,33 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case(JSON)
 }
 
-/// The words are those of the control protocol, but for the server.
+/// The words of the control protocol's `set_state`, but for the server, which the path names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    admin: Admin,
+    move_sticky: Option<bool>,
+    reason: Option<Reason>,
+    for_s: Option<u64>,
+    #[serde(default)]
+    kill: bool,
+}
+
 fn read(server: ServerId, body: &[u8]) -> Result<SetState, Refusal> {
-    let bad = |message: String| {
+    let change: Result<Change, _> = serde_json::from_slice(body);
+    let change = change.map_err(|error| {
+        let message = format!("not what a server can be set to: {error}");
         ErrorReply::new(ErrorCode::BadRequest, message)
             .hint(r#"send an object, as in {"admin":"drain","reason":"kernel update"}"#)
-    };
-    let args: Result<Map<String, Value>, _> = serde_json::from_slice(body);
-    let mut args =
-        args.map_err(|error| bad(format!("not what a server can be set to: {error}")))?;
-    let server = Value::String(server.to_string());
-    if args.insert("server".to_owned(), server).is_some() {
-        return Err(bad("the server is named by the path alone".to_owned()).into());
-    }
-    serde_json::from_value(Value::Object(args))
-        .map_err(|error| bad(format!("not what a server can be set to: {error}")).into())
+    })?;
+    Ok(SetState {
+        server,
+        admin: change.admin,
+        move_sticky: change.move_sticky,
+        reason: change.reason,
+        for_s: change.for_s,
+        kill: change.kill,
+    })
 }
 
 fn refused(why: NoUpload) -> Refusal {
@@ -158,5 +174,5 @@ fn refused(why: NoUpload) -> Refusal {
             "the request's body is broken".to_owned(),
         ),
     };
-    Refusal::new(status, message).header(CONNECTION, HeaderValue::from_static("close"))
+    Refusal::new(status, message)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::StreamExt;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -168,13 +168,18 @@ async fn answer(
 ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible> {
     deadline.send_replace(Due::from_us(ANSWER));
     let (head, body) = request.into_parts();
-    let upload = Upload {
-        body,
+    let mut upload = Upload {
+        rest: Some(body).filter(|body| !body.is_end_stream()),
         deadline: deadline.clone(),
     };
     let asked = Asked { head: &head, peer };
-    let mut response = page::answer(asked, upload, &site).await;
+    let mut response = page::answer(asked, &mut upload, &site).await;
     response::harden(response.headers_mut());
+    if upload.rest.is_some() {
+        // Nothing is read behind a body that was not.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     deadline.send_replace(Due::from_client(NEXT));
     if let Body::Whole(bytes, _) = response.body()
         && bytes.len() > PIECE
@@ -196,7 +201,8 @@ async fn answer(
 
 /// The body of a request, which few pages take.
 pub(super) struct Upload {
-    body: Incoming,
+    /// `None`: all of it was taken.
+    rest: Option<Incoming>,
     deadline: watch::Sender<Due>,
 }
 
@@ -210,21 +216,25 @@ pub(super) enum NoUpload {
 
 impl Upload {
     /// All of it, if it has so many bytes at most.
-    pub(super) async fn read(self, most: usize) -> Result<Vec<u8>, NoUpload> {
+    pub(super) async fn read(&mut self, most: usize) -> Result<Vec<u8>, NoUpload> {
         let due = Due::from_slow(ANSWER, BODY_CROWDED);
         self.deadline.send_replace(due);
-        let read = timeout(BODY, whole(self.body, most)).await;
+        let read = timeout(BODY, whole(&mut self.rest, most)).await;
         self.deadline.send_replace(Due::from_us(ANSWER));
         read.unwrap_or(Err(NoUpload::TooSlow))
     }
 }
 
-async fn whole(mut body: Incoming, most: usize) -> Result<Vec<u8>, NoUpload> {
+async fn whole(rest: &mut Option<Incoming>, most: usize) -> Result<Vec<u8>, NoUpload> {
     let (mut taken, mut size) = (Vec::new(), 0);
-    if body.size_hint().lower() > MOST_IGNORED {
-        return Err(NoUpload::TooLarge);
-    }
-    while let Some(frame) = body.frame().await {
+    while let Some(body) = rest {
+        if size as u64 > MOST_IGNORED || body.size_hint().lower() > MOST_IGNORED {
+            return Err(NoUpload::TooLarge);
+        }
+        let Some(frame) = body.frame().await else {
+            *rest = None;
+            break;
+        };
         let frame = frame.map_err(|_| NoUpload::Broken)?;
         let Ok(data) = frame.into_data() else {
             continue;
@@ -232,8 +242,6 @@ async fn whole(mut body: Incoming, most: usize) -> Result<Vec<u8>, NoUpload> {
         size += data.len();
         if size <= most {
             taken.extend_from_slice(&data);
-        } else if size as u64 > MOST_IGNORED {
-            break;
         }
     }
     match size <= most {

@@ -10,7 +10,6 @@ use futures_util::stream::BoxStream;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use lb_proto::status::By;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -58,12 +57,14 @@ pub(super) struct Asked<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Page<'a> {
     Health,
-    Inner(Inner<'a>),
+    Inner(Inner),
+    /// The state of a server, to be set.
+    State(Of<'a>),
 }
 
 /// What is for those who log in, where anybody has to.
 #[derive(Debug, Clone, Copy)]
-enum Inner<'a> {
+enum Inner {
     Dashboard,
     /// What the dashboard is told of changes.
     Live,
@@ -71,15 +72,16 @@ enum Inner<'a> {
     Metrics,
     Status,
     Events,
-    /// The state of a server, to be set.
-    State(Of<'a>),
 }
 
 impl<'a> Page<'a> {
     fn at(path: &'a str) -> Option<Self> {
         match path {
             "/healthz" => Some(Self::Health),
-            path => Inner::at(path).map(Self::Inner),
+            path => match Inner::at(path) {
+                Some(page) => Some(Self::Inner(page)),
+                None => Of::path(path).map(Self::State),
+            },
         }
     }
 
@@ -89,7 +91,7 @@ impl<'a> Page<'a> {
     }
 
     fn is_a_change(self) -> bool {
-        matches!(self, Self::Inner(Inner::State(_)))
+        matches!(self, Self::State(_))
     }
 
     fn methods(self) -> &'static [Method] {
@@ -100,23 +102,24 @@ impl<'a> Page<'a> {
     }
 }
 
-impl<'a> Inner<'a> {
-    fn at(path: &'a str) -> Option<Self> {
+impl Inner {
+    fn at(path: &str) -> Option<Self> {
         match path {
             "/" => Some(Self::Dashboard),
             "/live" => Some(Self::Live),
             "/metrics" => Some(Self::Metrics),
             "/api/v1/status" => Some(Self::Status),
             "/api/v1/events" => Some(Self::Events),
-            path => match assets::at(path) {
-                Some(asset) => Some(Self::Asset(asset)),
-                None => Of::path(path).map(Self::State),
-            },
+            path => assets::at(path).map(Self::Asset),
         }
     }
 }
 
-pub(super) async fn answer(asked: Asked<'_>, upload: Upload, site: &Arc<Site>) -> Response<Body> {
+pub(super) async fn answer(
+    asked: Asked<'_>,
+    upload: &mut Upload,
+    site: &Arc<Site>,
+) -> Response<Body> {
     let page = Page::at(asked.head.uri.path());
     let answered = try_answer(page, asked, upload, site).await;
     answered.unwrap_or_else(|refusal| match page.is_some_and(Page::is_a_change) {
@@ -128,7 +131,7 @@ pub(super) async fn answer(asked: Asked<'_>, upload: Upload, site: &Arc<Site>) -
 async fn try_answer(
     page: Option<Page<'_>>,
     asked: Asked<'_>,
-    upload: Upload,
+    upload: &mut Upload,
     site: &Arc<Site>,
 ) -> Result<Response<Body>, Refusal> {
     let head = asked.head;
@@ -150,29 +153,19 @@ async fn try_answer(
     match page {
         Page::Health => Ok(health(site)),
         Page::Inner(page) => {
-            let visitor = Visitor::of(asked, site).await;
-            let visitor = visitor.inspect_err(|refusal| {
-                if let Inner::State(of) = page {
-                    let by = By {
-                        dashboard: Some(asked.peer.address),
-                        ..By::default()
-                    };
-                    action::refused_to(by, of, refusal, site);
-                }
-            })?;
-            inner(page, asked, upload, &visitor, site).await
+            let visitor = Visitor::of(asked, site).await?;
+            inner(page, head, &visitor, site).await
         }
+        Page::State(of) => action::answer(of, asked, upload, site).await,
     }
 }
 
 async fn inner(
-    page: Inner<'_>,
-    asked: Asked<'_>,
-    upload: Upload,
+    page: Inner,
+    head: &Parts,
     visitor: &Visitor,
     site: &Arc<Site>,
 ) -> Result<Response<Body>, Refusal> {
-    let head = asked.head;
     match page {
         Inner::Metrics => large(site, metrics(head, site)).await,
         Inner::Status => large(site, status(site)).await,
@@ -188,7 +181,6 @@ async fn inner(
             let pieces = events::stream(&site.shared, place);
             Ok(stream(pieces.take_until(visitor.leaves(site)).boxed()))
         }
-        Inner::State(of) => action::answer(of, asked, upload, visitor, site).await,
     }
 }
 

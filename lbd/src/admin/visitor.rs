@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lb_proto::config::{Role, User};
 use lb_proto::status::By;
 
@@ -12,9 +12,28 @@ use super::login::{Claim, NoClaim, NoLogin};
 use super::page::Asked;
 use super::response::Refusal;
 use super::{Site, token};
+use crate::state::Shared;
 
 /// What shows that whoever asks may act, without a login.
-pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-lbd-token");
+const TOKEN: HeaderName = HeaderName::from_static("x-lbd-token");
+
+/// What of that came with a request.
+pub(super) enum Shown<'a> {
+    None,
+    One(&'a [u8]),
+    Many,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut shown = headers.get_all(TOKEN).iter();
+        match (shown.next(), shown.next()) {
+            (None, _) => Self::None,
+            (Some(one), None) => Self::One(one.as_bytes()),
+            _ => Self::Many,
+        }
+    }
+}
 
 /// Whose request it is, as far as that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +51,11 @@ impl Visitor {
     /// # Errors
     /// Where somebody has to log in, and did not.
     pub(super) async fn of(asked: Asked<'_>, site: &Site) -> Result<Self, Refusal> {
-        let admin = site.admin().map(|admin| admin.config);
-        let (users, actions) = admin.map_or((Vec::new(), false), |a| (a.users, a.actions));
+        let users = site.users();
         let visitor = |user: Option<User>, role: Role| Self {
             from: asked.peer.address,
             user,
-            may_act: actions && role == Role::Operator,
+            may_act: role == Role::Operator && site.admin().is_some_and(|a| a.config.actions),
         };
         if users.is_empty() {
             return Ok(visitor(None, Role::Operator));
@@ -51,11 +69,12 @@ impl Visitor {
             Err(NoClaim::Unreadable) => return Err(nobody("the login cannot be read")),
         };
         match site.logins.login(claim, asked.peer.address, users).await {
-            Ok(user) => {
+            // It may have taken a while.
+            Ok(user) if site.users().contains(&user) => {
                 let role = user.role;
                 Ok(visitor(Some(user), role))
             }
-            Err(NoLogin::Wrong) => Err(nobody("the name or the password is wrong")),
+            Ok(_) | Err(NoLogin::Wrong) => Err(nobody("the name or the password is wrong")),
             Err(NoLogin::Wait(wait)) => {
                 // Not sooner than it is of use.
                 let seconds = wait.as_secs() + 1;
@@ -83,8 +102,7 @@ impl Visitor {
         let mut nudges = shared.phase();
         async move {
             loop {
-                let admin = shared.snapshot().admin.clone();
-                let users = admin.map(|admin| admin.config.users).unwrap_or_default();
+                let users = users(&shared);
                 let welcome = match &user {
                     Some(user) => users.contains(user),
                     None => users.is_empty(),
@@ -106,7 +124,16 @@ impl Visitor {
     }
 }
 
+fn users(shared: &Shared) -> Vec<User> {
+    let admin = shared.snapshot().admin.clone();
+    admin.map(|admin| admin.config.users).unwrap_or_default()
+}
+
 impl Site {
+    fn users(&self) -> Vec<User> {
+        users(&self.shared)
+    }
+
     /// What a page carries so that it can ask for changes, in `x-lbd-token`. `None`: it is not for this one.
     pub(super) async fn token_for(&self, visitor: &Visitor) -> Option<String> {
         let token = match visitor.may_act() {
@@ -128,9 +155,10 @@ impl Site {
 /// For changes alone: pages are for those who log in.
 async fn bearer(head: &Parts, users: Vec<User>, site: &Site) -> Result<Option<User>, Refusal> {
     let nobody = || nobody("nobody is logged in");
-    let is_change = head.method == Method::POST;
-    let shown = head.headers.get(TOKEN).filter(|_| is_change);
-    let shown = shown.ok_or_else(nobody)?.as_bytes();
+    let shown = match Shown::of(&head.headers) {
+        Shown::One(shown) if head.method == Method::POST => shown,
+        _ => return Err(nobody()),
+    };
     let token = site.token.value().await;
     if token::is(token, shown) {
         return Ok(None);

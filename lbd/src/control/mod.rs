@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use lb_proto::call::Call;
 use lb_proto::error::ErrorReply;
+use lb_proto::name::ServerId;
 use lb_proto::reply;
 use lb_proto::request::{self, SetState};
 use lb_proto::status::{By, LastReload, Status, TrialStatus};
@@ -77,8 +78,11 @@ impl Control {
     }
 
     /// Takes note of a change that somebody may not make, who asked otherwise.
-    pub(crate) fn note_refused(&self, by: By, server: &str, error: ErrorReply) {
-        let asked = Asked::new(by, SetState::NAME).on(server);
+    pub(crate) fn note_refused(&self, by: By, server: Option<ServerId>, error: ErrorReply) {
+        let mut asked = Asked::new(by, SetState::NAME);
+        if let Some(server) = server {
+            asked = asked.on(server);
+        }
         self.audit.note::<()>(asked, &Err(error));
     }
 
