@@ -43,8 +43,11 @@ pub struct Daemon {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
     pub config: ConfigStatus,
-    /// Client connections open now, all frontends.
+    /// Client connections open now: those that count for the limit.
     pub connections: u64,
+    /// Of these, those of frontends that the configuration no longer has.
+    #[serde(default)]
+    pub connections_removed: u64,
     /// How many client connections may be open at once.
     pub connections_limit: u64,
     /// TLS handshakes with clients in progress now.

@@ -1,12 +1,13 @@
 //! A reload takes a server away, or its whole backend, and another one brings it back: the sessions
-//! that it still has are its own.
+//! that it still has are its own. What runs at a removed frontend takes places meanwhile.
 
 use std::net::SocketAddr;
 
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
+use lb_tests::metrics::{metrics, sum};
 use lb_tests::port::Port;
-use lb_tests::{Lbd, Origin, Wire, eventually, held, is, wire};
+use lb_tests::{Lbd, Origin, Setup, Wire, eventually, held, is, wire};
 
 use crate::confirm::servers;
 use crate::queue::{ask, limited, wait_for_in_flight, wait_for_queued};
@@ -172,4 +173,40 @@ fn a_frontend_that_comes_back_knows_the_connections_that_it_has() {
     assert_eq!(held.response().status, 200);
     drop(held);
     eventually("it is closed", || is(connections(&lbd), 0));
+}
+
+#[test]
+fn connections_of_a_frontend_that_has_another_name_now_take_places_and_are_told() {
+    let origin = Origin::start("a");
+    let config = format!(
+        "[admin]\nbind = \"127.0.0.1:0\"\n{}",
+        app(NO_CHECK, [&origin])
+    );
+    let mut lbd = Setup::new(config.clone())
+        .global("threads = 2\nmax_connections = 2")
+        .start();
+    let held = hang(&lbd, std::slice::from_ref(&origin), 2);
+    let told = |lbd: &Lbd| {
+        let daemon = lbd.status().daemon;
+        (daemon.connections, daemon.connections_removed)
+    };
+    assert_eq!(told(&lbd), (2, 0));
+    load(&mut lbd, &config.replace("frontend.web", "frontend.www"));
+    assert_eq!(told(&lbd), (2, 2));
+    lbd.lbctl(["status"])
+        .exits(0)
+        .says(", 2 of 2 connections\n")
+        .says("2 of the connections are of frontends that were removed");
+    let now = metrics(lbd.admin());
+    assert_eq!(
+        (now["lbd_connections"], now["lbd_connections_removed"]),
+        (2.0, 2.0)
+    );
+    assert_eq!(sum(&now, "lbd_thread_connections", ""), 2.0);
+    assert_eq!(now["lbd_frontend_connections{frontend=\"www\"}"], 0.0);
+    origin.release();
+    for mut wire in held {
+        assert_eq!(wire.response().status, 200);
+    }
+    eventually("they are closed", || is(told(&lbd), (0, 0)));
 }

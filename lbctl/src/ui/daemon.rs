@@ -16,6 +16,10 @@ pub(crate) fn lines(daemon: &Daemon) -> String {
         }
         _ => String::new(),
     };
+    let removed = match daemon.connections_removed {
+        0 => String::new(),
+        many => format!("{many} of the connections are of frontends that were removed\n"),
+    };
     let crowd = match daemon.handshakes_waiting {
         0 => String::new(),
         waiting => format!(
@@ -26,7 +30,7 @@ pub(crate) fn lines(daemon: &Daemon) -> String {
     let kept = kept(&daemon.kept);
     format!(
         "lbd {}, pid {}, up {}, {} of {} connections\n\
-         {}, generation {}, loaded {}\n{}{lost}{crowd}{kept}",
+         {}, generation {}, loaded {}\n{}{removed}{lost}{crowd}{kept}",
         daemon.version,
         daemon.pid,
         seconds(daemon.uptime_s),

@@ -381,6 +381,18 @@ mod tests {
     }
 
     #[test]
+    fn connections_of_frontends_that_were_removed_are_told() {
+        let mut status = sample::status();
+        assert!(!everything(&status, &plain(80)).contains("removed"));
+        status.daemon.connections_removed = 7;
+        let text = everything(&status, &plain(80));
+        assert!(
+            text.contains("\n7 of the connections are of frontends that were removed\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn handshakes_that_wait_are_told() {
         let mut status = sample::status();
         assert!(!everything(&status, &plain(80)).contains("handshakes"));

@@ -25,6 +25,7 @@ pub(crate) fn status() -> Status {
                 last_reload: None,
             },
             connections: 12,
+            connections_removed: 0,
             connections_limit: 20_000,
             handshakes: 0,
             handshakes_waiting: 0,

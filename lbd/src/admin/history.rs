@@ -223,7 +223,7 @@ impl History {
         }
         for frontend in &snapshot.frontends {
             let name = frontend.config.name.clone();
-            let connections = frontend.record.tallies.sum(|t| &t.connections);
+            let connections = frontend.record.connections();
             let track = frontends.entry(name).or_insert_with(|| Track::new(0));
             track.push(connections, Counts::of_frontend(frontend));
         }

@@ -1,6 +1,6 @@
 //! Records that the configuration no longer mentions while somebody may still hold them: sessions on
 //! a server, connections of a frontend. A configuration that mentions them again takes them up, or
-//! what runs there would be counted nowhere.
+//! what runs there would be counted nowhere. Until then the process tells of it as a whole.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use lb_proto::name::{BackendName, FrontendName, ServerId};
 
 use super::pool::Pool;
-use super::{FrontendRecord, Server, Snapshot};
+use super::{FrontendRecord, Server, Shared, Snapshot};
 
 /// Holds none of them. There is never more than one of a name: a new record is made only where
 /// nobody holds the former one.
@@ -56,6 +56,38 @@ impl Absent {
 
     pub(super) fn server(&self, id: &ServerId) -> Option<Arc<Server>> {
         self.servers.get(id)?.upgrade()
+    }
+}
+
+/// Client connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connections {
+    pub(crate) all: u64,
+    /// Those of frontends that the configuration does not have.
+    pub(crate) removed: u64,
+}
+
+impl Snapshot {
+    /// What it does not have, and connections of before still do.
+    pub(crate) fn removed_frontends(&self) -> impl Iterator<Item = Arc<FrontendRecord>> {
+        self.absent.frontends.values().filter_map(Weak::upgrade)
+    }
+}
+
+impl Shared {
+    /// Those that are open now.
+    pub(crate) fn connections_now(&self) -> Connections {
+        let snapshot = self.snapshot();
+        let frontends = snapshot.frontends.iter();
+        let known: u64 = frontends.map(|f| f.record.connections()).sum();
+        let removed = snapshot.removed_frontends();
+        let removed = removed.map(|record| record.connections()).sum();
+        let taken = self.connections.taken() as u64;
+        Connections {
+            // Who was let in from the queue of a listener that closed has no place.
+            all: taken.max(known + removed),
+            removed,
+        }
     }
 }
 

@@ -58,6 +58,7 @@ use self::recent::Recent;
 use crate::access_log::AccessLog;
 use crate::traces::Spans;
 
+pub(crate) use absent::Connections;
 pub(crate) use build::BuildError;
 pub(crate) use changes::{now, unix_now};
 pub(crate) use ejection::{run as run_ejections, seconds_left};

@@ -174,6 +174,13 @@ impl Snapshot {
     }
 }
 
+impl FrontendRecord {
+    /// Client connections that are open now.
+    pub(crate) fn connections(&self) -> u64 {
+        self.tallies.sum(|t| &t.connections)
+    }
+}
+
 impl Admin {
     fn showing(&self, certificates: &Certificates) -> Self {
         let terminator = self.terminator.as_ref();

@@ -108,6 +108,7 @@ fn daemon(seen: &Seen<'_>, add: &mut impl FnMut(Level, &str, String)) {
     let Daemon {
         config,
         connections,
+        connections_removed,
         connections_limit,
         access_log,
         kept,
@@ -161,7 +162,11 @@ fn daemon(seen: &Seen<'_>, add: &mut impl FnMut(Level, &str, String)) {
             words::number(*connections),
             words::number(*connections_limit),
         );
-        let text = format!("{now} client connections are open, of {most} that may be");
+        let mut text = format!("{now} client connections are open, of {most} that may be");
+        if *connections_removed > 0 {
+            let removed = words::number(*connections_removed);
+            text.push_str(&format!("; {removed} are of frontends that were removed"));
+        }
         add(Level::Warn, "frontends", text);
     }
 }

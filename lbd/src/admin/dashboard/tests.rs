@@ -43,6 +43,10 @@ fn view(servers: Vec<Value>, changes: &Value, certificates: Vec<Value>, events: 
         "certificates": certificates
     });
     merge(&mut status["daemon"]["config"], changes);
+    shown(status, events)
+}
+
+fn shown(status: Value, events: &[Event]) -> View {
     let status: Status = serde_json::from_value(status).unwrap();
     View::of(&Seen {
         status: &status,
@@ -79,6 +83,21 @@ fn what_is_well_needs_no_attention() {
         (cells.get("look"), cells.get("why"), cells.get("since")),
         ("up", "", "1m 1s")
     );
+}
+
+#[test]
+fn connections_that_take_all_places_are_told_with_those_of_no_frontend() {
+    let daemon = json!({
+        "version": "1", "pid": 1, "uptime_s": 9, "connections": 95, "connections_removed": 90, "connections_limit": 100,
+        "config": {"path": "/c", "generation": 3, "loaded_at": "2026-11-27T12:00:00Z", "sha256": "00"}
+    });
+    let view = shown(
+        json!({"schema": 1, "daemon": daemon, "frontends": [], "backends": []}),
+        &[],
+    );
+    let told =
+        "95 client connections are open, of 100 that may be; 90 are of frontends that were removed";
+    assert_eq!(attention(&view), [("warn", told)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Frontends, and the threads that serve them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lb_proto::config::Mode;
@@ -7,7 +8,7 @@ use lb_proto::config::Mode;
 use super::histogram;
 use super::text::{Kind, Text, labels};
 use crate::state::{
-    ByClass, Frontend, FrontendTally, Handshake, Reason, Shared, Snapshot, ThreadId,
+    ByClass, Frontend, FrontendRecord, FrontendTally, Handshake, Reason, Shared, Snapshot, ThreadId,
 };
 
 /// A metric of every frontend, and the counter that it is read from.
@@ -129,16 +130,14 @@ pub(super) fn write(text: &mut Text, shared: &Shared, snapshot: &Snapshot) {
         "Client connections that a data thread has now.",
     );
     for at in 0..shared.threads {
-        let of_thread = |frontend: &Frontend| {
-            let tally = frontend.record.tallies.of(ThreadId(at));
+        let of_thread = |record: Arc<FrontendRecord>| {
+            let tally = record.tallies.of(ThreadId(at));
             tally.connections.load(Ordering::Relaxed)
         };
-        let connections = snapshot.frontends.iter().map(of_thread).sum::<u64>();
+        let records = snapshot.frontends.iter().map(|f| f.record.clone());
+        let records = records.chain(snapshot.removed_frontends());
+        let connections = records.map(of_thread).sum::<u64>();
         let thread = labels(&[("thread", &format!("data-{at}"))]);
         text.sample(&thread, connections);
     }
-}
-
-pub(super) fn connections(frontend: &Frontend) -> u64 {
-    frontend.record.tallies.sum(|t| &t.connections)
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use lb_proto::status::{LastReload, TrialStatus};
 
 use self::text::{Kind, Text, labels};
-use crate::state::{Histogram, PerThread, Shared, Snapshot};
+use crate::state::{Connections, Histogram, PerThread, Shared, Snapshot};
 
 pub(super) use self::text::Format;
 
@@ -33,7 +33,7 @@ pub(super) struct Reloads {
 pub(super) fn write(shared: &Shared, reloads: &Reloads, format: Format) -> String {
     let snapshot = shared.snapshot();
     let mut text = Text::new(format);
-    daemon(&mut text, shared, &snapshot);
+    daemon(&mut text, shared);
     config(&mut text, &snapshot, reloads);
     frontend::write(&mut text, shared, &snapshot);
     backend::write(&mut text, &snapshot);
@@ -43,18 +43,14 @@ pub(super) fn write(shared: &Shared, reloads: &Reloads, format: Format) -> Strin
     text.finish()
 }
 
-fn daemon(text: &mut Text, shared: &Shared, snapshot: &Snapshot) {
+fn daemon(text: &mut Text, shared: &Shared) {
     text.family(
         Kind::Gauge,
         "lbd_build_info",
         "1, with the version that runs.",
     );
     text.sample(&labels(&[("version", lb_proto::VERSION)]), 1);
-    let connections = snapshot
-        .frontends
-        .iter()
-        .map(frontend::connections)
-        .sum::<u64>();
+    let Connections { all, removed } = shared.connections_now();
     let gauges = [
         (
             "lbd_stopping",
@@ -65,7 +61,12 @@ fn daemon(text: &mut Text, shared: &Shared, snapshot: &Snapshot) {
         (
             "lbd_connections",
             "Client connections open now, all frontends.",
-            connections,
+            all,
+        ),
+        (
+            "lbd_connections_removed",
+            "Those of frontends that the configuration no longer has.",
+            removed,
         ),
         (
             "lbd_connections_limit",

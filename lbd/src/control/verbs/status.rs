@@ -17,7 +17,9 @@ use lb_proto::status::{
 
 use super::{find_server, unknown};
 use crate::control::{Control, Reloader};
-use crate::state::{Backend, Frontend, Loaded, Server, Snapshot, seconds_left, unix_now};
+use crate::state::{
+    Backend, Connections, Frontend, Loaded, Server, Snapshot, seconds_left, unix_now,
+};
 
 pub(in crate::control) async fn run(
     call: &StatusCall,
@@ -71,14 +73,15 @@ fn daemon_status(control: &Control, snapshot: &Snapshot, file_differs: Option<bo
         path: sink.config.path.to_string(),
         lost: log.lost(),
     });
-    let connections = snapshot.frontends.iter().map(connections);
+    let Connections { all, removed } = shared.connections_now();
     Daemon {
         version: lb_proto::VERSION.to_owned(),
         pid: std::process::id(),
         uptime_s: shared.started.elapsed().as_secs(),
         started_at: Some(shared.started_at.clone()),
         config: config_status(&snapshot.loaded, &control.reloader, file_differs),
-        connections: connections.sum(),
+        connections: all,
+        connections_removed: removed,
         connections_limit: shared.connections.most() as u64,
         handshakes: shared.handshakes.count() as u64,
         handshakes_waiting: shared.handshakes.waiting() as u64,
@@ -119,17 +122,13 @@ fn frontend_status(frontend: &Frontend) -> FrontendStatus {
         name: frontend.config.name.clone(),
         mode: frontend.config.mode.as_str().to_owned(),
         binds: binds.collect(),
-        connections: connections(frontend),
+        connections: frontend.record.connections(),
         sessions: tallies.sum(|t| &t.sessions),
         requests_total: tallies.sum(|t| &t.requests_total),
         bytes_in: tallies.sum(|t| &t.bytes_in),
         bytes_out: tallies.sum(|t| &t.bytes_out),
         tls: certificates::binds(frontend),
     }
-}
-
-fn connections(frontend: &Frontend) -> u64 {
-    frontend.record.tallies.sum(|t| &t.connections)
 }
 
 fn backend_status(backend: &Backend) -> BackendStatus {
