@@ -60,6 +60,9 @@ pub struct Explain {
 pub struct SetState {
     pub server: ServerId,
     pub admin: Admin,
+    /// What it was set to when whoever asks looked; where it is something else by now, nothing is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Admin>,
     /// With `drain`: whether clients that its cookie names are sent elsewhere, too. Absent: as it is;
     /// `ready` ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -148,6 +148,7 @@ pub(crate) fn set_all(
         let set = daemon.call(&SetState {
             server: server.clone(),
             admin,
+            was: None,
             // Absent, it does not take back what an earlier drain asked for.
             move_sticky: wanted.move_sticky.then_some(true),
             reason: wanted.reason.clone(),

@@ -110,3 +110,28 @@ fn who_may_act_is_asked_when_all_is_there() {
     assert_eq!(late.response().status, 403);
     assert_eq!(lbd.server("app/a").admin, Admin::Ready);
 }
+
+#[test]
+fn what_another_has_set_meanwhile_is_not_overruled_unseen() {
+    let origin = Origin::start("a");
+    let lbd = start(&origin);
+    let ask = |body: &str| {
+        let head = head(ON_A, &login("ops", "op secret"), body.len());
+        wire::ask(lbd.admin(), format!("{head}{body}"))
+    };
+    lbd.lbctl(["maint", "app/a", "--reason", "disk swap, hands off"])
+        .exits(0);
+    let refused = ask(r#"{"admin":"drain","was":"ready"}"#);
+    assert_eq!(refused.status, 409);
+    let error = &refused.json()["error"];
+    let message = error["message"].as_str().unwrap_or_default();
+    assert_eq!(error["code"], "busy");
+    assert!(
+        message.starts_with("app/a is set to maint by now, by ")
+            && message.ends_with(": disk swap, hands off"),
+        "{message}"
+    );
+    assert_eq!(lbd.server("app/a").admin, Admin::Maint);
+    assert_eq!(ask(r#"{"admin":"drain","was":"maint"}"#).status, 200);
+    assert_eq!(ask(r#"{"admin":"maint"}"#).status, 200);
+}

@@ -118,6 +118,7 @@ fn every_change_is_on_record_with_who_asked_and_what_came_of_it() {
     let unknown = SetState {
         server: "app/x".parse().expect("a name"),
         admin: Admin::Drain,
+        was: None,
         move_sticky: None,
         reason: None,
         for_s: None,

@@ -62,6 +62,7 @@ fn change(socket: &Path, server: &str, mut now: Set, changes: &AtomicU64) -> Kno
                 let call = SetState {
                     server: id(),
                     admin,
+                    was: None,
                     move_sticky: None,
                     reason: Some(reason.parse().expect("it is one")),
                     for_s: None,

@@ -258,6 +258,7 @@ fn killing_goes_with_maint_alone() {
         let error = lbd.client().call(&SetState {
             server: "app/a".parse().expect("a name"),
             admin,
+            was: None,
             move_sticky: None,
             reason: None,
             for_s: None,

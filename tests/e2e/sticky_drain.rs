@@ -129,6 +129,7 @@ fn moving_goes_with_drain_alone() {
         lbd.client().call(&SetState {
             server: "app/a".parse().expect("a server's name"),
             admin,
+            was: None,
             move_sticky,
             reason: None,
             for_s: None,

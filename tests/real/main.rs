@@ -5,6 +5,7 @@
 mod app_servers;
 mod axe;
 mod browser;
+mod browser_others;
 mod certbot;
 mod counters;
 mod curl;

@@ -135,6 +135,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 #[serde(deny_unknown_fields)]
 struct Change {
     admin: Admin,
+    was: Option<Admin>,
     move_sticky: Option<bool>,
     reason: Option<Reason>,
     for_s: Option<u64>,
@@ -152,6 +153,7 @@ fn read(server: ServerId, body: &[u8]) -> Result<SetState, Refusal> {
     Ok(SetState {
         server,
         admin: change.admin,
+        was: change.was,
         move_sticky: change.move_sticky,
         reason: change.reason,
         for_s: change.for_s,

@@ -5,6 +5,9 @@
 //   full URL               says why the page is not live, when it is loaded again by itself, and when it is live
 //   act URL ROW VERB       presses that button, says what the dialog says, confirms with a reason, says what came of it
 //   cut URL ROW VERB      the same, where something between answers in its own words: says what the dialog then says
+//   meanwhile URL ROW VERB  presses that button, waits until somebody else has set the server, and confirms twice
+//   out URL NAME PASSWORD  says when the page is live for this user, and what it says when he is let in no more
+//   wait URL SECONDS       where logins have to wait so long: what the page says, and whether it asks before and after
 //   arrange URL            filters and sorts, and says which rows there are after each; then what a check's detail says
 //   shots URL FOLDER NAME  pictures in three sizes and two themes, and what axe-core finds in each
 const { chromium } = require('playwright-core');
@@ -75,6 +78,65 @@ async function cut(browser, [url, row, verb]) {
   const told = page.locator('#act-error', { hasText: 'Not done' });
   await told.waitFor();
   say({ told: await told.textContent() });
+}
+
+async function meanwhile(browser, [url, row, verb]) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(LIMIT);
+  let posts = 0;
+  page.on('request', (request) => { posts += request.method() === 'POST'; });
+  await page.goto(url);
+  await page.getByRole('button', { name: `${verb} ${row}` }).click();
+  const dialog = page.getByRole('dialog', { name: `${verb} ${row}` });
+  const told = async (text) => {
+    const wrong = page.locator('#act-error', { hasText: text });
+    await wrong.waitFor({ state: 'attached' });
+    return { told: await wrong.textContent(), will: await dialog.locator('li').allTextContents(), posts };
+  };
+  say(await told(''));
+  say(await told('Meanwhile'));
+  await page.keyboard.press('Enter');
+  say(await told('Press again'));
+  await page.keyboard.press('Enter');
+  await dialog.waitFor({ state: 'hidden' });
+  say({ posts });
+}
+
+// How often the page has asked to be told of changes; its clock can be moved.
+async function counted(context) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT);
+  let asked = 0;
+  page.on('request', (request) => { asked += request.url().endsWith('/live'); });
+  await page.clock.install();
+  const after = async (seconds) => {
+    await page.clock.fastForward(seconds * 1000);
+    await page.evaluate(() => fetch('healthz').then((health) => health.text()));
+    return asked;
+  };
+  return { page, after, text: () => page.locator('#live-text').textContent() };
+}
+
+async function out(browser, [url, username, password]) {
+  const context = await browser.newContext({ httpCredentials: { username, password } });
+  const { page, after, text } = await counted(context);
+  await page.goto(url);
+  await page.locator('#live[data-state=live]').waitFor();
+  say({ state: 'live', link: await page.locator('#live-again').isVisible() });
+  const link = page.locator('#live-again');
+  await link.waitFor();
+  const asked = await after(0);
+  say({ text: await text(), link: await link.evaluate((a) => a.href), stops: await after(60) === asked });
+}
+
+async function wait(browser, [url, seconds]) {
+  const { page, after, text } = await counted(await browser.newContext());
+  await page.route('**/live', (route) => route.fulfill({ status: 429, headers: { 'retry-after': seconds }, body: 'no' }));
+  await page.goto(url);
+  await page.locator('#live-text', { hasText: 'trying again in' }).waitFor();
+  const asked = await after(0);
+  const before = await after(seconds / 2);
+  say({ told: await text(), waits: before === asked, comesAgain: await after(Number(seconds)) > before });
 }
 
 async function arrange(browser, [url]) {
@@ -194,7 +256,7 @@ async function shots(browser, [url, folder, name]) {
   const [action, ...args] = process.argv.slice(2);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS });
   try {
-    await { live, lost, full, still, act, cut, arrange, shots }[action](browser, args);
+    await { live, lost, full, still, act, cut, meanwhile, out, wait, arrange, shots }[action](browser, args);
   } finally {
     await browser.close();
   }

@@ -162,6 +162,7 @@ impl Turns<'_> {
         let set = self.nodes.call(&SetState {
             server: turn.id.clone(),
             admin,
+            was: None,
             move_sticky: None,
             reason: self.reason.clone(),
             for_s: None,

@@ -6,7 +6,7 @@
   const token = document.querySelector("meta[name=lbd-token]").content;
   const dialog = $("act");
   const VERBS = { drain: "Drain", maint: "Maint", ready: "Ready" };
-  let row, was, admin, opener, isDone;
+  let row, seen, admin, opener, isDone;
 
   const count = (text, one) => (text === "1" ? `1 ${one}` : `${text} ${one}s`);
   const line = (text) => {
@@ -14,6 +14,14 @@
     item.textContent = text;
     return item;
   };
+
+  // What is wanted of the server now, and who has it so.
+  const held = () => ({ admin: row.dataset.admin, by: row.dataset.held });
+  const inWords = ({ admin: now, by }) => (by ? `${now} now, ${by}` : `${now} now`);
+  function isOverrun() {
+    const now = held();
+    return now.admin !== seen.admin || now.by !== seen.by;
+  }
 
   function consequences() {
     const pool = row.closest(".pool");
@@ -43,6 +51,8 @@
   function describe() {
     if (!dialog.open) return;
     const { last, will, isSticky } = consequences();
+    if (row.dataset.held) will.unshift(`It is ${inWords(held())}. You overrule that.`);
+    if (!isDone && !$("act-yes").disabled && isOverrun()) wrong(`Meanwhile it was set: it is ${inWords(held())}.`);
     if ($("act-last-text").textContent !== (last || "")) $("act-last-text").textContent = last || "";
     $("act-last").hidden = !last;
     $("act-will").replaceChildren(...will.map(line));
@@ -50,15 +60,19 @@
     $("act-move").closest("label").hidden = !(admin === "drain" && isSticky);
   }
 
+  function wrong(text) {
+    if ($("act-error").textContent !== text) $("act-error").textContent = text;
+  }
+
   function open(button) {
     opener = button;
     isDone = false;
     row = button.closest("tr");
-    was = row.dataset.admin;
+    seen = held();
     admin = button.dataset.act;
     $("act-title").textContent = $("act-yes").textContent = `${VERBS[admin]} ${row.dataset.row}`;
     $("act-form").reset();
-    $("act-error").textContent = "";
+    wrong("");
     $("act-yes").hidden = $("act-yes").disabled = false;
     $("act-no").textContent = "Cancel";
     dialog.showModal();
@@ -68,7 +82,7 @@
 
   async function ask() {
     const [backend, server] = row.dataset.row.split("/");
-    const change = { admin };
+    const change = { admin, was: seen.admin };
     const reason = $("act-reason").value.trim();
     if (reason) change.reason = reason;
     if (admin === "drain" && $("act-move").checked) change.move_sticky = true;
@@ -89,17 +103,21 @@
 
   $("act-form").addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (isOverrun()) {
+      seen = held();
+      return wrong(`Meanwhile it was set: it is ${inWords(seen)}. Press again to overrule that.`);
+    }
     $("act-yes").disabled = true;
-    $("act-error").textContent = "";
+    wrong("");
     try {
       const { not_kept: notKept } = await ask();
       isDone = true;
       if (!notKept) return dialog.close();
-      $("act-error").textContent = `Done, but a restart of lbd would forget it: ${notKept}`;
+      wrong(`Done, but a restart of lbd would forget it: ${notKept}`);
       $("act-yes").hidden = true;
       $("act-no").textContent = "Close";
     } catch (error) {
-      $("act-error").textContent = `Not done: ${error.message}`;
+      wrong(`Not done: ${error.message}`);
       $("act-yes").disabled = false;
     }
   });
@@ -107,7 +125,7 @@
   $("act-no").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     // What was done has no button once the page is told of it: the focus goes to the one that is there before and after.
-    const stays = [...row.querySelectorAll("[data-act]")].find(({ dataset: { act } }) => act !== was && act !== admin);
+    const stays = [...row.querySelectorAll("[data-act]")].find(({ dataset: { act } }) => act !== seen.admin && act !== admin);
     (isDone ? stays : opener)?.focus();
   });
   document.addEventListener("told", describe);

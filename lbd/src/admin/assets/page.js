@@ -100,21 +100,33 @@
     source.onerror = async () => {
       // The browser tries again by itself, unless it was refused.
       if (source.readyState !== EventSource.CLOSED) return stale("Connection lost");
-      if (await isFull()) return full();
-      stale("Connection lost");
-      setTimeout(listen, LATER);
+      const refused = await refusal();
+      if (refused?.status === 503) return full();
+      if ([401, 403].includes(refused?.status)) return out();
+      if (refused?.status !== 429) stale("Connection lost");
+      else show("stale", `Too many logins failed. This is how it was at ${told}; trying again in ${refused.after} s.`);
+      heard = performance.now() + (refused?.after ?? 0) * 1000;
+      setTimeout(listen, refused?.after ? refused.after * 1000 : LATER);
     };
   }
   const silent = setInterval(() => performance.now() - heard > SILENT && stale("Nothing heard"), 1000);
 
-  // As many are told of changes as may be: the page is what it is without a script.
-  async function isFull() {
+  async function refusal() {
     try {
       const response = await fetch("live", { signal: AbortSignal.timeout(LATER) });
       await response.body?.cancel();
-      return response.status === 503;
-    } catch { return false; }
+      return { status: response.status, after: Number(response.headers.get("retry-after")) };
+    } catch { return null; }
   }
+
+  // Whom the page was for is let in no more: asking again would be a failed login each time.
+  function out() {
+    clearInterval(silent);
+    show("stale", `You are no longer let in. This is how it was at ${told}.`);
+    $("live-again").hidden = false;
+  }
+
+  // As many are told of changes as may be: the page is what it is without a script.
   function full() {
     const { refresh } = document.documentElement.dataset;
     clearInterval(silent);

@@ -104,6 +104,7 @@ fn top(daemon: &Cells, seconds: u64) -> Markup {
             p #live.live data-state="still" {
                 span.dot {}
                 span #live-text role="status" { "as of " (text(daemon, "clock", Tag::Span)) ", every " (seconds) "s" }
+                a #live-again href="" hidden { "Load it again" }
             }
         }
     }

@@ -32,6 +32,7 @@ pub(super) fn row(backend: &BackendStatus, server: &ServerStatus, seen: &Seen<'_
         .with("word", word(server))
         .with("since", since(server))
         .with("admin", server.admin.as_str())
+        .with("held", held(backend, server, seen.clock))
         .with("left", leaving(server).unwrap_or_default())
         .with("why", why(server, seen.clock))
         .with("sessions", words::number(server.sessions))
@@ -111,6 +112,27 @@ pub(super) fn why(server: &ServerStatus, clock: &Clock) -> String {
         parts.push(format!("its name cannot be looked up: {error}"));
     }
     parts.join(" · ")
+}
+
+/// Who has it as it is, and would be overruled by whoever sets it now.
+pub(super) fn held(backend: &BackendStatus, server: &ServerStatus, clock: &Clock) -> String {
+    let set = server.overrides.admin.as_ref();
+    let set = set.map(|set| words::set(set, clock));
+    let rolling = backend.rolling.as_ref().and_then(|rolling| {
+        rolling
+            .current()
+            .filter(|turn| turn.server == server.name)?;
+        let by = words::who(&rolling.by);
+        Some(match (rolling.running, &rolling.hook) {
+            (true, Some(_)) => {
+                format!("a rolling maintenance by {by} has its command at work there")
+            }
+            (true, None) => format!("a rolling maintenance by {by} is at it"),
+            (false, _) => format!("a rolling maintenance by {by} stopped there"),
+        })
+    });
+    let parts: Vec<_> = set.into_iter().chain(rolling).collect();
+    parts.join("; ")
 }
 
 /// How far it is with sessions that finish.

@@ -72,8 +72,8 @@ fn server_row(server: &Row) -> Markup {
     let of = |name| text(cells, name, Tag::Span);
     let small = |name| text(cells, name, Tag::Of("small"));
     html! {
-        tr #(anchor(key)) role="row" data-row=(key) data-look=(cells.get("look")) data-admin=(cells.get("admin")) data-by=(cells.get("by"))
-            data-a="data-look:look data-admin:admin data-by:by" {
+        tr #(anchor(key)) role="row" data-row=(key) data-look=(cells.get("look")) data-admin=(cells.get("admin")) data-by=(cells.get("by")) data-held=(cells.get("held"))
+            data-a="data-look:look data-admin:admin data-by:by data-held:held" {
             th.server role="rowheader" scope="row" {
                 strong { (of("name")) } " " (text(cells, "role", Tag::Of("badge")))
                 (small("address"))

@@ -1,7 +1,7 @@
 //! What the page says of a status, as JSON has it.
 
 use lb_proto::event::Event;
-use lb_proto::status::Status;
+use lb_proto::status::{BackendStatus, Status};
 use serde_json::{Value, json};
 
 use super::*;
@@ -30,6 +30,13 @@ fn merge(into: &mut Value, changes: &Value) {
     }
 }
 
+fn clock() -> Clock {
+    Clock {
+        now: "2026-11-27T12:30:00Z".parse().unwrap(),
+        zone: TimeZone::UTC,
+    }
+}
+
 /// With these servers of `app`; `changes` are those of `daemon.config`.
 fn view(servers: Vec<Value>, changes: &Value, certificates: Vec<Value>, events: &[Event]) -> View {
     let mut status = json!({
@@ -52,10 +59,7 @@ fn shown(status: Value, events: &[Event]) -> View {
         status: &status,
         history: &History::default().read(),
         events,
-        clock: &Clock {
-            now: "2026-11-27T12:30:00Z".parse().unwrap(),
-            zone: TimeZone::UTC,
-        },
+        clock: &clock(),
         host: "lb1",
         stopping: false,
     })
@@ -160,6 +164,33 @@ fn the_worst_comes_first() {
     // For as long as the operator has wanted it.
     assert_eq!((drains.get("word"), drains.get("since")), ("drain", "30m"));
     assert_eq!(drains.get("left"), "2 sessions left");
+    assert_eq!(drains.get("held"), "by ops: kernel, until 13:00:00");
+    assert_eq!(view.pools[0].servers[1].cells.get("held"), "");
+}
+
+#[test]
+fn a_rolling_maintenance_has_the_server_whose_turn_it_is() {
+    let turns = json!([{"server": "a", "phase": "done"}, {"server": "b", "phase": "maint"}, {"server": "c", "phase": "to_do"}]);
+    let hook = json!({"pid": 1, "started": 2, "host": "lb1", "boot": "3"});
+    let held = |running: bool, hook: &Value| {
+        let rolling = json!({
+            "since": "2026-11-27T12:00:00Z", "by": {"user": "ops"}, "running": running, "turns": turns, "hook": hook
+        });
+        let servers = ["a", "b", "c"].map(|name| server(name, &json!({})));
+        let backend = json!({"name": "app", "balance": "roundrobin", "queued": 0, "servers": servers, "rolling": rolling});
+        let backend: BackendStatus = serde_json::from_value(backend).unwrap();
+        let held = backend.servers.iter();
+        let held = held.map(|server| server::held(&backend, server, &clock()));
+        held.collect::<Vec<_>>()
+    };
+    for (running, hook, told) in [
+        (true, &hook, "has its command at work there"),
+        (true, &Value::Null, "is at it"),
+        (false, &hook, "stopped there"),
+    ] {
+        let told = format!("a rolling maintenance by ops {told}");
+        assert_eq!(held(running, hook), ["", &told, ""]);
+    }
 }
 
 #[test]

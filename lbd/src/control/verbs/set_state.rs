@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use lb_proto::call::Call;
 use lb_proto::error::{ErrorCode, ErrorReply};
+use lb_proto::name::ServerId;
 use lb_proto::reply;
 use lb_proto::request::{MAX_FOR_S, SetState};
 use lb_proto::state::Admin;
-use lb_proto::status::By;
+use lb_proto::status::{By, ServerStatus};
 use tracing::info;
 
 use super::find_server;
@@ -39,6 +40,9 @@ async fn change(call: &SetState, control: &Control, by: By) -> Result<reply::Set
     let snapshot = shared.snapshot();
     let (backend, server) = find_server(&snapshot, &call.server)?;
     let was = server.admin();
+    if call.was.is_some_and(|seen| seen != was) {
+        return Err(overtaken(&server_status(backend, server), &call.server));
+    }
     let moves = |wanted| wanted == server.moves_sticky();
     if was == call.admin && call.move_sticky.is_none_or(moves) {
         info!(server = %server.id, admin = %was, %by, "server is already what was asked");
@@ -53,6 +57,19 @@ async fn change(call: &SetState, control: &Control, by: By) -> Result<reply::Set
         killed,
         not_kept: kept.err(),
     })
+}
+
+/// Somebody else has set it since whoever asks looked.
+fn overtaken(now: &ServerStatus, server: &ServerId) -> ErrorReply {
+    let mut message = format!("{server} is set to {} by now", now.admin);
+    if let Some(set) = &now.overrides.admin {
+        message.push_str(&format!(", by {}", set.by));
+        if let Some(reason) = &set.reason {
+            message.push_str(&format!(": {reason}"));
+        }
+    }
+    ErrorReply::new(ErrorCode::Busy, message)
+        .hint("nothing was changed; look at it again, then ask with `was` as it is now")
 }
 
 /// `drain, sticky clients are moved, for 1800 s`
