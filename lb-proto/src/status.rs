@@ -222,6 +222,9 @@ pub struct ServerStatus {
     /// Absent until a check has spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check: Option<CheckStatus>,
+    /// Present while it is down and no check speaks against it: it waits for enough that succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rising: Option<Rising>,
     /// Seconds since its state last changed.
     pub changed_s: u64,
     /// The name of a cookie that it set and that looks like a session of its own, where the backend is
@@ -331,6 +334,27 @@ pub struct HostStatus {
     /// For how many seconds it has not been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_s: Option<u64>,
+}
+
+/// How far a server is on its way up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Rising {
+    /// Checks in a row that succeeded.
+    pub has: u32,
+    /// How many of them bring it up (`rise`).
+    pub needs: u32,
+}
+
+/// `it waits for its checks: 1 of 2 succeeded`
+impl fmt::Display for Rising {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "it waits for its checks: {} of {} succeeded",
+            self.has, self.needs
+        )
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

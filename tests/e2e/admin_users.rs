@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use lb_proto::password::Hash;
 use lb_proto::state::{Admin, State};
 use lb_tests::daemon::{NO_CHECK, app};
-use lb_tests::wire::Response;
+use lb_tests::wire::{End, Response};
 use lb_tests::{Lbd, Origin, Wire, eventually, wire};
 
 const ON_A: &str = "/api/v1/servers/app/a/state";
@@ -264,6 +264,18 @@ fn an_old_password_that_is_shown_again_and_again_keeps_nobody_out() {
     }
     assert_eq!(status(admin, &login("ops", "op secret")).status, 200);
     assert_eq!(lbd.log().matches("a login failed").count(), 2);
+}
+
+#[test]
+fn who_has_said_all_it_wants_to_is_answered() {
+    let origin = Origin::start("a");
+    let lbd = start(&origin);
+    let mut wire = Wire::connect(lbd.admin());
+    // It takes a while to compare the password.
+    wire.send(get("/api/v1/status", &login("ops", "op secret")));
+    wire.finish();
+    assert_eq!(wire.response().status, 200);
+    assert_eq!(wire.rest().1, End::Eof);
 }
 
 #[test]

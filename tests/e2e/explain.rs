@@ -3,6 +3,7 @@
 use lb_proto::reply::{self, Because};
 use lb_proto::request::Explain;
 use lb_proto::state::State;
+use lb_proto::status::Rising;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::origin::Health;
 use lb_tests::{Lbd, Origin, eventually, held, is};
@@ -110,6 +111,24 @@ fn who_took_it_out_is_told_and_what_it_waits_for_afterwards() {
             .contains(": 2 of 2 checks succeeded, GET /healthz answered 200"),
         "{said:#?}"
     );
+}
+
+#[test]
+fn a_server_that_is_to_come_up_waits_for_its_checks_and_status_says_so() {
+    let origins = Origin::start_all(["web01", "web02"]);
+    let patient = QUICK_CHECK.replace("timeout = \"5s\"", "timeout = \"60s\"");
+    let lbd = Lbd::start(app(&patient, &origins));
+    lbd.wait_until_healthy("app/web01");
+    lbd.wait_until_healthy("app/web02");
+    lbd.lbctl(["maint", "app/web01"]).exits(0);
+    origins[0].set_health(Health::Hang);
+    lbd.lbctl(["ready", "app/web01"]).exits(0);
+    let status = lbd.lbctl(["status"]).exits(0).stdout;
+    let waits = "it waits for its checks: 0 of 2 succeeded";
+    assert!(status.contains(waits), "{status}");
+    let rising = lbd.server("app/web01").rising;
+    assert_eq!(rising, Some(Rising { has: 0, needs: 2 }));
+    origins[0].set_health(Health::Status(200));
 }
 
 /// A server whose checks have failed some times and are far from bringing it down.

@@ -109,6 +109,7 @@ pub(crate) fn server(name: &str) -> ServerStatus {
             latency_ms: 1.24,
             detail: "200 OK".to_owned(),
         }),
+        rising: None,
         changed_s: 192,
         session_cookie: None,
         ejected: None,

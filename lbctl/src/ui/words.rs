@@ -242,6 +242,9 @@ pub(crate) fn why(server: &ServerStatus) -> String {
     if !server.check {
         return "no checks".to_owned();
     }
+    if let Some(rising) = server.rising {
+        return rising.to_string();
+    }
     match (&server.last_check, server.health) {
         (_, _) if server.admin == Admin::Maint => "checks stopped".to_owned(),
         (None, Health::Unchecked | Health::Up) => "not checked yet".to_owned(),
@@ -256,7 +259,7 @@ pub(crate) fn why(server: &ServerStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lb_proto::status::{Ejected, Overrides};
+    use lb_proto::status::{Ejected, Overrides, Rising};
 
     use super::*;
     use crate::ui::sample;
@@ -343,6 +346,16 @@ mod tests {
         server.address = "app.internal:8080".to_owned();
         assert_eq!(address(&server), "app.internal:8080");
         assert_eq!(why(&server), "DNS: no such name");
+    }
+
+    #[test]
+    fn a_server_on_its_way_up_says_what_it_waits_for() {
+        let server = ServerStatus {
+            rising: Some(Rising { has: 1, needs: 2 }),
+            last_check: sample::server("web02").last_check,
+            ..sample::down("web02")
+        };
+        assert_eq!(why(&server), "it waits for its checks: 1 of 2 succeeded");
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl Past {
         self.lock().probes.last().cloned()
     }
 
+    /// How many of the last results, in a row, speak against its health.
+    pub(crate) fn against(&self) -> u32 {
+        self.lock().against
+    }
+
     pub(crate) fn checks(&self) -> Checks {
         self.lock().made
     }

@@ -255,6 +255,7 @@ fn trouble(server: &ServerStatus, seen: &Seen<'_>) -> Option<(Level, String)> {
         .as_ref()
         .is_some_and(|host| host.error.is_some());
     let level = match server.state {
+        State::Down if server.rising.is_some() => Level::Warn,
         State::Down => Level::Bad,
         State::Up if server.ejected.is_some() || is_lost => Level::Warn,
         State::Up => return None,

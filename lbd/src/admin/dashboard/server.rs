@@ -92,7 +92,10 @@ pub(super) fn why(server: &ServerStatus, clock: &Clock) -> String {
     }
     match server.state {
         State::Drain | State::Maint => {}
-        State::Down => parts.extend(server.last_check.as_ref().map(verdict)),
+        State::Down => parts.extend(match server.rising {
+            Some(rising) => Some(rising.to_string()),
+            None => server.last_check.as_ref().map(verdict),
+        }),
         State::Up if server.check && server.health == Health::Unchecked => {
             parts.push("not checked yet".to_owned());
         }

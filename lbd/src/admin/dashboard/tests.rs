@@ -121,6 +121,10 @@ fn the_worst_comes_first() {
             "down",
             &json!({"health": "down", "state": "down", "last_check": check}),
         ),
+        server(
+            "rising",
+            &json!({"health": "down", "state": "down", "rising": {"has": 1, "needs": 2}}),
+        ),
     ];
     let config = json!({
         "trial": {"by": "ops", "confirm_until": "2026-11-27T12:31:00Z", "confirm_left_s": 60},
@@ -152,6 +156,10 @@ fn the_worst_comes_first() {
                 "warn",
                 "app/ejected is ejected: left alone for 12s: 10 errors within 10s"
             ),
+            (
+                "warn",
+                "app/rising is down: it waits for its checks: 1 of 2 succeeded"
+            ),
             ("warn", "certificate of soon: 29 days left"),
             (
                 "note",
@@ -159,7 +167,7 @@ fn the_worst_comes_first() {
             ),
         ]
     );
-    assert_eq!(view.daemon.cells.get("title"), "(3) lb1 · lbd");
+    assert_eq!(view.daemon.cells.get("title"), "(4) lb1 · lbd");
     let drains = &view.pools[0].servers[0].cells;
     // For as long as the operator has wanted it.
     assert_eq!((drains.get("word"), drains.get("since")), ("drain", "30m"));

@@ -11,8 +11,8 @@ use lb_proto::name::{BackendName, ServerId};
 use lb_proto::request::Status as StatusCall;
 use lb_proto::state::State;
 use lb_proto::status::{
-    AccessLogStatus, AdminStatus, BackendStatus, ConfigStatus, Daemon, Ejected, FrontendStatus,
-    HostStatus, KeptStatus, SCHEMA, ServerStatus, Status,
+    AccessLogStatus, AdminStatus, BackendStatus, CheckStatus, ConfigStatus, Daemon, Ejected,
+    FrontendStatus, HostStatus, KeptStatus, Rising, SCHEMA, ServerStatus, Status,
 };
 
 use super::{find_server, unknown};
@@ -172,6 +172,7 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
     let config = backend.server_config(name);
     let (admin, health) = (server.admin(), server.health());
     let weight_configured = config.map_or(0, |c| c.weight);
+    let last_check = server.past.last_check();
     ServerStatus {
         name: name.clone(),
         address: address(server, config),
@@ -195,7 +196,8 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         bytes_in: server.bytes_in(),
         bytes_out: server.bytes_out(),
         errors: server.errors(),
-        last_check: server.past.last_check(),
+        rising: rising(backend, server, last_check.as_ref()),
+        last_check,
         changed_s: server.changed().elapsed().as_secs(),
         session_cookie: match backend.config.sticky {
             None if backend.config.shares_sessions => None,
@@ -208,4 +210,14 @@ pub(super) fn server_status(backend: &Backend, server: &Server) -> ServerStatus 
         }),
         overrides: server.overrides.status(Timestamp::now(), weight_configured),
     }
+}
+
+fn rising(backend: &Backend, server: &Server, last: Option<&CheckStatus>) -> Option<Rising> {
+    let check = backend.checks(&server.id.server)?;
+    let waits = State::of(server.admin(), server.health()) == State::Down;
+    let unopposed = last.is_none_or(|last| last.result.is_ok());
+    (waits && unopposed).then(|| Rising {
+        has: server.past.against(),
+        needs: check.rise,
+    })
 }
