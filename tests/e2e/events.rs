@@ -4,7 +4,7 @@ use std::fs;
 
 use lb_proto::audit::{Audit, Outcome};
 use lb_proto::event::Event;
-use lb_proto::request::{SetState, SetWeight};
+use lb_proto::request::{Reload, SetState, SetWeight};
 use lb_proto::state::Admin;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::{Lbd, Origin, eventually};
@@ -163,6 +163,89 @@ fn every_change_is_on_record_with_who_asked_and_what_came_of_it() {
     lbd.kill9();
     lbd.start_again();
     assert_eq!(audit(&lbd), records);
+}
+
+/// Each begins where the one before it has ended, and none is older than that; returns the last end.
+#[track_caller]
+fn chained<'a>(records: impl IntoIterator<Item = &'a Audit>) -> Option<String> {
+    let mut last: Option<&Audit> = None;
+    for record in records {
+        if let Some(last) = last {
+            assert_eq!(record.from, last.to, "{last:?}, then {record:?}");
+            assert!(record.at >= last.at, "{last:?}, then {record:?}");
+        }
+        last = Some(record);
+    }
+    last.and_then(|record| record.to.clone())
+}
+
+#[test]
+fn changes_that_come_at_once_are_on_record_in_their_order() {
+    let origins = Origin::start_all(["a", "b"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let state = |admin| SetState {
+        server: "app/a".parse().expect("a name"),
+        admin,
+        move_sticky: None,
+        reason: None,
+        for_s: None,
+        kill: false,
+        was: None,
+    };
+    let weight = |weight| SetWeight {
+        server: "app/b".parse().expect("a name"),
+        weight: Some(weight),
+        reason: None,
+    };
+    std::thread::scope(|scope| {
+        for n in 1..=20 {
+            let (lbd, state, weight) = (&lbd, &state, &weight);
+            scope.spawn(move || {
+                let mut client = lbd.client();
+                for admin in [Admin::Drain, Admin::Maint, Admin::Ready] {
+                    client.call(&state(admin)).expect("it is done");
+                    client.call(&weight(n)).expect("it is done");
+                }
+            });
+        }
+    });
+    let records = audit(&lbd);
+    assert_eq!(records.len(), 120);
+    let (states, weights): (Vec<_>, Vec<_>) = records
+        .iter()
+        .partition(|record| record.what == "set_state");
+    let admin = lbd.server("app/a").admin.to_string();
+    assert_eq!(chained(states), Some(admin));
+    let weight = lbd.server("app/b").weight.to_string();
+    assert_eq!(chained(weights), Some(weight));
+}
+
+#[test]
+fn configurations_that_come_at_once_are_on_record_in_their_order() {
+    let origins = Origin::start_all(["a"]);
+    let lbd = Lbd::start(app(NO_CHECK, &origins));
+    let file = lbd.config_file();
+    let text = fs::read_to_string(&file).expect("it is ours");
+    std::thread::scope(|scope| {
+        for n in 1..=4 {
+            let (lbd, file, text) = (&lbd, &file, &text);
+            scope.spawn(move || {
+                let mut client = lbd.client();
+                for round in 0..5 {
+                    let another = format!("{text}queue = {{ max = {} }}\n", 10 * n + round);
+                    let beside = file.with_extension(n.to_string());
+                    fs::write(&beside, another).expect("it is ours");
+                    fs::rename(beside, file).expect("it is ours");
+                    client.call(&Reload::default()).expect("it is valid");
+                }
+            });
+        }
+    });
+    let records = audit(&lbd);
+    assert_eq!(records.len(), 20);
+    let generation = lbd.status().daemon.config.generation;
+    assert!(generation > 5, "nothing was loaded");
+    assert_eq!(chained(&records), Some(format!("generation {generation}")));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Who asked for what, and what came of it: logged, streamed as an event, and kept in a file with one
-//! predecessor. A file that cannot be written is complained of, and keeps nobody from anything.
+//! predecessor, in the order of the changes. A file that cannot be written is complained of, and keeps
+//! nobody from anything.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod order;
+mod writer;
+
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +16,6 @@ use jiff::Timestamp;
 use lb_proto::audit::{Audit, Outcome};
 use lb_proto::error::ErrorReply;
 use lb_proto::event::Event;
-use lb_proto::os_error;
 use lb_proto::regular::{self, Links};
 use lb_proto::status::By;
 use tokio::sync::oneshot;
@@ -22,18 +23,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use self::order::Order;
+use self::writer::{Failing, Job, LARGEST, MOST_WAITING, Writer, predecessor};
 use crate::state::{Shared, now};
 
 const NAME: &str = "audit.jsonl";
 
-/// The file gives way to the next one from this size on: two of them hold some 40,000 changes.
-const LARGEST: u64 = 4 * 1024 * 1024;
-
 /// Of a file that grew otherwise, more is not read.
 const MOST_READ: u64 = 4 * LARGEST;
-
-/// Records that may wait for a slow disk.
-const MOST_WAITING: usize = 1024;
 
 /// How long a reader, or the daemon's end, waits for those.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,7 +43,7 @@ impl Asked {
     /// `what` is the call or the signal.
     pub(crate) fn new(by: By, what: &str) -> Self {
         Self(Audit {
-            at: now(),
+            at: String::new(),
             by,
             what: what.to_owned(),
             on: None,
@@ -78,12 +75,6 @@ impl Asked {
         self
     }
 
-    /// It was done, but for this.
-    pub(crate) fn but(mut self, error: Option<&str>) -> Self {
-        self.0.error = error.map(str::to_owned);
-        self
-    }
-
     fn came_to<T>(mut self, answer: &Result<T, ErrorReply>) -> Audit {
         if let Err(error) = answer {
             self.0.outcome = Outcome::of_error(error);
@@ -98,15 +89,29 @@ pub(crate) struct Auditor {
     shared: Arc<Shared>,
     path: PathBuf,
     lines: SyncSender<Job>,
+    order: Mutex<Order<Item>>,
     failing: Failing,
 }
 
-/// Why the last record is not on the disk.
-type Failing = Arc<Mutex<Option<String>>>;
+/// The place of a record among the others, and its time: those of the change that it tells of. What
+/// is noted of later changes waits until this is filled, or dropped.
+#[derive(Debug)]
+pub(crate) struct Slot<'a> {
+    auditor: &'a Auditor,
+    number: u64,
+    at: String,
+    record: Option<Audit>,
+}
 
-enum Job {
-    Write(Vec<u8>),
-    /// Says when everything before it is on the disk.
+/// Another configuration, asked for by somebody: noted when it is swapped in, or at the end where that
+/// never happens.
+#[derive(Debug)]
+pub(crate) struct Noting<'a>(Option<(&'a Auditor, Asked)>);
+
+#[derive(Debug)]
+enum Item {
+    /// `None`: there is nothing to tell.
+    Record(Option<Box<Audit>>),
     Tell(oneshot::Sender<()>),
 }
 
@@ -127,6 +132,7 @@ impl Auditor {
             shared,
             path,
             lines,
+            order: Mutex::default(),
             failing,
         })
     }
@@ -136,9 +142,35 @@ impl Auditor {
         lock(&self.failing).clone()
     }
 
-    /// Takes note of what came of what was asked.
+    /// Takes note of what came of what was asked, a moment ago.
     pub(crate) fn note<T>(&self, asked: Asked, answer: &Result<T, ErrorReply>) {
-        let record = asked.came_to(answer);
+        drop(self.slot().holds(asked, answer));
+    }
+
+    /// Of a change that is made at this moment.
+    pub(crate) fn slot(&self) -> Slot<'_> {
+        Slot {
+            auditor: self,
+            number: lock(&self.order).slot(),
+            at: now(),
+            record: None,
+        }
+    }
+
+    fn fill(&self, slot: u64, with: Item) {
+        // To the end, so that nobody overtakes.
+        let mut order = lock(&self.order);
+        for item in order.fill(slot, with) {
+            match item {
+                Item::Record(Some(record)) => self.tell(*record),
+                Item::Record(None) => {}
+                // Full: who waits is told that at once.
+                Item::Tell(tell) => drop(self.lines.try_send(Job::Tell(tell))),
+            }
+        }
+    }
+
+    fn tell(&self, record: Audit) {
         log(&record);
         let mut line = serde_json::to_vec(&record).unwrap_or_default();
         line.push(b'\n');
@@ -154,9 +186,9 @@ impl Auditor {
     /// Waits until what was noted so far is written, not for ever.
     pub(crate) async fn settle(&self) {
         let (tell, told) = oneshot::channel();
-        if self.lines.try_send(Job::Tell(tell)).is_ok() {
-            let _ = timeout(PATIENCE, told).await;
-        }
+        let slot = lock(&self.order).slot();
+        self.fill(slot, Item::Tell(tell));
+        let _ = timeout(PATIENCE, told).await;
     }
 
     /// The last records, so many at most, none that is older than `since`.
@@ -177,6 +209,62 @@ impl Auditor {
         });
         read.await.unwrap_or_default()
     }
+}
+
+impl Slot<'_> {
+    /// What is known of the change so far.
+    pub(crate) fn holds<T>(mut self, asked: Asked, answer: &Result<T, ErrorReply>) -> Self {
+        self.record = Some(Audit {
+            at: self.at.clone(),
+            ..asked.came_to(answer)
+        });
+        self
+    }
+
+    /// It was done, but for this.
+    pub(crate) fn but(mut self, error: Option<&str>) {
+        if let (Some(record), Some(error)) = (&mut self.record, error) {
+            record.error = Some(error.to_owned());
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let record = self.record.take().map(Box::new);
+        self.auditor.fill(self.number, Item::Record(record));
+    }
+}
+
+impl<'a> Noting<'a> {
+    pub(super) fn of(auditor: &'a Auditor, asked: Asked) -> Self {
+        Self(Some((auditor, asked)))
+    }
+
+    /// Nobody asked for it.
+    pub(super) fn nothing() -> Self {
+        Self(None)
+    }
+
+    /// A generation has given way to another a moment ago.
+    pub(super) fn swapped(&mut self, from: u64, to: u64) {
+        if let Some((auditor, asked)) = self.0.take() {
+            let [from, to] = [from, to].map(generation);
+            auditor.note::<()>(asked.from(Some(from)).to(Some(to)), &Ok(()));
+        }
+    }
+
+    /// It was answered a moment ago, while this generation runs.
+    pub(super) fn ends<T>(self, runs: u64, answer: &Result<T, ErrorReply>) {
+        if let Some((auditor, asked)) = self.0 {
+            let stays = answer.as_ref().ok().map(|_| generation(runs));
+            auditor.note(asked.from(Some(generation(runs))).to(stays), answer);
+        }
+    }
+}
+
+fn generation(number: u64) -> String {
+    format!("generation {number}")
 }
 
 fn is_since(record: &Audit, since: Option<Timestamp>) -> bool {
@@ -204,169 +292,6 @@ fn log(record: &Audit) {
     }
 }
 
-fn lock(failing: &Failing) -> MutexGuard<'_, Option<String>> {
-    failing.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn predecessor(path: &Path) -> PathBuf {
-    path.with_extension("jsonl.1")
-}
-
-/// The thread that writes.
-struct Writer {
-    path: PathBuf,
-    file: Option<(File, u64)>,
-    /// Something was written since the last time that all of it was put on the disk.
-    unsynced: bool,
-    failing: Failing,
-}
-
-impl Writer {
-    fn new(path: PathBuf, failing: Failing) -> Self {
-        Self {
-            path,
-            file: None,
-            unsynced: false,
-            failing,
-        }
-    }
-
-    fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
-            self.write_batch(std::iter::once(job).chain(jobs.try_iter()));
-        }
-    }
-
-    /// What came while the disk was busy goes there together: it takes a moment, be it one line or many.
-    fn write_batch(&mut self, jobs: impl Iterator<Item = Job>) {
-        let mut waiting = Vec::new();
-        for job in jobs.take(MOST_WAITING) {
-            match job {
-                Job::Write(line) => self.write(&line),
-                Job::Tell(tell) => waiting.push(tell),
-            }
-        }
-        self.sync();
-        for tell in waiting {
-            // Whoever asked may have lost patience.
-            let _ = tell.send(());
-        }
-    }
-
-    fn write(&mut self, line: &[u8]) {
-        match self.try_write(line) {
-            Ok(()) => *lock(&self.failing) = None,
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    /// A power failure takes nothing that was written before.
-    fn sync(&mut self) {
-        let synced = match &self.file {
-            Some((file, _)) if self.unsynced => file.sync_data(),
-            _ => return,
-        };
-        self.unsynced = false;
-        if let Err(error) = synced {
-            self.complain(&error);
-        }
-    }
-
-    fn complain(&mut self, error: &io::Error) {
-        // What was written of a line is ended when the file is opened again.
-        self.file = None;
-        let (path, why) = (self.path.display(), os_error::in_words(error));
-        let why = format!("cannot write {path}: {why}");
-        if lock(&self.failing).replace(why.clone()).is_none() {
-            warn!("{why}; changes are in this log alone");
-        }
-    }
-
-    fn try_write(&mut self, line: &[u8]) -> io::Result<()> {
-        let more = line.len() as u64;
-        if matches!(&self.file, Some((_, size)) if *size > 0 && size + more > LARGEST) {
-            self.sync();
-            self.file = None;
-            fs::rename(&self.path, predecessor(&self.path))?;
-        }
-        let (file, size) = match &mut self.file {
-            Some(open) => open,
-            None => self.file.insert(open(&self.path)?),
-        };
-        self.unsynced = true;
-        file.write_all(line)?;
-        *size += more;
-        Ok(())
-    }
-}
-
-/// Opens it to append, after a whole line.
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    let mut file = regular::open(&mut options, path, Links::Refused)?;
-    let size = file.metadata()?.len();
-    if let Some(folder) = path.parent().filter(|_| size == 0) {
-        // That there is such a file outlives a power failure, too.
-        File::open(folder)?.sync_all()?;
-    }
-    let ends = || -> io::Result<bool> {
-        let mut last = [0];
-        match std::os::unix::fs::FileExt::read_exact_at(&file, &mut last, size - 1) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(true),
-            read => read.map(|()| last == *b"\n"),
-        }
-    };
-    if size > 0 && !ends()? {
-        file.write_all(b"\n")?;
-    }
-    Ok((file, size))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn writer() -> (tempfile::TempDir, Writer) {
-        let folder = tempfile::tempdir().unwrap();
-        let writer = Writer::new(folder.path().join(NAME), Failing::default());
-        (folder, writer)
-    }
-
-    #[test]
-    fn a_full_file_gives_way_and_the_one_before_it_is_gone() {
-        let (folder, mut writer) = writer();
-        let line = [&[b'x'; 1024 * 1024 - 1][..], b"\n"].concat();
-        for _ in 0..11 {
-            writer.write(&line);
-        }
-        let size = |name| fs::metadata(folder.path().join(name)).unwrap().len();
-        assert_eq!((size(NAME), size("audit.jsonl.1")), (3 << 20, 4 << 20));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn what_a_link_leads_to_is_not_written() {
-        let (folder, mut writer) = writer();
-        let target = folder.path().join("target");
-        fs::write(&target, "precious").unwrap();
-        std::os::unix::fs::symlink(&target, &writer.path).unwrap();
-        writer.write(b"line\n");
-        let why = lock(&writer.failing).clone();
-        assert!(why.is_some_and(|why| why.contains(NAME)));
-        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
-        fs::remove_file(&writer.path).unwrap();
-        writer.write(b"line\n");
-        assert_eq!(*lock(&writer.failing), None);
-        assert_eq!(fs::read_to_string(&writer.path).unwrap(), "line\n");
-    }
-
-    #[test]
-    fn half_a_line_does_not_spoil_the_next() {
-        let (_folder, mut writer) = writer();
-        fs::write(&writer.path, "{\"half").unwrap();
-        writer.write(b"whole\n");
-        let text = fs::read_to_string(&writer.path).unwrap();
-        assert_eq!(text, "{\"half\nwhole\n");
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

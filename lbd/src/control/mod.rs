@@ -26,7 +26,7 @@ use lb_proto::reply;
 use lb_proto::request::{self, SetState};
 use lb_proto::status::{By, LastReload, Status, TrialStatus};
 
-use self::audit::Asked;
+use self::audit::{Asked, Noting};
 use self::reload::Ask;
 use crate::state::Shared;
 
@@ -50,9 +50,10 @@ pub(crate) struct Control {
 impl Control {
     /// Reads the configuration file again because of a signal; it says in the log what came of it.
     pub(crate) async fn reload_by(&self, signal: &str) {
-        let asked = self.asks_config(By::default(), signal);
-        let done = self.reloader.reload(&Ask::plain(signal)).await;
-        self.note_config(asked, &done, |done| done.generation);
+        let mut noting = self.asks_config(By::default(), signal);
+        let ask = Ask::plain(signal);
+        let done = self.reloader.reload(&ask, &mut noting).await;
+        self.note_config(noting, &done);
     }
 
     /// How everything is.
@@ -91,22 +92,13 @@ impl Control {
         self.audit.note(Asked::new(By::default(), what), &Ok(()));
     }
 
-    fn asks_config(&self, by: By, what: &str) -> Asked {
-        let loaded = &self.shared.snapshot().loaded;
-        let from = format!("generation {}", loaded.generation);
-        Asked::new(by, what).on(&loaded.path).from(Some(from))
+    fn asks_config(&self, by: By, what: &str) -> Noting<'_> {
+        let asked = Asked::new(by, what).on(&self.shared.snapshot().loaded.path);
+        Noting::of(&self.audit, asked)
     }
 
-    /// `generation` is the one that runs after it.
-    fn note_config<R>(
-        &self,
-        asked: Asked,
-        answer: &Result<R, ErrorReply>,
-        generation: impl Fn(&R) -> u64,
-    ) {
-        let to = answer.as_ref().ok();
-        let to = to.map(|done| format!("generation {}", generation(done)));
-        self.audit.note(asked.to(to), answer);
+    fn note_config<T>(&self, noting: Noting<'_>, answer: &Result<T, ErrorReply>) {
+        noting.ends(self.shared.snapshot().loaded.generation, answer);
     }
 
     /// Keeps what operators set, and ends what was set for a time, until it is dropped.

@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use self::kept::{Owed, Running};
 use self::read::Ready;
 use self::trial::Trial;
+use super::audit::Noting;
 use super::history::History;
 use super::start::Origin;
 use crate::dns::Names;
@@ -149,14 +150,18 @@ impl Reloader {
     /// # Errors
     /// `invalid_config` with every problem of the file, `failed` where it cannot be read, an
     /// address not bound, or another one waits to be confirmed, `stopping`. Nothing was changed then.
-    pub(crate) async fn reload(&self, ask: &Ask) -> Result<reply::Reload, ErrorReply> {
+    pub(super) async fn reload(
+        &self,
+        ask: &Ask,
+        noting: &mut Noting<'_>,
+    ) -> Result<reply::Reload, ErrorReply> {
         let mut running = self.turn.lock().await;
         self.not_stopping()?;
         info!(path = %self.path.display(), "reload asked by {}", ask.by);
         self.not_waiting(ask)
             .inspect_err(|error| warn!("reload refused: {error}"))?;
         service::reloading();
-        let outcome = self.load_and_swap(&mut running, ask).await;
+        let outcome = self.load_and_swap(&mut running, ask, noting).await;
         match &outcome {
             Ok(reply) => {
                 self.remember(None);
@@ -211,6 +216,7 @@ impl Reloader {
         &self,
         running: &mut Running,
         ask: &Ask,
+        noting: &mut Noting<'_>,
     ) -> Result<reply::Reload, ErrorReply> {
         let ready = self.load().await?;
         let before = self.shared.snapshot();
@@ -233,7 +239,8 @@ impl Reloader {
             true => Some(self.prepare_trial(&ready, &former, ask).await?),
             false => None,
         };
-        let swapped = match self.swap(ready, ask.is_trial(), &ask.reason()).await {
+        let reason = ask.reason();
+        let swapped = match self.swap(ready, ask.is_trial(), &reason, noting).await {
             Ok(swapped) => swapped,
             Err(error) => {
                 if let Some(earlier) = earlier {
@@ -281,6 +288,7 @@ impl Reloader {
         ready: Ready,
         on_trial: bool,
         reason: &str,
+        noting: &mut Noting<'_>,
     ) -> Result<Swapped, ErrorReply> {
         let before = self.shared.snapshot();
         let known = self.names.prepare(&ready.config, Some(&before)).await;
@@ -312,6 +320,7 @@ impl Reloader {
         self.shared.handshakes.resize(most, threads);
         self.shared.access_log.switch(sink);
         self.shared.publish(snapshot, reason);
+        noting.swapped(before.loaded.generation, generation);
         log::apply(logging);
         Ok(Swapped {
             changes,

@@ -10,6 +10,7 @@ use tracing::{error, warn};
 use super::read::{Ready, judge};
 use super::trial::{Former, Trial};
 use super::{Kept, Reloader, Running, Swapped, advice, came_of_it, in_full, refusal};
+use crate::control::audit::Noting;
 use crate::state::unix_now;
 
 /// Where a way back leads.
@@ -28,6 +29,7 @@ impl Reloader {
     pub(in crate::control) async fn rollback(
         &self,
         by: &str,
+        noting: &mut Noting<'_>,
     ) -> Result<reply::Rollback, ErrorReply> {
         let mut running = self.turn.lock().await;
         self.not_stopping()?;
@@ -38,7 +40,7 @@ impl Reloader {
         };
         let (from, of) = (self.shared.snapshot().loaded.generation, goal.of.clone());
         let swapped = self
-            .go_back(&mut running, goal, &format!("rolled back by {by}"))
+            .go_back(&mut running, goal, &format!("rolled back by {by}"), noting)
             .await
             .inspect_err(|error| {
                 warn!(error = error.message, "rollback failed, nothing changed")
@@ -89,11 +91,12 @@ impl Reloader {
         running: &mut Running,
         goal: Goal,
         reason: &str,
+        noting: &mut Noting<'_>,
     ) -> Result<Swapped, ErrorReply> {
         let Goal { ready, kept, .. } = goal;
         let left = self.shared.snapshot().loaded.sha256.clone();
         let text = ready.text.clone();
-        let mut swapped = self.swap(ready, false, reason).await?;
+        let mut swapped = self.swap(ready, false, reason, noting).await?;
         *running = Running {
             text,
             kept,
@@ -122,7 +125,10 @@ impl Reloader {
         let reason = format!("generation {generation} rolled back: {why}");
         let before = self.last().replace(came_of_it(Some(&reason)));
         let gone_back = match again(trial.former.clone()).await {
-            Ok(goal) => self.go_back(&mut running, goal, &reason).await.map(|_| ()),
+            Ok(goal) => {
+                let mut noting = Noting::nothing();
+                self.go_back(&mut running, goal, &reason, &mut noting).await
+            }
             Err(error) => Err(error),
         };
         let Err(error) = gone_back else {

@@ -14,11 +14,10 @@ pub(in crate::control) async fn run(
 ) -> Result<reply::Confirm, ErrorReply> {
     let by = peer.by().await;
     let name = by.to_string();
-    let asked = control.asks_config(by, Confirm::NAME);
-    let mut answer = control.reloader.confirm(&name).await;
-    if let Ok(done) = &mut answer {
-        done.warnings.extend(control.keep_set().await);
-    }
-    control.note_config(asked, &answer, |done| done.generation);
-    answer
+    let noting = control.asks_config(by, Confirm::NAME);
+    let answer = control.reloader.confirm(&name).await;
+    control.note_config(noting, &answer);
+    let mut done = answer?;
+    done.warnings.extend(control.keep_set().await);
+    Ok(done)
 }

@@ -17,16 +17,15 @@ pub(in crate::control) async fn run(
 ) -> Result<reply::Reload, ErrorReply> {
     let by = peer.by().await;
     let ask = ask(call, by.to_string());
-    let asked = control.asks_config(by, Reload::NAME);
-    let mut answer = match ask {
-        Ok(ask) => control.reloader.reload(&ask).await,
+    let mut noting = control.asks_config(by, Reload::NAME);
+    let answer = match ask {
+        Ok(ask) => control.reloader.reload(&ask, &mut noting).await,
         Err(refused) => Err(refused),
     };
-    if let Ok(done) = &mut answer {
-        done.warnings.extend(control.keep_set().await);
-    }
-    control.note_config(asked, &answer, |done| done.generation);
-    answer
+    control.note_config(noting, &answer);
+    let mut done = answer?;
+    done.warnings.extend(control.keep_set().await);
+    Ok(done)
 }
 
 fn ask(call: &Reload, by: String) -> Result<Ask, ErrorReply> {

@@ -26,15 +26,18 @@ pub(in crate::control) async fn run(
         .on(&call.server)
         .to(Some(in_words(call)))
         .because(call.reason.as_ref());
-    let answer = change(call, control, by).await;
-    let done = answer.as_ref().ok();
-    let was = done.map(|done| done.was);
-    let not_kept = done.and_then(|done| done.not_kept.as_deref());
-    control.audit.note(asked.from(was).but(not_kept), &answer);
-    answer
+    // From the change to its place among the records nothing waits.
+    let answer = change(call, control, by);
+    let was = answer.as_ref().ok().map(|done| done.was);
+    let slot = control.audit.slot().holds(asked.from(was), &answer);
+    let mut done = answer?;
+    let kept = control.keeper.keep(&control.shared.kept()).await;
+    done.not_kept = kept.err();
+    slot.but(done.not_kept.as_deref());
+    Ok(done)
 }
 
-async fn change(call: &SetState, control: &Control, by: By) -> Result<reply::SetState, ErrorReply> {
+fn change(call: &SetState, control: &Control, by: By) -> Result<reply::SetState, ErrorReply> {
     let ask = read(call)?;
     let shared = &control.shared;
     let snapshot = shared.snapshot();
@@ -49,13 +52,11 @@ async fn change(call: &SetState, control: &Control, by: By) -> Result<reply::Set
     }
     // Logs it.
     let killed = shared.ask(server, ask, by, call.reason.as_ref());
-    let now = server_status(backend, server);
-    let kept = control.keeper.keep(&shared.kept()).await;
     Ok(reply::SetState {
         was,
-        server: now,
+        server: server_status(backend, server),
         killed,
-        not_kept: kept.err(),
+        not_kept: None,
     })
 }
 

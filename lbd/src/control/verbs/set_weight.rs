@@ -23,30 +23,27 @@ pub(in crate::control) async fn run(
         .on(&call.server)
         .to(Some(to.unwrap_or_else(|| "configured".to_owned())))
         .because(call.reason.as_ref());
-    let answer = change(call, control, by).await;
-    let done = answer.as_ref().ok();
-    let was = done.map(|done| done.was);
-    let not_kept = done.and_then(|done| done.not_kept.as_deref());
-    control.audit.note(asked.from(was).but(not_kept), &answer);
-    answer
+    // From the change to its place among the records nothing waits.
+    let answer = change(call, control, by);
+    let was = answer.as_ref().ok().map(|done| done.was);
+    let slot = control.audit.slot().holds(asked.from(was), &answer);
+    let mut done = answer?;
+    let kept = control.keeper.keep(&control.shared.kept()).await;
+    done.not_kept = kept.err();
+    slot.but(done.not_kept.as_deref());
+    Ok(done)
 }
 
-async fn change(
-    call: &SetWeight,
-    control: &Control,
-    by: By,
-) -> Result<reply::SetWeight, ErrorReply> {
+fn change(call: &SetWeight, control: &Control, by: By) -> Result<reply::SetWeight, ErrorReply> {
     let weight = call.weight.map(read).transpose()?;
     let shared = &control.shared;
     let snapshot = shared.snapshot();
     let (backend, server) = find_server(&snapshot, &call.server)?;
     let was = shared.set_weight(backend, server, weight, by, call.reason.as_ref());
-    let now = server_status(backend, server);
-    let kept = control.keeper.keep(&shared.kept()).await;
     Ok(reply::SetWeight {
         was,
-        server: now,
-        not_kept: kept.err(),
+        server: server_status(backend, server),
+        not_kept: None,
     })
 }
 
