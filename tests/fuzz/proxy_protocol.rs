@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../lbd/src/proxy_protocol/mod.rs"]
 mod proxy_protocol;
 
-use proxy_protocol::{Header, Malformed, about_nobody, parse, write};
+use proxy_protocol::{Header, Malformed, parse, write};
 
 fuzz_target!(|input: &[u8]| {
     let bytes = match input {
@@ -55,7 +55,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(parse(&written), Err(Malformed::Checksum));
             }
         }
-        let nobody = about_nobody(version);
+        let nobody = version.about_nobody();
         assert_eq!(parse(nobody), Ok(Some((Header::default(), nobody.len()))));
     }
 });

@@ -133,6 +133,7 @@ impl Wanted {
     /// As the configuration keeps it; the status says which one it was.
     fn route(&self, number: usize) -> Route {
         Route {
+            plain: false,
             host: self.host.as_ref().map(|(under, labels)| {
                 let name = labels.text().to_ascii_lowercase();
                 match under {
