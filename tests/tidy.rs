@@ -244,6 +244,7 @@ fn what_decides_takes_no_socket_clock_or_random_source() {
         "lbd/src/data/sticky.rs",
         "lbd/src/data/cache_control.rs",
         "lbd/src/data/session_cookie.rs",
+        "lbd/src/data/hex.rs",
         "lbd/src/data/traceparent.rs",
         "lbd/src/traces/otlp.rs",
         "lbd/src/data/balance/",

@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod app;
+mod causes;
 mod cli;
 mod control;
 mod data;

@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use lb_proto::config;
 use lb_proto::error::Problem;
 
+use crate::causes::in_full;
+
 /// Nothing can be done about a stdout that is gone, and nothing should fail for it.
 pub(crate) fn stdout(text: &str) {
     let mut out = io::stdout().lock();
@@ -28,9 +30,7 @@ pub(crate) fn warnings(warnings: &[Problem]) {
 
 /// An error, its causes, and what to do about it.
 pub(crate) fn error(error: &dyn Error, hint: Option<&str>) {
-    let causes = std::iter::successors(Some(error), |&e| e.source());
-    let chain: Vec<String> = causes.map(ToString::to_string).collect();
-    stderr(&format!("lbd: {}", chain.join(": ")));
+    stderr(&format!("lbd: {}", in_full(error)));
     hint.into_iter().for_each(self::hint);
 }
 

@@ -55,7 +55,8 @@ fn refused(admin: SocketAddr, request: String, status: u16) -> Response {
     response
 }
 
-fn audit(lbd: &Lbd) -> Vec<Audit> {
+/// What is on record.
+pub(crate) fn audit(lbd: &Lbd) -> Vec<Audit> {
     let call = request::Events {
         audit: true,
         ..Default::default()

@@ -1,12 +1,11 @@
 //! Changes by HTTP that are refused: what of them is on record, and what becomes of the connection.
 
-use lb_proto::audit::{Audit, Outcome};
-use lb_proto::event::Event;
-use lb_proto::request;
+use lb_proto::audit::Outcome;
 use lb_proto::state::Admin;
 use lb_tests::wire::End;
-use lb_tests::{Lbd, Origin, Wire, eventually, is, wire};
+use lb_tests::{Origin, Wire, eventually, is, wire};
 
+use crate::admin_actions::audit;
 use crate::admin_users::{login, start, user, with_users};
 
 const ON_A: &str = "/api/v1/servers/app/a/state";
@@ -21,19 +20,6 @@ fn head(target: &str, headers: &str, length: usize) -> String {
 
 fn post(target: &str, headers: &str) -> String {
     format!("{}{DRAIN}", head(target, headers, DRAIN.len()))
-}
-
-fn audit(lbd: &Lbd) -> Vec<Audit> {
-    let call = request::Events {
-        audit: true,
-        ..Default::default()
-    };
-    let kept = lbd.client().call(&call).expect("audit records");
-    let records = kept.events.into_iter().map(|event| match event {
-        Event::Audit(record) => record,
-        other => panic!("no record: {other:?}"),
-    });
-    records.collect()
 }
 
 #[test]

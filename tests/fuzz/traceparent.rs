@@ -5,6 +5,8 @@
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../lbd/src/data/hex.rs"]
+mod hex;
 #[path = "../../lbd/src/data/traceparent.rs"]
 mod traceparent;
 

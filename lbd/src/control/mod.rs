@@ -101,6 +101,22 @@ impl Control {
         noting.ends(self.shared.snapshot().loaded.generation, answer);
     }
 
+    /// Puts a change that was just made, or refused, on record in its place, and keeps what is set now. Where
+    /// that fails, the record and `not_kept` of the answer say why.
+    async fn keep_change<T>(
+        &self,
+        asked: Asked,
+        answer: Result<T, ErrorReply>,
+        not_kept: impl FnOnce(&mut T) -> &mut Option<String>,
+    ) -> Result<T, ErrorReply> {
+        let slot = self.audit.slot().holds(asked, &answer);
+        let mut done = answer?;
+        let why = self.keeper.keep(&self.shared.kept()).await.err();
+        slot.but(why.as_deref());
+        *not_kept(&mut done) = why;
+        Ok(done)
+    }
+
     /// Keeps what operators set, and ends what was set for a time, until it is dropped.
     pub(crate) async fn keep(self: Arc<Self>) {
         persist::run(&self.shared, &self.keeper).await;

@@ -38,7 +38,6 @@ use crate::{log, service};
 pub(super) use self::certs::advice;
 pub(super) use self::kept::Kept;
 pub(crate) use self::read::in_words;
-pub(super) use self::refusal::in_full;
 
 #[derive(Debug)]
 pub(crate) struct Reloader {

@@ -7,7 +7,8 @@ use lb_proto::config::{self, LoadError, sha256};
 use lb_proto::error::Problem;
 
 use super::history::{Entry, History, Unconfirmed};
-use super::reload::{Kept, in_full};
+use super::reload::Kept;
+use crate::causes::in_full;
 
 /// What was chosen, and why.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod http2;
 mod framing;
 mod request;
 mod request_body;
+mod hex;
 mod request_id;
 mod account;
 mod outcome;

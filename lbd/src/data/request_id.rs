@@ -3,6 +3,8 @@
 use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::hex;
+
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives it an id where it has none. Where there are several it keeps the first that is one: what a server
@@ -25,13 +27,9 @@ pub(super) fn ensure(headers: &mut HeaderMap) {
 
 /// 128 bits of chance in hexadecimal.
 fn random() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let halves = [fastrand::u64(..), fastrand::u64(..)].map(u64::to_ne_bytes);
     let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(halves.as_flattened()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
+    hex::write(halves.as_flattened(), &mut text);
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
 }
 

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::hex;
+
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The flag that says that the trace is recorded.
@@ -37,9 +39,9 @@ impl Parent {
     /// For whoever comes next.
     pub(super) fn value(&self) -> HeaderValue {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        write(&self.trace, &mut text[3..35]);
-        write(&self.span, &mut text[36..52]);
-        write(&[self.flags], &mut text[53..55]);
+        hex::write(&self.trace, &mut text[3..35]);
+        hex::write(&self.span, &mut text[36..52]);
+        hex::write(&[self.flags], &mut text[53..55]);
         HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
     }
 }
@@ -77,14 +79,6 @@ fn read<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
-}
-
-fn write(bytes: &[u8], into: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in into.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use lb_proto::status::CheckResult;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Seen;
+use crate::causes::causes;
 
 /// The largest answer head that is read. No health endpoint has reason for a larger one.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
@@ -94,8 +95,7 @@ fn judge(what: &str, status: u16, kind: &CheckKind) -> Seen {
 
 /// An error and its causes in one line; hyper says what happened only in the cause.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&e| e.source());
-    let mut parts: Vec<String> = causes.map(ToString::to_string).collect();
+    let mut parts = causes(error);
     parts.dedup();
     parts.join(": ")
 }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::otlp::refused;
 use super::target::Target;
+use crate::causes::in_full;
 
 /// Of an answer: a collector has little to say.
 const MOST_READ: usize = 64 * 1024;
@@ -80,9 +81,13 @@ async fn ask(
         .header(CONTENT_TYPE, "application/x-protobuf")
         .body(Full::new(body))
         .map_err(|error| error.to_string())?;
-    connection.sender.ready().await.map_err(in_full)?;
+    connection
+        .sender
+        .ready()
+        .await
+        .map_err(|error| in_full(&error))?;
     let answer = connection.sender.send_request(request).await;
-    let (head, body) = answer.map_err(in_full)?.into_parts();
+    let (head, body) = answer.map_err(|error| in_full(&error))?.into_parts();
     let read = Limited::new(body, MOST_READ).collect().await;
     let read = read.map_err(|error| format!("its answer broke off: {error}"))?;
     kept.replace(connection);
@@ -135,7 +140,7 @@ impl Connection {
     {
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(in_full)?;
+            .map_err(|error| in_full(&error))?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             // Whoever asks on it is told of errors.
@@ -163,12 +168,4 @@ async fn connect(address: &Address) -> io::Result<TcpStream> {
         }
     }
     Err(failed)
-}
-
-/// An error with its causes: hyper says what happened only there.
-fn in_full(error: hyper::Error) -> String {
-    let first: &dyn std::error::Error = &error;
-    let causes = std::iter::successors(Some(first), |error| error.source());
-    let all: Vec<String> = causes.map(ToString::to_string).collect();
-    all.join(": ")
 }

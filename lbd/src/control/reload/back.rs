@@ -9,7 +9,8 @@ use tracing::{error, warn};
 
 use super::read::{Ready, judge};
 use super::trial::{Former, Trial};
-use super::{Kept, Reloader, Running, Swapped, advice, came_of_it, in_full, refusal};
+use super::{Kept, Reloader, Running, Swapped, advice, came_of_it, refusal};
+use crate::causes::in_full;
 use crate::control::audit::Noting;
 use crate::state::unix_now;
 

@@ -8,7 +8,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::info;
 
-use super::{Reloader, in_full};
+use super::Reloader;
+use crate::causes::in_full;
 use crate::control::history::{About, History, HistoryError, Unconfirmed};
 
 /// How long until what is owed is tried again.

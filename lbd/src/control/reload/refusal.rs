@@ -4,6 +4,7 @@ use lb_proto::config::LoadError;
 use lb_proto::error::{ErrorCode, ErrorReply, Problem};
 
 use crate::access_log::OpenError;
+use crate::causes::in_full;
 use crate::control::explain_bind;
 use crate::service;
 use crate::state::BuildError;
@@ -69,11 +70,4 @@ pub(super) fn of_build(error: &BuildError) -> ErrorReply {
             ErrorReply::new(ErrorCode::Failed, format!("{error}: {}", in_full(source)))
         }
     }
-}
-
-/// An error with its causes.
-pub(in crate::control) fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let all: Vec<String> = causes.map(ToString::to_string).collect();
-    all.join(": ")
 }

@@ -29,12 +29,9 @@ pub(in crate::control) async fn run(
     // From the change to its place among the records nothing waits.
     let answer = change(call, control, by);
     let was = answer.as_ref().ok().map(|done| done.was);
-    let slot = control.audit.slot().holds(asked.from(was), &answer);
-    let mut done = answer?;
-    let kept = control.keeper.keep(&control.shared.kept()).await;
-    done.not_kept = kept.err();
-    slot.but(done.not_kept.as_deref());
-    Ok(done)
+    control
+        .keep_change(asked.from(was), answer, |done| &mut done.not_kept)
+        .await
 }
 
 fn change(call: &SetState, control: &Control, by: By) -> Result<reply::SetState, ErrorReply> {
