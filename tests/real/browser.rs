@@ -1,12 +1,13 @@
 //! The dashboard in Debian's Chromium, by Playwright: live, and without JavaScript.
 
 use std::process::Command;
+use std::time::Duration;
 
 use lb_proto::state::State;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::port::Port;
 use lb_tests::wire::request;
-use lb_tests::{Lbd, Origin, Process, Wire, eventually, is};
+use lb_tests::{Lbd, Origin, Process, Wire, eventually, eventually::within, is};
 use serde_json::Value;
 
 use crate::app_servers::node;
@@ -30,17 +31,24 @@ fn lines(stdout: &str) -> Vec<Value> {
         .collect()
 }
 
+/// What a browser may take beside tests that keep every core busy; its own waits are as long.
+const BROWSER_LIMIT: Duration = Duration::from_secs(240);
+
 /// Waits until the browser has said so many lines, and gives the last.
 #[track_caller]
 pub(crate) fn line(browser: &mut Process, number: usize) -> Value {
-    eventually(&format!("the browser says line {number}"), || {
-        let said = lines(&browser.stdout.so_far());
-        match said.get(number - 1) {
-            Some(line) => Ok(line.clone()),
-            None if browser.is_running() => Err(format!("{said:?}")),
-            None => panic!("the browser ended: {}", browser.stderr.so_far()),
-        }
-    })
+    within(
+        BROWSER_LIMIT,
+        &format!("the browser says line {number}"),
+        || {
+            let said = lines(&browser.stdout.so_far());
+            match said.get(number - 1) {
+                Some(line) => Ok(line.clone()),
+                None if browser.is_running() => Err(format!("{said:?}")),
+                None => panic!("the browser ended: {}", browser.stderr.so_far()),
+            }
+        },
+    )
 }
 
 #[test]

@@ -13,8 +13,8 @@
 const { chromium } = require('playwright-core');
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const LIMIT = 60000;
+  '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
+const LIMIT = 240000;
 const SIZES = [390, 1024, 1600];
 const ROWS = 5;
 
@@ -209,7 +209,8 @@ async function still(browser, [url, row]) {
   say({ ...seen, again: true });
 }
 
-// Of rows of a kind only so many are left: axe-core takes a minute over hundreds, and finds in all what it finds in one.
+// Of rows of a kind only so many are left: axe-core takes a minute over hundreds, and finds in all what it finds in one;
+// and a picture of all of them is a hundred thousand pixels high on a phone.
 function thin(most) {
   const kinds = {};
   for (const row of document.querySelectorAll('.pool tbody tr')) {
@@ -229,6 +230,8 @@ async function shots(browser, [url, folder, name]) {
       page.setDefaultTimeout(LIMIT);
       await page.goto(url);
       await page.waitForSelector('#live[data-state=live]').catch(() => {});
+      const overflows = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+      await page.evaluate(thin, ROWS);
       const path = `${folder}/${name}-${width}-${colorScheme}.png`;
       await page.screenshot({ path, fullPage: true });
       const button = page.locator('[data-act=drain]:visible').first();
@@ -237,9 +240,7 @@ async function shots(browser, [url, folder, name]) {
         await page.screenshot({ path });
       }
       await page.evaluate(axe);
-      await page.evaluate(thin, ROWS);
       const { violations } = await page.evaluate(() => window.axe.run());
-      const overflows = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
       say({
         path,
         overflows,
