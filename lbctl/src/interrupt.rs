@@ -31,10 +31,13 @@ impl Interrupt {
     }
 
     fn by(signals: &[i32]) -> Result<Self, ErrorReply> {
-        let pressed = Arc::new(AtomicBool::new(false));
+        let [pressed, once] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
         let register = |signal: i32| -> io::Result<()> {
-            flag::register_conditional_default(signal, pressed.clone())?;
+            // First what tells of the signal: whatever is registered, it does not end the process
+            // any more, and one that came before the rest is registered would be lost.
             flag::register(signal, pressed.clone())?;
+            flag::register_conditional_default(signal, once.clone())?;
+            flag::register(signal, once.clone())?;
             Ok(())
         };
         signals

@@ -63,6 +63,20 @@ fn running_or_expired(waited: Duration, patience: Duration) -> Verdict {
     Verdict::Waiting
 }
 
+/// How long it has been since the first look was answered: how long that took is the machine's to say,
+/// and no part of the wait. So whatever is there by then was there at once, and no wait is over before
+/// somebody has looked.
+#[derive(Debug, Default)]
+pub(crate) struct Wait {
+    began: Option<Instant>,
+}
+
+impl Wait {
+    pub(crate) fn at(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.began.get_or_insert(now))
+    }
+}
+
 /// A server waited for.
 #[derive(Debug)]
 pub(crate) struct Awaited {
@@ -111,14 +125,14 @@ pub(crate) fn until(
     interrupt: &Interrupt,
     mut seen: impl FnMut(usize, &Awaited),
 ) -> Result<(), ErrorReply> {
-    let started = Instant::now();
+    let mut wait = Wait::default();
     while !interrupt.pressed() {
         for (at, server) in awaited.iter_mut().enumerate() {
             if server.verdict != Verdict::Waiting {
                 continue;
             }
             server.now = servers::look(daemon, &server.id).map_err(|e| removed(server, e))?;
-            server.waited = started.elapsed();
+            server.waited = wait.at(Instant::now());
             server.verdict = judge(&server.now, server.waited);
             seen(at, server);
         }
@@ -179,6 +193,20 @@ mod tests {
         assert_eq!(drained(&busy, Duration::ZERO, PATIENCE), Verdict::Waiting);
         assert_eq!(drained(&busy, PATIENCE, PATIENCE), Verdict::Expired);
         assert_eq!(drained(&idle, PATIENCE, PATIENCE), Verdict::Done);
+    }
+
+    #[test]
+    fn a_wait_begins_with_the_first_look_however_late_that_is_answered() {
+        let asked = Instant::now();
+        let mut wait = Wait::default();
+        let answered = asked + 10 * PATIENCE;
+        assert_eq!(wait.at(answered), Duration::ZERO);
+        assert_eq!(wait.at(answered + BETWEEN_LOOKS), BETWEEN_LOOKS);
+        let busy = server(Admin::Drain, Health::Up, 1);
+        assert_eq!(
+            drained(&busy, Wait::default().at(answered), PATIENCE),
+            Verdict::Waiting
+        );
     }
 
     #[test]

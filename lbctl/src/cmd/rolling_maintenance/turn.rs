@@ -22,7 +22,7 @@ use crate::rolling::{Others, Why, configured};
 use crate::servers;
 use crate::ui::progress::Step;
 use crate::ui::words;
-use crate::wait::{self, BETWEEN_LOOKS, Verdict};
+use crate::wait::{self, BETWEEN_LOOKS, Verdict, Wait};
 
 /// What every turn is taken with.
 pub(super) struct Turns<'a> {
@@ -298,12 +298,12 @@ impl Turns<'_> {
         judge: impl Fn(&ServerStatus, Duration) -> Verdict,
         mut seen: impl FnMut(&mut Teller<'_>, &ServerStatus, Duration),
     ) -> Result<(ServerStatus, Duration, Verdict), Why> {
-        let started = Instant::now();
+        let mut wait = Wait::default();
         loop {
             self.not_interrupted()?;
             let backend = self.look()?;
             let now = find(&backend, turn)?;
-            let waited = started.elapsed();
+            let waited = wait.at(Instant::now());
             let verdict = judge(&now, waited);
             seen(&mut self.teller, &now, waited);
             match verdict {
