@@ -51,6 +51,9 @@ pub fn nearest(ip: IpAddr) -> IpAddr {
 }
 
 /// Who has one of these open. `None`: nobody into whose processes we may look.
+///
+/// Of several it is the one that is there longest: whoever it began has the socket from it, be it
+/// for the moment until it becomes another program.
 pub fn owner(sockets: &[Socket]) -> Option<Owner> {
     if sockets.is_empty() {
         return None;
@@ -60,13 +63,31 @@ pub fn owner(sockets: &[Socket]) -> Option<Owner> {
         .map(|socket| format!("socket:[{}]", socket.inode));
     let links: Vec<String> = links.collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes
+    let holders = processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .find(|pid| holds(*pid, &links))
-        .map(|pid| Owner {
-            name: process_name(pid),
-            pid,
-        })
+        .filter(|pid| holds(*pid, &links));
+    let pid = first_begun(holders, began)?;
+    Some(Owner {
+        name: process_name(pid),
+        pid,
+    })
+}
+
+/// One that has ended meanwhile is none of them.
+fn first_begun(pids: impl Iterator<Item = u32>, began: impl Fn(u32) -> Option<u64>) -> Option<u32> {
+    let all = pids.filter_map(|pid| Some((began(pid)?, pid)));
+    all.min().map(|(_, pid)| pid)
+}
+
+/// When a process began, in the kernel's ticks; `None`: it has ended.
+fn began(pid: u32) -> Option<u64> {
+    start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The 22nd field of proc_pid_stat(5). The second is the name, in parentheses, and may hold anything.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 fn holds(pid: u32, sockets: &[String]) -> bool {
@@ -122,6 +143,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -148,6 +170,24 @@ mod tests {
         assert_eq!(address(long), Some("[2001:db8::1]:443".parse().unwrap()));
         assert_eq!(address("0100007F"), None);
         assert_eq!(address("01:zz"), None);
+    }
+
+    #[test]
+    fn of_those_who_have_a_socket_the_first_is_the_owner() {
+        let stat = "4711 (a ) 1 R) S 1 4711 4711 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 815 1 2";
+        assert_eq!(start_time(stat), Some(815));
+        assert_eq!(start_time("4711 (a) S 1"), None);
+        let ours = began(std::process::id()).unwrap();
+        let mut cat = Command::new("cat");
+        let mut cat = cat.stdin(Stdio::piped()).spawn().unwrap();
+        assert!(began(cat.id()).unwrap() >= ours);
+        cat.kill().unwrap();
+        cat.wait().unwrap();
+        assert_eq!(began(cat.id()), None);
+        // Pids begin anew where they have come to their end.
+        let began = |pid| [None, Some(50), Some(20)][pid as usize];
+        assert_eq!(first_begun([0, 1, 2].into_iter(), began), Some(2));
+        assert_eq!(first_begun([0].into_iter(), began), None);
     }
 
     #[test]
