@@ -48,7 +48,7 @@ fn cell<'p>(row: &'p str, name: &str) -> &'p str {
 #[test]
 fn it_tells_of_every_server_without_a_script() {
     let (origin, dead) = (Origin::start("web01"), Port::new());
-    let check = "health = { interval = \"50ms\", timeout = \"5s\", rise = 1, fall = 1 }\nsticky = { cookie = \"S\" }";
+    let check = "health = { interval = \"50ms\", timeout = \"60s\", rise = 1, fall = 1 }\nsticky = { cookie = \"S\" }";
     let servers = [("web01", origin.addr()), ("web02", dead.addr())];
     let lbd = Lbd::start(format!("{ADMIN}{}", app_at(check, servers)));
     lbd.wait_until_healthy("app/web01");
@@ -147,7 +147,7 @@ fn conditional(admin: SocketAddr, path: &str, tag: &str) -> Response {
 fn what_names_and_reasons_hold_is_text() {
     const EVIL: &str = "</td></script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&";
     let origin = Origin::start("a");
-    let check = "health = { type = \"http\", path = \"/<script>alert(3)</script>\", interval = \"50ms\", fall = 1 }";
+    let check = "health = { type = \"http\", path = \"/<script>alert(3)</script>\", interval = \"50ms\", timeout = \"60s\", fall = 1 }";
     let lbd = Lbd::start(format!("{ADMIN}{}", app(check, [&origin])));
     lbd.lbctl(["drain", "app/a", "--no-wait", "--reason", EVIL])
         .exits(0);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lb_tests::config::silence;
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::port::{Port, SilentPort};
 use lb_tests::wire::{End, Response, get, request};
@@ -204,7 +205,7 @@ fn a_server_that_falls_silent_in_a_body_is_cut_off() {
         peer.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
         peer.closed();
     });
-    let lbd = one_server(origin.addr(), "server = \"300ms\"");
+    let lbd = one_server(origin.addr(), &silence("server"));
     let response = get(lbd.addr(), "/");
     assert_eq!(response.text(), "half");
     assert!(

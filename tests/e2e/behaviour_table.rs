@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use lb_tests::config::silence;
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::port::{Port, SilentPort};
 use lb_tests::wire::{End, get, request, upload};
@@ -95,7 +96,7 @@ fn a_head_that_is_refused() {
 #[test]
 fn a_head_that_is_too_slow_or_never_comes_whole() {
     let origin = Origin::start("s");
-    let config = one_server(origin.addr(), "", "request = \"200ms\"");
+    let config = one_server(origin.addr(), "", &silence("request"));
     both(&config, |log| {
         let mut wire = log.wire();
         assert_eq!(wire.send("GET / HT").response().status, 408);
@@ -264,7 +265,7 @@ fn a_body_that_the_server_breaks_off() {
 #[test]
 fn a_body_in_which_the_server_falls_silent() {
     let origin = says_and_waits("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
-    let config = one_server(origin.addr(), "", "server = \"200ms\"");
+    let config = one_server(origin.addr(), "", &silence("server"));
     both(&config, |log| {
         let response = get(log.addr(), "/");
         assert_eq!(response.text(), "half");

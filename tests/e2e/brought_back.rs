@@ -147,7 +147,7 @@ fn sessions_to_its_former_address_stay_its_own() {
         let answer = wire::get(lbd.addr(), "/");
         assert!(answer.origin() != Some("b"), "a kept connection is used");
     }
-    assert_eq!(lbd.server("app/b").sessions, 0);
+    eventually("none is left", || is(lbd.server("app/b").sessions, 0));
 }
 
 #[test]

@@ -13,12 +13,13 @@ fn start() -> (Process, PathBuf) {
     let mut command = std::process::Command::new(programs::lbd());
     command.args(["demo", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     let demo = Process::spawn(command);
-    let socket = eventually("the demo names its socket", || {
+    let socket = eventually("the demo has said all of it", || {
         let said = demo.stdout.so_far();
-        let first = said
-            .lines()
+        let mut lines = said.trim_end().lines();
+        let first = lines
             .next()
-            .and_then(|line| line.strip_prefix("LBCTL_SOCKET="));
+            .and_then(|line| line.strip_prefix("LBCTL_SOCKET="))
+            .filter(|_| lines.next_back() == Some("  lbctl reload"));
         first
             .map(PathBuf::from)
             .ok_or_else(|| format!("{said:?}, {}", demo.stderr.so_far()))

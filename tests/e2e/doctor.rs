@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt;
 
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::port::Port;
-use lb_tests::process::Output;
-use lb_tests::{Authority, Lbd, Origin, Process, Setup, eventually, lbctl};
+use lb_tests::process::{Output, close};
+use lb_tests::{Authority, Lbd, Origin, Process, Setup, lbctl};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -125,14 +125,9 @@ fn who_holds_the_port_is_named() {
         text(&problem["where"]).contains("frontend web"),
         "{problem:#}"
     );
-    drop(holder);
-    // Somebody who is being started at this moment may have it open yet.
-    eventually("the port is free", || {
-        let found = without_daemon(&setup);
-        let mut ports = found.with("problem", "ports").into_iter();
-        let free = ports.any(|f| text(&f["what"]).starts_with("nobody listens on"));
-        free.then_some(()).ok_or_else(|| format!("{:#?}", found.0))
-    });
+    close(holder);
+    let found = without_daemon(&setup);
+    found.problem("ports", "nobody listens on");
 
     // The same for an address that the file has and the daemon has not, yet.
     let mut lbd = setup.start();
@@ -250,7 +245,7 @@ fn a_reload_that_failed_is_told_with_the_reason() {
         seen.contains(&format!("cannot listen on {taken}")),
         "{problem:#}"
     );
-    drop(holder);
+    close(holder);
     // Back to what runs: that it failed is history.
     lbd.rewrite_with(|config| config.replace(&taken, "127.0.0.1:0"));
     let found = doctor(&lbd, 0);

@@ -51,8 +51,14 @@ fn a_check_path_that_answers_404_is_shown_with_one_that_does_answer() {
 #[test]
 fn a_server_that_is_gone_and_one_that_is_silent_are_told_apart() {
     let mut origins = Origin::start_all(["web01", "web02", "web03"]);
-    let check = QUICK_CHECK.replace("5s", "300ms");
-    let lbd = Lbd::start(app(&check, &origins));
+    // The one that is well is given all the time that it needs.
+    let check = QUICK_CHECK.replace("60s", "300ms");
+    let well = format!(
+        "[backend.well]\n{QUICK_CHECK}\nservers = [{{ name = \"web03\", address = \"{}\" }}]\n",
+        origins[2].addr()
+    );
+    let lbd = Lbd::start(app(&check, &origins[..2]) + &well);
+    lbd.wait_until_healthy("well/web03");
     origins[0].kill();
     origins[1].set_health(Health::Hang);
     lbd.wait_for_state("app/web01", State::Down);

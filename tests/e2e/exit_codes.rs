@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
 use lb_tests::daemon::{NO_CHECK, app};
+use lb_tests::process::close;
 use lb_tests::{Lbd, Origin, Process, Setup, lbctl};
 use serde_json::json;
 use tempfile::TempDir;
@@ -38,7 +39,7 @@ fn without_a_socket_it_is_4() {
 fn with_a_socket_that_nobody_serves_it_is_4() {
     let folder = TempDir::new().expect("a folder can be made");
     let socket = folder.path().join("stale.sock");
-    drop(std::os::unix::net::UnixListener::bind(&socket).expect("it is ours"));
+    close(std::os::unix::net::UnixListener::bind(&socket).expect("it is ours"));
     Process::run(lbctl::command(&socket, ["status"]))
         .exits(4)
         .says("stale.sock");

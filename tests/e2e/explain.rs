@@ -116,8 +116,7 @@ fn who_took_it_out_is_told_and_what_it_waits_for_afterwards() {
 #[test]
 fn a_server_that_is_to_come_up_waits_for_its_checks_and_status_says_so() {
     let origins = Origin::start_all(["web01", "web02"]);
-    let patient = QUICK_CHECK.replace("timeout = \"5s\"", "timeout = \"60s\"");
-    let lbd = Lbd::start(app(&patient, &origins));
+    let lbd = Lbd::start(app(QUICK_CHECK, &origins));
     lbd.wait_until_healthy("app/web01");
     lbd.wait_until_healthy("app/web02");
     lbd.lbctl(["maint", "app/web01"]).exits(0);

@@ -14,7 +14,11 @@ use lb_tests::wire::{get, request};
 use lb_tests::{Lbd, Origin, RawOrigin, Wire, eventually, is};
 
 fn check(lines: &str) -> String {
-    format!("health = {{ interval = \"50ms\", {lines} }}")
+    let patient = match lines.contains("timeout") {
+        true => "",
+        false => ", timeout = \"60s\"",
+    };
+    format!("health = {{ interval = \"50ms\", {lines}{patient} }}")
 }
 
 fn seen(lbd: &Lbd, server: &str) -> ServerStatus {
@@ -145,7 +149,7 @@ fn a_probe_asks_as_configured() {
 fn the_first_probe_counts_at_once_and_later_ones_by_fall_and_rise() {
     let origins = Origin::start_all(["dead", "b"]);
     origins[0].set_health(Says::Status(500));
-    let slow = "health = { type = \"http\", path = \"/healthz\", interval = \"1h\", fall = 3 }";
+    let slow = "health = { type = \"http\", path = \"/healthz\", interval = \"1h\", timeout = \"60s\", fall = 3 }";
     let lbd = Lbd::start(app(slow, &origins));
     lbd.wait_for_state("app/dead", State::Down);
     lbd.wait_until_healthy("app/b");
@@ -156,7 +160,7 @@ fn the_first_probe_counts_at_once_and_later_ones_by_fall_and_rise() {
 fn it_takes_fall_failures_to_go_down_and_rise_successes_to_come_up() {
     let origins = Origin::start_all(["a", "b"]);
     let lbd = Lbd::start(app(
-        "health = { type = \"http\", path = \"/healthz\", interval = \"50ms\", rise = 4, fall = 3 }",
+        "health = { type = \"http\", path = \"/healthz\", interval = \"50ms\", timeout = \"60s\", rise = 4, fall = 4 }",
         &origins,
     ));
     lbd.wait_until_healthy("app/a");
@@ -164,13 +168,13 @@ fn it_takes_fall_failures_to_go_down_and_rise_successes_to_come_up() {
     origins[0].set_health(Says::Status(500));
     lbd.wait_for_state("app/a", State::Down);
     let failed = origins[0].probes() - before;
+    // One probe may have been under way when the origin's word changed.
     assert!(failed >= 3, "down after {failed} failures");
 
     let before = origins[0].probes();
     origins[0].set_health(Says::Status(200));
     lbd.wait_for_state("app/a", State::Up);
     let good = origins[0].probes() - before;
-    // One probe may have been under way when the origin's word changed.
     assert!(good >= 3, "up after {good} successes");
 }
 

@@ -3,6 +3,7 @@
 use h2::client::Builder;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
+use lb_tests::config::silence;
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::http2::{PREFACE, SETTINGS, frame, request, request_with};
 use lb_tests::pattern::pattern;
@@ -216,7 +217,7 @@ fn a_stop_says_goodbye_and_finishes_streams() {
 #[test]
 fn a_stop_does_not_wait_for_who_is_idle_and_acknowledges_nothing() {
     let origin = Origin::start("a");
-    let setup = Setup::new(h2c(&app(NO_CHECK, [&origin]))).global("shutdown_timeout = \"3s\"");
+    let setup = Setup::new(h2c(&app(NO_CHECK, [&origin]))).global("shutdown_timeout = \"30s\"");
     let mut lbd = setup.start();
     let mut idle = Wire::connect(lbd.addr());
     idle.send(PREFACE).send(frame(SETTINGS, 0, 0, b""));
@@ -254,11 +255,16 @@ fn a_removed_listener_says_goodbye_and_finishes_streams() {
     assert_eq!(client.ended(), None);
 }
 
+fn idle_ends_soon(origin: &Origin) -> String {
+    let [idle, head] = ["keep_alive", "request"].map(silence);
+    let app = h2c(&app(NO_CHECK, [origin]));
+    format!("[defaults.timeouts]\n{idle}\n{head}\n{app}")
+}
+
 #[test]
 fn an_idle_connection_is_closed_in_time() {
     let origin = Origin::start("a");
-    let timeouts = "[defaults.timeouts]\nkeep_alive = \"200ms\"\nrequest = \"200ms\"\n";
-    let lbd = Lbd::start(format!("{timeouts}{}", h2c(&app(NO_CHECK, [&origin]))));
+    let lbd = Lbd::start(idle_ends_soon(&origin));
     let mut client = Http2::connect(lbd.addr());
     assert_eq!(client.get("/").status, StatusCode::OK);
     assert_eq!(client.ended(), None);
@@ -274,8 +280,7 @@ fn an_idle_connection_is_closed_in_time() {
 #[test]
 fn a_request_waits_longer_than_an_idle_connection_may() {
     let origin = Origin::start("a");
-    let timeouts = "[defaults.timeouts]\nkeep_alive = \"100ms\"\nrequest = \"100ms\"\n";
-    let lbd = Lbd::start(format!("{timeouts}{}", h2c(&app(NO_CHECK, [&origin]))));
+    let lbd = Lbd::start(idle_ends_soon(&origin));
     let mut client = Http2::connect(lbd.addr());
     assert_eq!(client.get("/slow?ms=3500").status, StatusCode::OK);
 }

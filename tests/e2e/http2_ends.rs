@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use h2::Reason;
 use hyper::{Method, StatusCode};
+use lb_tests::config::silence;
 use lb_tests::daemon::{NO_CHECK, app, app_at};
 use lb_tests::eventually::LIMIT;
 use lb_tests::http2::{
@@ -81,7 +82,7 @@ fn a_server_that_falls_silent_is_a_reset() {
         peer.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome");
         peer.closed();
     });
-    both(&one_server(origin.addr(), "server = \"100ms\""), |log| {
+    both(&one_server(origin.addr(), &silence("server")), |log| {
         let response = client(log).get("/");
         assert_eq!(
             (response.text(), response.cut.is_some()),
@@ -94,7 +95,7 @@ fn a_server_that_falls_silent_is_a_reset() {
 #[test]
 fn who_takes_no_more_of_an_answer_is_reset() {
     let origin = Origin::start("s");
-    both(&one_server(origin.addr(), "client = \"100ms\""), |log| {
+    both(&one_server(origin.addr(), &silence("client")), |log| {
         let mut client = client(log);
         let mut stream = client.ask(Method::GET, "/bytes?n=1000000");
         let (status, headers) = stream.head().expect("a head");
@@ -217,7 +218,7 @@ fn connect_is_not_offered() {
 #[test]
 fn a_head_that_does_not_come_whole_in_time_ends_the_connection() {
     let origin = Origin::start("s");
-    both(&one_server(origin.addr(), "request = \"300ms\""), |log| {
+    both(&one_server(origin.addr(), &silence("request")), |log| {
         let mut wire = greeted(&log.lbd);
         wire.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &get_fields()));
         log.says("200 ---- 00000 app/s 0");
@@ -308,7 +309,9 @@ fn a_client_that_reads_nothing_costs_little_and_not_for_ever() {
         wire.send(frame(HEADERS, END_STREAM | END_HEADERS, stream, &block));
     }
     log.says_times(10, "200 cD-- 00000 app/s 0");
-    assert_eq!(log.lbd.server("app/s").sessions, 0);
+    eventually("no session is left", || {
+        is(log.lbd.server("app/s").sessions, 0)
+    });
 }
 
 /// Neither pings nor what they are answered keep a connection that was told to go.

@@ -145,7 +145,7 @@ fn streams_go_to_streams_with_all_that_grpc_needs() {
             &"fine".parse().expect("a value")
         )
     );
-    drop(call);
+    drop((call, client));
     nothing_is_left(&lbd);
 
     // A call that fails has a head that is its end.
@@ -291,7 +291,7 @@ fn under_tls_it_is_agreed_on_or_there_is_no_connection() {
         let lines = format!("{lines}\ntls = {{ ca = \"{}\" }}", ca.display());
         (setup.config(config(&lines, front.addr())).start(), front)
     };
-    let check = "health = { type = \"http\", interval = \"50ms\" }";
+    let check = "health = { type = \"http\", interval = \"50ms\", timeout = \"60s\" }";
     let (lbd, front) = start(front.alpn(&["http/1.1", "h2"]), check);
     lbd.wait_until_healthy("app/a");
     let echo = get(lbd.addr(), "/echo").json();
@@ -310,7 +310,8 @@ fn under_tls_it_is_agreed_on_or_there_is_no_connection() {
         assert_eq!(get(lbd.addr(), "/").status, 503);
         lbd.wait_for_log("ALPN");
         for kind in ["tcp", "http"] {
-            let check = format!("health = {{ type = \"{kind}\", interval = \"50ms\" }}");
+            let check =
+                format!("health = {{ type = \"{kind}\", interval = \"50ms\", timeout = \"60s\" }}");
             let (lbd, _front) = start(front(), &check);
             let check = checked(&lbd);
             assert_eq!(check.0, CheckResult::L6RSP);
@@ -347,7 +348,7 @@ fn a_server_of_http1_is_told_from_one_of_http2() {
         let errors = lbd.server("app/a").errors;
         assert_eq!((errors.connect, errors.response), (1, 0));
         let lbd = Lbd::start(config(
-            "health = { type = \"http\", interval = \"50ms\" }",
+            "health = { type = \"http\", interval = \"50ms\", timeout = \"60s\" }",
             origin,
         ));
         assert_eq!(checked(&lbd).0, CheckResult::L7RSP);
@@ -358,7 +359,7 @@ fn a_server_of_http1_is_told_from_one_of_http2() {
         assert_eq!(authority.as_deref(), Some("app.local"));
         asked.respond(204, "");
     });
-    let check = "health = { type = \"http\", path = \"/up\", host = \"app.local\", expect = \"200\", interval = \"50ms\" }";
+    let check = "health = { type = \"http\", path = \"/up\", host = \"app.local\", expect = \"200\", interval = \"50ms\", timeout = \"60s\" }";
     let lbd = Lbd::start(config(check, origin.addr()));
     let (result, detail) = checked(&lbd);
     assert_eq!(result, CheckResult::L7STS);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use h2::Reason;
 use hyper::Method;
+use lb_tests::config::silence;
 use lb_tests::daemon::NO_CHECK;
 use lb_tests::http2::{
     DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PREFACE, SETTINGS, frame, request_with,
@@ -265,7 +266,7 @@ fn silence_of_a_server_ends_its_stream_and_its_connection() {
         }
         _ => asked.respond(200, "a"),
     });
-    let quick = format!("{NO_CHECK}\ntimeouts = {{ server = \"200ms\" }}");
+    let quick = format!("{NO_CHECK}\ntimeouts = {{ {} }}", silence("server"));
     let lbd = on_one_thread(h2c(&config(&quick, origin.addr())));
     let mut client = Http2::connect(lbd.addr());
     assert_eq!(client.get("/").status, 200);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use lb_tests::config::silence;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::wire::{End, ask, request};
 use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is};
@@ -63,7 +64,7 @@ fn heads_of_the_usual_largest_size_pass() {
 #[test]
 fn a_head_that_comes_too_slowly_is_408() {
     let origin = Origin::start("a");
-    let lbd = with_timeouts(&origin, "request = \"300ms\"");
+    let lbd = with_timeouts(&origin, &silence("request"));
     for begun in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nhost: t\r\n"] {
         let mut wire = Wire::connect(lbd.addr());
         let response = wire.send(begun).response();
@@ -81,7 +82,7 @@ fn a_head_that_comes_too_slowly_is_408() {
 #[test]
 fn an_idle_client_is_let_go_after_keep_alive_without_a_word() {
     let origin = Origin::start("a");
-    let lbd = with_timeouts(&origin, "keep_alive = \"300ms\"");
+    let lbd = with_timeouts(&origin, &silence("keep_alive"));
     let mut wire = Wire::connect(lbd.addr());
     assert_eq!(wire.send(request("GET", "/")).response().status, 200);
     assert_eq!(wire.rest(), (Vec::new(), End::Eof));

@@ -214,8 +214,9 @@ fn of_the_streams_of_a_connection_only_those_on_the_server_end() {
 #[test]
 fn whoever_waits_for_room_on_it_goes_elsewhere_or_is_told() {
     let origins = Origin::start_all(["a"]);
+    let lines = format!("{NO_CHECK}\ntimeouts = {{ queue = \"5s\" }}");
     let config =
-        app(NO_CHECK, &origins).replace("name = \"a\",", "name = \"a\", max_connections = 1,");
+        app(&lines, &origins).replace("name = \"a\",", "name = \"a\", max_connections = 1,");
     let lbd = Lbd::start(config);
     origins[0].hold("/held");
     let mut wires = [Wire::connect(lbd.addr()), Wire::connect(lbd.addr())];

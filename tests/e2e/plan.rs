@@ -7,6 +7,7 @@ use lb_proto::plan::{Effect, Kind, Part, Section};
 use lb_proto::request::Plan;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
 use lb_tests::port::Port;
+use lb_tests::process::close;
 use lb_tests::wire::request;
 use lb_tests::{Authority, Lbd, Origin, Wire, eventually, is};
 
@@ -21,7 +22,8 @@ fn it_counts_the_sessions_that_a_change_touches_and_changes_nothing() {
     held.send(request("GET", "/held"));
     eventually("it is in flight", || is(origins[0].in_flight(), 1));
 
-    let extra = Port::new().addr();
+    let port = Port::new();
+    let extra = port.addr();
     let frontend = format!("[frontend.extra]\nbind = \"{extra}\"\ndefault_backend = \"app\"\n");
     lbd.rewrite(frontend + &app("retries = 1\nhealth = false", &origins[1..]));
     let before = lbd.status();
@@ -130,7 +132,7 @@ fn an_address_that_somebody_else_has_is_told_before_a_reload_fails_for_it() {
         .says(&format!("a reload would fail: cannot listen on {addr}"))
         .says(&std::process::id().to_string());
     lbd.reload().exits(1);
-    drop(holder);
+    close(holder);
     lbd.reload().exits(0);
     // What it listens on itself is in nobody's way.
     let wider = format!("0.0.0.0:{}", addr.port());

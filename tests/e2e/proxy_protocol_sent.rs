@@ -145,7 +145,8 @@ fn checks_speak_for_themselves() {
             let mut kept = kept.lock().expect("nobody panics with it");
             kept.get_or_insert((header, head));
         });
-        let check = format!("health = {{ type = \"{kind}\", interval = \"50ms\" }}");
+        let check =
+            format!("health = {{ type = \"{kind}\", interval = \"50ms\", timeout = \"60s\" }}");
         let config = sending("http", version, origin.addr()).replace(NO_CHECK, &check);
         let lbd = Lbd::start(config);
         let result = match kind {

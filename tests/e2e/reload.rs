@@ -1,6 +1,6 @@
 //! Reload: a good file costs nobody a request, a bad one changes nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lb_proto::state::{Admin, Health, State};
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app};
@@ -8,6 +8,9 @@ use lb_tests::origin::Health as Says;
 use lb_tests::port::Port;
 use lb_tests::wire::{End, request};
 use lb_tests::{Lbd, Load, Origin, Setup, Wire, eventually, is, wire};
+
+/// A port that nobody has yet.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// `config` and one more frontend at `bind`, for the same backend.
 fn and_frontend(config: &str, name: &str, bind: SocketAddr) -> String {
@@ -93,7 +96,7 @@ fn counters_health_and_connections_outlive_a_reload() {
     let pooled = origins[0].connections();
     origins[0].set_health(Says::Hang);
 
-    lbd.rewrite(and_frontend(&config, "extra", Port::new().addr()));
+    lbd.rewrite(and_frontend(&config, "extra", ANY));
     lbd.reload().exits(0);
     let status = lbd.status();
     assert_eq!(lbd.addr(), addr, "the listener moved");
@@ -274,7 +277,7 @@ fn a_drain_that_waits_outlives_a_reload() {
     eventually("it is in flight", || is(origins[0].in_flight(), 1));
     let mut drain = lbd.lbctl_in_background(["drain", "app/a"]);
     lbd.wait_for_state("app/a", State::Drain);
-    lbd.rewrite(and_frontend(&config, "extra", Port::new().addr()));
+    lbd.rewrite(and_frontend(&config, "extra", ANY));
     lbd.reload().exits(0);
     assert_eq!(lbd.server("app/a").sessions, 1, "the session was forgotten");
     assert!(drain.is_running());

@@ -4,10 +4,12 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use lb_proto::request::Reload;
 use lb_proto::state::Admin;
 use lb_tests::daemon::{NO_CHECK, QUICK_CHECK, app, app_at};
 use lb_tests::origin::Health;
 use lb_tests::port::Port;
+use lb_tests::process::close;
 use lb_tests::{
     Authority, Dns, FullDisk, Lbd, Load, Origin, Setup, Wire, eventually, held, is, wire,
 };
@@ -225,7 +227,7 @@ fn names_that_lead_nowhere_bring_the_former_one_back() {
 #[test]
 fn one_that_holds_is_kept() {
     let origins = Origin::start_all(["a", "b"]);
-    let quick = QUICK_CHECK.replace("5s", "50ms");
+    let quick = QUICK_CHECK.replace("60s", "2s");
     let mut lbd = Lbd::start(app(&quick, &origins));
     lbd.rewrite(app(&quick, &origins[1..]));
     lbd.lbctl(["reload", "--rollback-if-down"]).exits(0);
@@ -240,15 +242,14 @@ fn one_that_holds_is_kept() {
 #[test]
 fn a_plain_reload_says_that_nobody_watches_any_more() {
     let origins = Origin::start_all(["a", "b"]);
-    let check = QUICK_CHECK.replace("5s", "60s");
-    let mut lbd = Lbd::start(app(&check, &origins));
-    lbd.rewrite(app(&check, &origins[1..]));
+    let mut lbd = Lbd::start(app(QUICK_CHECK, &origins));
+    lbd.rewrite(app(QUICK_CHECK, &origins[1..]));
     lbd.lbctl(["reload", "--rollback-if-down"]).exits(0);
     assert!(lbd.status().daemon.config.trial.is_some());
     // The same file ends nothing.
     lbd.reload().exits(0).says("nothing changed");
     assert!(lbd.status().daemon.config.trial.is_some());
-    lbd.rewrite(app(&check, &origins[..1]));
+    lbd.rewrite(app(QUICK_CHECK, &origins[..1]));
     lbd.reload().exits(0).says("is no longer watched");
     assert_eq!(lbd.status().daemon.config.trial, None);
 }
@@ -259,7 +260,7 @@ fn a_backend_that_was_down_before_is_no_reason_and_both_conditions_count() {
     origins
         .iter()
         .for_each(|o| o.set_health(Health::Status(500)));
-    let quick = QUICK_CHECK.replace("5s", "50ms");
+    let quick = QUICK_CHECK.replace("60s", "2s");
     let mut lbd = Lbd::start(app(&quick, &origins));
     for server in ["app/a", "app/b"] {
         lbd.wait_for_state(server, lb_proto::state::State::Down);
@@ -311,8 +312,10 @@ fn blocked(origin: &Origin, address: &Port) -> (Lbd, TcpListener) {
     let bind = format!("bind = [\"127.0.0.1:0\", \"{}\"]", address.addr());
     let mut lbd = Lbd::start(config.replace("bind = [\"127.0.0.1:0\"]", &bind));
     lbd.rewrite(config);
-    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
+    lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
     let holder = eventually("the address is let go", || address.listen());
+    // Only now is it to go back.
+    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
     lbd.wait_for_log("cannot go back, trying again");
     (lbd, holder)
 }
@@ -321,17 +324,10 @@ fn blocked(origin: &Origin, address: &Port) -> (Lbd, TcpListener) {
 fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
     let (origin, address) = (Origin::start("a"), Port::new());
     let (lbd, holder) = blocked(&origin, &address);
-    let last = lbd
-        .status()
-        .daemon
-        .config
-        .last_reload
-        .expect("there was one");
-    assert!(
-        last.error
-            .is_some_and(|e| e.contains("which fails: cannot listen on"))
-    );
-    drop(holder);
+    let last = lbd.status().daemon.config.last_reload;
+    let error = last.and_then(|last| last.error).expect("it has failed");
+    assert!(error.contains("which fails: cannot listen on"), "{error}");
+    close(holder);
     eventually("it is listened on again", || {
         Wire::try_connect(address.addr()).map(drop)
     });
@@ -354,8 +350,15 @@ fn nothing_goes_back_while_lbd_stops_and_the_next_start_begins_with_what_was() {
     let origins = Origin::start_all(["a", "b"]);
     let mut lbd = Lbd::start(app(NO_CHECK, &origins));
     lbd.rewrite(app(NO_CHECK, &origins[1..]));
-    lbd.lbctl(["reload", "--confirm-within", "1s"]).exits(0);
+    lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
     let mut held = held::one(lbd.addr(), &origins[1]);
+    // Nothing stands between this and the stop.
+    let (confirm_within_s, rollback_if_down) = (Some(3), false);
+    let soon = Reload {
+        confirm_within_s,
+        rollback_if_down,
+    };
+    lbd.client().call(&soon).expect("it is the same");
     lbd.signal(Signal::TERM);
     lbd.wait_for_log("stopping");
     eventually("the time to confirm is over", || {

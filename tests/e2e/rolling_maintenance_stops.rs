@@ -168,7 +168,7 @@ fn sessions_that_do_not_end_stop_it() {
 fn a_server_that_does_not_come_back_stops_it() {
     let mut stage = Stage::new(QUICK_CHECK);
     stage.ends("a", "0");
-    let rolling = stage.begin(&["--health-timeout", "500ms"]);
+    let rolling = stage.begin(&["--health-timeout", "3s"]);
     stage.wait_for_turns("ab");
     stage.origins[1].kill();
     stage.ends("b", "0");

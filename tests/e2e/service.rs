@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::eventually::LIMIT;
 use lb_tests::port::Port;
+use lb_tests::process::begin;
 use lb_tests::{Lbd, Origin, Setup, Wire, eventually, is, wire};
 use rustix::pipe::{fcntl_setpipe_size, pipe};
 use rustix::process::{Pid, Signal, kill_process};
@@ -160,7 +161,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let (_unread, stderr) = pipe().expect("there are descriptors");
     fcntl_setpipe_size(&stderr, 4096).expect("it can be small");
     let mut daemon = lbd.command();
-    let mut daemon = daemon.stderr(stderr).spawn().expect("it starts");
+    let mut daemon = begin(daemon.stderr(stderr)).expect("it starts");
     eventually("it answers", || lbd.try_status().map(drop));
     for _ in 0..40 {
         lbd.lbctl(["drain", "app/a", "--no-wait"]).exits(0);

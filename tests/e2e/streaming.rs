@@ -264,10 +264,10 @@ fn narrow(addr: SocketAddr) -> TcpStream {
 fn who_takes_little_at_a_time_is_not_silent() {
     const PAUSE: Duration = Duration::from_millis(100);
     let origin = Origin::start("a");
-    let lines = format!("{NO_CHECK}\ntimeouts = {{ server = \"1s\" }}");
+    let lines = format!("{NO_CHECK}\ntimeouts = {{ server = \"3s\" }}");
     let config = app(&lines, [&origin]).replace(
         "[backend.app]",
-        "[frontend.web.timeouts]\nclient = \"1s\"\n[backend.app]",
+        "[frontend.web.timeouts]\nclient = \"3s\"\n[backend.app]",
     );
     let lbd = Lbd::start(h2c(&config));
     let by_http1 = format!("GET /bytes?n={LARGE} HTTP/1.1\r\nhost: t\r\n\r\n").into_bytes();

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use lb_tests::access_log::{lines, wait_for_lines};
+use lb_tests::config::silence;
 use lb_tests::daemon::Setup;
 use lb_tests::port::{Port, SilentPort};
 use lb_tests::wire::End;
@@ -105,7 +106,11 @@ fn a_client_that_leaves_during_the_connect_ends_its_session() {
 fn silence_ends_a_session_and_the_backend_says_how_long() {
     let origin = RawOrigin::start(echo);
     let lbd = Lbd::start(
-        tcp("timeouts = { tunnel = \"300ms\" }", &[("a", origin.addr())]).replace(
+        tcp(
+            &format!("timeouts = {{ {} }}", silence("tunnel")),
+            &[("a", origin.addr())],
+        )
+        .replace(
             "[backend",
             "[frontend.web.timeouts]\ntunnel = \"10m\"\n[backend",
         ),
@@ -143,7 +148,8 @@ fn each_end_has_its_line_and_flags() {
         _ => {}
     });
     let refusing = Port::new();
-    let config = tcp("timeouts = { tunnel = \"1s\" }", &[("a", origin.addr())]);
+    let timeouts = format!("timeouts = {{ {} }}", silence("tunnel"));
+    let config = tcp(&timeouts, &[("a", origin.addr())]);
     let gone = tcp("retries = 0", &[("g", refusing.addr())])
         .replace("frontend.web", "frontend.gone")
         .replace("\"app\"", "\"gone\"")

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
+use lb_tests::config::silence;
 use lb_tests::daemon::NO_CHECK;
 use lb_tests::pattern::pattern;
 use lb_tests::tls::Client;
@@ -201,17 +202,18 @@ fn what_is_no_handshake_ends_the_connection() {
     let issued = authority.issue(&["a.test"]);
     let config = config("", origin.addr()).replace(
         "\n\n[backend",
-        "\ntimeouts = { tls_handshake = \"300ms\" }\n\n[backend",
+        &format!(
+            "\ntimeouts = {{ {} }}\n\n[backend",
+            silence("tls_handshake")
+        ),
     );
     let lbd = start(&config, &[("a.pem", &issued)]);
-    let mut plain = Wire::connect(lbd.addr());
+    let [mut plain, mut silent, mut slow] = [(); 3].map(|()| Wire::connect(lbd.addr()));
     plain.send(request("GET", "/"));
-    assert_ne!(plain.rest().1, End::Silence);
-    let mut silent = Wire::connect(lbd.addr());
-    assert_ne!(silent.rest().1, End::Silence);
-    let mut slow = Wire::connect(lbd.addr());
     slow.send([0x16, 0x03, 0x01, 0x02]);
-    assert_ne!(slow.rest().1, End::Silence);
+    for wire in [&mut plain, &mut silent, &mut slow] {
+        assert_ne!(wire.rest().1, End::Silence);
+    }
     Wire::connect(lbd.addr()).abort();
     nothing_is_left(&lbd);
     assert_eq!(lbd.server("app/a").sessions_total, 0);

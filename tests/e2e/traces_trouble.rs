@@ -36,6 +36,7 @@ fn a_collector_that_is_dead_is_told_of_once_and_costs_nothing_but_spans() {
         let over = get(lbd.addr(), "/").status;
         is((over, dropped >= 600.0), (200, true))
     });
+    lbd.wait_for_log("cannot export traces");
     let told = lbd.log().matches("cannot export traces").count();
     assert_eq!(told, 1, "{}", lbd.log());
 }

@@ -1,6 +1,7 @@
 //! Upgrades: a connection that goes over to another protocol is a tunnel, and a session until it
 //! closes.
 
+use lb_tests::config::silence;
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::wire::{End, request};
 use lb_tests::{Lbd, RawOrigin, Wire, eventually, is};
@@ -138,7 +139,7 @@ fn a_tunnel_ends_with_either_side() {
 #[test]
 fn a_silent_tunnel_ends_after_its_timeout() {
     let origin = echo();
-    let lines = format!("{NO_CHECK}\ntimeouts = {{ tunnel = \"300ms\" }}");
+    let lines = format!("{NO_CHECK}\ntimeouts = {{ {} }}", silence("tunnel"));
     let lbd = Lbd::start(app_at(&lines, [("s", origin.addr())]));
     let mut wire = Wire::connect(lbd.addr());
     wire.send(ASKED);

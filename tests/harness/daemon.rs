@@ -12,8 +12,9 @@ use lb_proto::status::{ServerStatus, Status};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::config::patient;
+pub use crate::config::{NO_CHECK, QUICK_CHECK, app, app_at};
 use crate::eventually::{eventually, is};
-use crate::origin::Origin;
 use crate::process::{Output, Process};
 use crate::{lbctl, programs};
 
@@ -86,13 +87,13 @@ impl Setup {
 
     /// Writes the file as it stands.
     pub fn write(&self) {
-        let text = format!(
-            "[global]\nsocket = {:?}\nstate_dir = {:?}\n{}\n{}",
+        let global = format!(
+            "[global]\nsocket = {:?}\nstate_dir = {:?}\n{}",
             self.socket(),
             self.folder().join("state"),
             self.global,
-            self.config
         );
+        let text = patient(&global, &self.config);
         std::fs::write(self.config_file(), text).expect("the folder is ours");
     }
 
@@ -362,33 +363,3 @@ impl Drop for Lbd {
         }
     }
 }
-
-/// A configuration whose frontend `web` sends everything to the backend `app`, which has these
-/// servers under their names and `lines`.
-pub fn app<'o>(lines: &str, origins: impl IntoIterator<Item = &'o Origin>) -> String {
-    app_at(
-        lines,
-        origins
-            .into_iter()
-            .map(|origin| (origin.name(), origin.addr())),
-    )
-}
-
-/// [`app`], with servers that are not of the harness.
-pub fn app_at<'s>(lines: &str, servers: impl IntoIterator<Item = (&'s str, SocketAddr)>) -> String {
-    let servers: String = servers
-        .into_iter()
-        .map(|(name, address)| format!("  {{ name = \"{name}\", address = \"{address}\" }},\n"))
-        .collect();
-    format!(
-        "[frontend.web]\nbind = [\"127.0.0.1:0\"]\ndefault_backend = \"app\"\n\n\
-         [backend.app]\n{lines}\nservers = [\n{servers}]\n"
-    )
-}
-
-/// A health check that speaks often, for [`app`].
-pub const QUICK_CHECK: &str = "health = { type = \"http\", path = \"/healthz\", \
-     interval = \"50ms\", timeout = \"5s\", rise = 2, fall = 2 }";
-
-/// No health check, for [`app`].
-pub const NO_CHECK: &str = "health = false";

@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod authority;
 pub mod collector;
+pub mod config;
 pub mod daemon;
 pub mod dns;
 pub mod eventually;

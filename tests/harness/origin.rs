@@ -32,6 +32,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::pattern::Pattern;
 use crate::port::Port;
+use crate::process::settle;
 
 /// What `/healthz` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,7 @@ impl Origin {
             if running.thread.join().is_err() && !std::thread::panicking() {
                 panic!("the origin {} panicked", self.name());
             }
+            settle();
         }
     }
 

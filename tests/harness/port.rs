@@ -49,7 +49,8 @@ impl Port {
         self.addr
     }
 
-    /// Listens on it.
+    /// Listens on it; who wants it refused again, or taken by another program, closes the listener by
+    /// [`close`](crate::process::close).
     ///
     /// # Errors
     /// When somebody listens on it already.
@@ -107,6 +108,7 @@ impl SilentPort {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::close;
 
     #[test]
     fn a_port_refuses_until_somebody_listens() {
@@ -115,7 +117,7 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         let listener = port.listen().expect("it is free");
         TcpStream::connect(port.addr()).expect("somebody listens");
-        drop(listener);
+        close(listener);
         TcpStream::connect(port.addr()).expect_err("nobody listens any more");
     }
 

@@ -2,12 +2,36 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::eventually::eventually;
+
+/// Held, for reading, while a program begins: until it is itself, it has a copy of every descriptor
+/// of ours, and what we close meanwhile stays open.
+static BEGINS: RwLock<()> = RwLock::new(());
+
+/// Starts a program; when this returns it has none of our descriptors but those it was given.
+///
+/// # Errors
+/// Where it cannot be run.
+pub fn begin(command: &mut Command) -> std::io::Result<Child> {
+    let _begins = BEGINS.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// Closes something so that it is closed for the kernel, too: a listener refuses from then on.
+pub fn close<T>(descriptor: T) {
+    drop(descriptor);
+    settle();
+}
+
+/// Waits until whatever program begins at this moment is itself.
+pub(crate) fn settle() {
+    drop(BEGINS.write().unwrap_or_else(PoisonError::into_inner));
+}
 
 /// A program that was started; killed when dropped.
 #[derive(Debug)]
@@ -50,7 +74,7 @@ impl Process {
         command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         // A program that a test has just written is busy while a process that another one begins
         // still has its file.
-        let mut child = eventually("the program can be run", || match command.spawn() {
+        let mut child = eventually("the program can be run", || match begin(&mut command) {
             Err(e) if e.kind() == ErrorKind::ExecutableFileBusy => Err(e),
             spawned => Ok(spawned),
         })

@@ -13,6 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::eventually::eventually;
+use crate::process::begin;
 
 /// A program that runs with a terminal for its input, output and talk.
 #[derive(Debug)]
@@ -31,12 +32,8 @@ impl OnTerminal {
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm");
         }
-        let child = command
-            .stdin(theirs())
-            .stdout(theirs())
-            .stderr(theirs())
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+        command.stdin(theirs()).stdout(theirs()).stderr(theirs());
+        let child = begin(&mut command).unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
         // The command holds the program's side open; only without it does the end show.
         drop(command);
         let ours = File::from(ours);

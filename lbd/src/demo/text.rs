@@ -46,7 +46,7 @@ default_backend = "app"
 [backend.app]
 balance = "roundrobin"
 # Each server is asked every second: two good answers bring it up, three bad ones take it down.
-health = {{ type = "http", path = "/healthz", interval = "1s", timeout = "1s", rise = 2, fall = 3 }}
+health = {{ type = "http", path = "/healthz", interval = "1s", timeout = "5s", rise = 2, fall = 3 }}
 servers = [
 {servers}]
 "#,
