@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ErrorCode, ErrorReply};
 use crate::status::By;
 
-/// A change that was asked for, made or not.
+/// A change that was asked for, made or not; or one that lbd made by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Audit {
     /// RFC 3339, UTC.
     pub at: String,
-    /// Empty where nobody is known: whose signal it was, the kernel does not tell.
+    /// Empty where nobody is known: whose signal it was, the kernel does not tell. lbd itself where it went back
+    /// from what was on trial.
     pub by: By,
     /// The call, as `set_state`; the signal, as `SIGHUP`.
     pub what: String,

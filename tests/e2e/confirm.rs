@@ -54,6 +54,11 @@ fn unconfirmed_it_goes_back_by_itself_and_no_request_fails() {
         .exits(1)
         .says("nothing waits to be confirmed");
 
+    lbd.lbctl(["events", "--audit", "--no-follow"])
+        .exits(0)
+        .says("rollback generation 2 → generation 3  by lbd (uid ")
+        .says("): not confirmed within 1s");
+
     let mut reasons = Vec::new();
     while reasons.len() < 2 {
         let event = events.next(LIMIT).expect("it streams");
@@ -149,6 +154,31 @@ fn a_file_that_is_edited_while_one_waits_is_not_confirmed_by_a_crash() {
     lbd.start_again();
     assert_eq!(servers(&lbd), ["a", "b"]);
     assert!(!lbd.log().contains("not confirmed"), "{}", lbd.log());
+}
+
+#[test]
+fn nor_is_a_file_that_was_edited_before_it_went_back() {
+    let (origins, both, one) = two();
+    let other = app(NO_CHECK, &origins[..1]);
+    for broken in [false, true] {
+        let mut lbd = Lbd::start(both.clone());
+        lbd.rewrite(one.clone());
+        lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
+        lbd.rewrite(other.clone());
+        if broken {
+            lbd.rewrite_with(|file| format!("x = [\n{file}"));
+        }
+        lbd.lbctl(["rollback"]).exits(0);
+        lbd.kill9();
+        lbd.start_again();
+        assert_eq!(servers(&lbd), ["a", "b"]);
+        lbd.wait_for_log("was not confirmed");
+        // Edited after that: as usual.
+        assert_eq!(lbd.stop(), Some(0));
+        lbd.rewrite(app("retries = 2\nhealth = false", &origins[..1]));
+        lbd.start_again();
+        assert_eq!(servers(&lbd), ["a"]);
+    }
 }
 
 #[test]

@@ -241,11 +241,6 @@ impl<'a> Noting<'a> {
         Self(Some((auditor, asked)))
     }
 
-    /// Nobody asked for it.
-    pub(super) fn nothing() -> Self {
-        Self(None)
-    }
-
     /// A generation has given way to another a moment ago.
     pub(super) fn swapped(&mut self, from: u64, to: u64) {
         if let Some((auditor, asked)) = self.0.take() {

@@ -138,7 +138,7 @@ impl Control {
 
     /// Brings former configurations back when those on trial fail, until it is dropped.
     pub(crate) async fn watch_trials(self: Arc<Self>) {
-        self.reloader.watch_trials().await;
+        self.reloader.watch_trials(&self.audit).await;
     }
 
     /// Tries again what could not be written of configurations, until it is dropped.

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use lb_proto::call::Call;
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::reply;
+use lb_proto::request::Rollback;
+use lb_proto::status::By;
+use rustix::process::{geteuid, getpid};
 use tokio::task::spawn_blocking;
 use tracing::{error, warn};
 
@@ -11,7 +15,7 @@ use super::read::{Ready, judge};
 use super::trial::{Former, Trial};
 use super::{Kept, Reloader, Running, Swapped, advice, came_of_it, refusal};
 use crate::causes::in_full;
-use crate::control::audit::Noting;
+use crate::control::audit::{Asked, Auditor, Noting};
 use crate::state::unix_now;
 
 /// Where a way back leads.
@@ -104,6 +108,10 @@ impl Reloader {
             owed: Some(running.refusing(left)),
         };
         self.trial.send_replace(None);
+        // Edited since and never loaded: a restart is not the time to try it.
+        if let Some(file) = self.file_as_refused().await {
+            running.owed = Some(running.refusing(file));
+        }
         let unwritten = self.write_down(running).await;
         swapped
             .warnings
@@ -113,7 +121,12 @@ impl Reloader {
     }
 
     /// False: it could not be done, and is to be tried again.
-    pub(super) async fn take_back(&self, trial: &Arc<Trial>, why: &str) -> bool {
+    pub(super) async fn take_back(
+        &self,
+        trial: &Arc<Trial>,
+        why: &str,
+        audit: &Auditor,
+    ) -> bool {
         let mut running = self.turn.lock().await;
         if !self.is_on_trial(trial) {
             return true;
@@ -127,7 +140,10 @@ impl Reloader {
         let before = self.last().replace(came_of_it(Some(&reason)));
         let gone_back = match again(trial.former.clone()).await {
             Ok(goal) => {
-                let mut noting = Noting::nothing();
+                let asked = Asked::new(itself(), Rollback::NAME)
+                    .on(self.path.display())
+                    .because(Some(&why));
+                let mut noting = Noting::of(audit, asked);
                 self.go_back(&mut running, goal, &reason, &mut noting).await
             }
             Err(error) => Err(error),
@@ -166,4 +182,14 @@ async fn again(former: Arc<Former>) -> Result<Goal, ErrorReply> {
     });
     read.await
         .map_err(|_| refusal::unexpected("reading the certificates"))
+}
+
+/// On record as whoever goes back where nobody asked for it.
+fn itself() -> By {
+    By {
+        uid: Some(geteuid().as_raw()),
+        pid: Some(getpid().as_raw_pid()),
+        user: Some("lbd".to_owned()),
+        dashboard: None,
+    }
 }

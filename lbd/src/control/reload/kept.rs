@@ -89,7 +89,9 @@ impl Running {
             Some(Owed::Refused(all)) => all,
             _ => Vec::new(),
         };
-        all.push(left);
+        if !all.contains(&left) {
+            all.push(left);
+        }
         Owed::Refused(all)
     }
 }

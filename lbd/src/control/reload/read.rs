@@ -1,5 +1,6 @@
 //! What is read and opened beside the control thread, and what another configuration would change.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +114,20 @@ impl Reloader {
 
     /// Whether the file says something else than what runs; `None`: it cannot be read, or not soon.
     pub(in crate::control) async fn file_differs(&self) -> Option<bool> {
+        let sha256 = self.file_sha256().await?.ok()?;
+        Some(sha256 != self.shared.snapshot().loaded.sha256)
+    }
+
+    /// The file as it is now, where it is not what runs: of its bytes, hexadecimal. As at a start, one that
+    /// cannot be read counts as empty.
+    pub(super) async fn file_as_refused(&self) -> Option<String> {
+        let read = self.file_sha256().await?;
+        let sha256 = read.unwrap_or_else(|_| sha256(""));
+        (sha256 != self.shared.snapshot().loaded.sha256).then_some(sha256)
+    }
+
+    /// Of the file's bytes, hexadecimal; `None`: it cannot be told soon.
+    async fn file_sha256(&self) -> Option<io::Result<String>> {
         let path = self.path.clone();
         let looking = self.looking.clone();
         let read = async move {
@@ -120,12 +135,11 @@ impl Reloader {
             let looking = looking.lock_owned().await;
             let read = spawn_blocking(move || {
                 let _looking = looking;
-                config::bytes(&path).ok().map(sha256)
+                config::bytes(&path).map(sha256)
             });
-            read.await.ok()?
+            read.await.ok()
         };
-        let sha256 = timeout(LOOK, read).await.ok()??;
-        Some(sha256 != self.shared.snapshot().loaded.sha256)
+        timeout(LOOK, read).await.ok()?
     }
 }
 

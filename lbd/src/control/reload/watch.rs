@@ -10,6 +10,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::Reloader;
 use super::trial::{Deadline, Trial};
+use crate::control::audit::Auditor;
 use crate::state::{Backend, Snapshot};
 
 /// How long after a failed way back the next is tried: an address may be somebody else's by now.
@@ -46,7 +47,7 @@ impl Watched {
 
 impl Reloader {
     /// Brings the former configuration back when a trial fails, until lbd stops.
-    pub(in crate::control) async fn watch_trials(&self) {
+    pub(in crate::control) async fn watch_trials(&self, audit: &Auditor) {
         let mut trials = self.trial.subscribe();
         loop {
             let trial = trials.borrow_and_update().clone();
@@ -63,7 +64,7 @@ impl Reloader {
                 // What runs now is not what the next start begins with, as for any other stop.
                 _ if self.shared.is_stopping() => return,
                 Outcome::Failed(why) => {
-                    if !self.take_back(&trial, &why).await {
+                    if !self.take_back(&trial, &why, audit).await {
                         sleep(AGAIN).await;
                     }
                 }
