@@ -2,7 +2,7 @@
 
 mod explain;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::ErrorReply;
@@ -138,6 +138,32 @@ pub struct Rollback {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KeptConfigs {
+    /// Newest first.
+    pub kept: Vec<KeptConfig>,
+}
+
+/// A configuration that was good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KeptConfig {
+    pub number: u64,
+    /// When it was loaded. RFC 3339, UTC.
+    pub at: String,
+    /// Who or what asked for it.
+    pub by: String,
+    /// The file that had it.
+    pub path: String,
+    /// The file that has it now, below a line about it.
+    pub file: String,
+    /// It is what runs.
+    pub runs: bool,
+    /// `rollback` leads to it.
+    pub next: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadCerts {
     /// False where the files held what was shown already.
     pub changed: bool,
@@ -197,7 +223,15 @@ pub struct UnusableFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
     /// Oldest first.
+    #[serde(deserialize_with = "known")]
     pub events: Vec<Event>,
+}
+
+/// Without those of a kind that only a later version has.
+fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Event>, D::Error> {
+    let events = Vec::<Value>::deserialize(from)?.into_iter();
+    let known = events.filter_map(|event| serde_json::from_value(event).ok());
+    Ok(known.collect())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -130,6 +130,11 @@ pub struct Confirm {}
 #[serde(deny_unknown_fields)]
 pub struct Rollback {}
 
+/// Asks which good configurations are kept, and where [`Rollback`] leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptConfigs {}
+
 /// Reads the certificate files again and shows what they hold now in new handshakes. The rest of the
 /// configuration, its file edited or not, and all connections stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +241,7 @@ calls! {
     Reload = "reload" -> reply::Reload,
     Confirm = "confirm" -> reply::Confirm,
     Rollback = "rollback" -> reply::Rollback,
+    KeptConfigs = "kept_configs" -> reply::KeptConfigs,
     ReloadCerts = "reload_certs" -> reply::ReloadCerts,
     Events = "events" -> reply::Events,
     RollingBegin = "rolling_begin" -> Rolling,

@@ -30,7 +30,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("plan", of::<reply::Plan>()),
         ("reload", of::<reply::Reload>()),
         ("confirm", of::<reply::Confirm>()),
-        ("rollback", of::<reply::Rollback>()),
+        ("rollback", of::<document::RolledBack>()),
         ("cert-assemble", of::<cert::Assembled>()),
         ("cert-install", of::<cert::Installed>()),
         ("cert-list", of::<cert::Listed>()),

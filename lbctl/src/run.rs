@@ -82,7 +82,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> Result<(), Error> {
         Command::Plan(args) => cmd::plan::run(args, ui, &mut connect()?),
         Command::Reload(args) => cmd::reload::run(args, ui, &mut connect()?),
         Command::Confirm(_) => cmd::confirm::run(ui, &mut connect()?),
-        Command::Rollback(_) => cmd::rollback::run(ui, &mut connect()?),
+        Command::Rollback(args) => cmd::rollback::run(args, ui, &mut connect()?),
         Command::Cert(args) => cmd::cert::run(args, ui, connect),
         Command::Explain(args) => cmd::explain::run(args, ui, &mut connect()?),
         Command::Doctor(args) => cmd::doctor::run(args, &cli.globals.socket, ui),

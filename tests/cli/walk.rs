@@ -81,6 +81,7 @@ fn configuration(lbctl: Lbctl<'_>, lbd: &mut Lbd, good: &str) {
     lbctl("reload --confirm-within 1h --rollback-if-down", 0);
     lbctl("status", 0);
     lbctl("confirm", 0);
+    lbctl("rollback --list", 0);
     lbctl("rollback", 0);
     lbd.rewrite(good.replace("rise = 2", "rise = 0"));
     lbctl(&validate, 3);

@@ -75,6 +75,7 @@ mod reload;
 mod reload_certs;
 mod retries;
 mod rollback;
+mod rollback_list;
 mod rolling_maintenance;
 mod rolling_maintenance_hooks;
 mod rolling_maintenance_killed;

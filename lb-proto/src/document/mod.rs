@@ -43,6 +43,15 @@ pub struct OfHost<D> {
     pub document: D,
 }
 
+/// What `rollback` did, or with `--list` could do.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum RolledBack {
+    Done(reply::Rollback),
+    Kept(reply::KeptConfigs),
+}
+
 /// A file that is valid.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -61,5 +61,10 @@ pub(crate) struct Confirm {}
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  lbctl rollback --list
   lbctl rollback && lbctl plan")]
-pub(crate) struct Rollback {}
+pub(crate) struct Rollback {
+    /// Show which are kept, what runs and where a rollback leads, and change nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+}

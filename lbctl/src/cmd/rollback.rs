@@ -1,14 +1,27 @@
 //! `rollback`: the configuration before this one again. The file is not touched.
 
 use lb_proto::client::Client;
-use lb_proto::request::Rollback;
+use lb_proto::reply::KeptConfig;
+use lb_proto::request::{KeptConfigs, Rollback};
 
 use super::reload::untouched;
+use crate::args::reload::Rollback as Args;
 use crate::error::Error;
 use crate::there;
+use crate::ui::grid::{self, Column, Field, Worth};
 use crate::ui::{Ui, changes, words};
 
-pub(crate) fn run(ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
+const COLUMNS: [Column; 4] = [
+    Column::text("LOADED", Worth::Always),
+    Column::text("BY", Worth::Shrink(12)),
+    Column::text("", Worth::Always),
+    Column::text("FILE", Worth::Drop(1)),
+];
+
+pub(crate) fn run(args: &Args, ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
+    if args.list {
+        return list(ui, daemon);
+    }
     let rollback = match daemon.call(&Rollback {}) {
         Ok(rollback) => rollback,
         Err(error) => return Err(untouched(error, daemon).into()),
@@ -33,4 +46,31 @@ pub(crate) fn run(ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
         ));
     }
     ui.json_if_asked(|| &rollback)
+}
+
+/// Which are kept, newest first.
+fn list(ui: &Ui, daemon: &mut Client) -> Result<(), Error> {
+    let listed = daemon.call(&KeptConfigs {})?;
+    if !ui.wants_json() {
+        let rows: Vec<Vec<Field>> = listed.kept.iter().map(row).collect();
+        match rows.is_empty() {
+            true => ui.say("no configuration is kept"),
+            false => ui.data(&grid::render(&COLUMNS, &rows, &ui.canvas()))?,
+        }
+    }
+    ui.json_if_asked(|| &listed)
+}
+
+fn row(kept: &KeptConfig) -> Vec<Field> {
+    let is = match (kept.runs, kept.next) {
+        (true, _) => "runs",
+        (false, true) => "a rollback leads here",
+        (false, false) => "",
+    };
+    vec![
+        words::time(&kept.at).into(),
+        (&kept.by).into(),
+        is.into(),
+        (&kept.file).into(),
+    ]
 }

@@ -10,8 +10,8 @@ use tokio::sync::broadcast::Receiver;
 use super::Control;
 use super::session::{Peer, error_line, line};
 use super::verbs::{
-    confirm, events, explain, hello, plan, reload, reload_certs, rollback, rolling_begin,
-    rolling_end, rolling_step, set_state, set_weight, status, watch,
+    confirm, events, explain, hello, kept_configs, plan, reload, reload_certs, rollback,
+    rolling_begin, rolling_end, rolling_step, set_state, set_weight, status, watch,
 };
 use crate::state::Claim;
 
@@ -43,6 +43,7 @@ pub(super) async fn dispatch(
         Request::Reload(call) => answer(id, call, reload::run(call, control, peer).await),
         Request::Confirm(call) => answer(id, call, confirm::run(control, peer).await),
         Request::Rollback(call) => answer(id, call, rollback::run(control, peer).await),
+        Request::KeptConfigs(call) => answer(id, call, kept_configs::run(control).await),
         Request::ReloadCerts(call) => {
             answer(id, call, reload_certs::run(call, control, peer).await)
         }

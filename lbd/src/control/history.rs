@@ -101,6 +101,16 @@ impl History {
         newest_first.find_map(|number| self.read(number).ok())
     }
 
+    /// Those that can be read, newest first: the number of each, about it, and its file.
+    pub(crate) fn all(&self) -> Result<Vec<(u64, About, PathBuf)>, HistoryError> {
+        let newest_first = self.numbers()?.into_iter().rev();
+        let all = newest_first.filter_map(|number| {
+            let Entry { about, .. } = self.read(number).ok()?;
+            Some((number, about, self.folder.join(file_name(number))))
+        });
+        Ok(all.collect())
+    }
+
     /// What may not run unless somebody says so.
     pub(crate) fn unconfirmed(&self) -> Result<Option<Unconfirmed>, HistoryError> {
         let path = self.folder.join(UNCONFIRMED);

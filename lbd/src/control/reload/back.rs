@@ -61,6 +61,39 @@ impl Reloader {
         })
     }
 
+    /// The good configurations, and which of them a rollback leads to.
+    ///
+    /// # Errors
+    /// Where it cannot be told which there are.
+    pub(in crate::control) async fn kept_configs(&self) -> Result<reply::KeptConfigs, ErrorReply> {
+        let running = self.turn.lock().await.kept;
+        let former = self.trial.borrow().as_ref().map(|trial| trial.former.kept);
+        let history = self.history.clone();
+        let all = match spawn_blocking(move || history.all()).await {
+            Ok(Ok(all)) => all,
+            Ok(Err(error)) => return Err(ErrorReply::new(ErrorCode::Failed, in_full(&error))),
+            Err(_) => return Err(refusal::unexpected("reading what was kept")),
+        };
+        let before = |number| all.iter().find(|(known, ..)| *known == number)?.1.before;
+        let next = match (former, running) {
+            (Some(former), _) => former.number(),
+            (None, Kept::As(number)) => before(number),
+            (None, Kept::Not { before }) => before,
+        };
+        let kept = all.iter().map(|(number, about, file)| reply::KeptConfig {
+            number: *number,
+            at: about.at.clone(),
+            by: about.by.clone(),
+            path: about.path.clone(),
+            file: file.display().to_string(),
+            runs: running.number() == Some(*number),
+            next: next == Some(*number),
+        });
+        Ok(reply::KeptConfigs {
+            kept: kept.collect(),
+        })
+    }
+
     /// What ran before what runs, as it was kept.
     async fn one_before(&self, running: &Running) -> Result<Goal, ErrorReply> {
         let nothing = || {
@@ -121,12 +154,7 @@ impl Reloader {
     }
 
     /// False: it could not be done, and is to be tried again.
-    pub(super) async fn take_back(
-        &self,
-        trial: &Arc<Trial>,
-        why: &str,
-        audit: &Auditor,
-    ) -> bool {
+    pub(super) async fn take_back(&self, trial: &Arc<Trial>, why: &str, audit: &Auditor) -> bool {
         let mut running = self.turn.lock().await;
         if !self.is_on_trial(trial) {
             return true;

@@ -4,6 +4,7 @@ pub(super) mod confirm;
 pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod hello;
+pub(super) mod kept_configs;
 pub(super) mod plan;
 pub(super) mod reload;
 pub(super) mod reload_certs;

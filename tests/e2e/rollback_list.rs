@@ -1,0 +1,59 @@
+//! `lbctl rollback --list`: which configurations are kept, and where a rollback leads.
+
+use std::fs;
+
+use lb_proto::reply::{KeptConfig, KeptConfigs};
+use lb_tests::daemon::{NO_CHECK, app};
+use lb_tests::{Lbd, Origin};
+
+fn kept(lbd: &Lbd) -> Vec<KeptConfig> {
+    let said = lbd.lbctl(["rollback", "--list", "--json"]).exits(0).json();
+    let listed: KeptConfigs = serde_json::from_value(said).expect("it is as the schema says");
+    listed.kept
+}
+
+/// The number of what runs, and of where a rollback leads.
+fn places(lbd: &Lbd) -> (Option<u64>, Option<u64>) {
+    let kept = kept(lbd);
+    let runs = kept.iter().find(|one| one.runs);
+    let next = kept.iter().find(|one| one.next);
+    (runs.map(|one| one.number), next.map(|one| one.number))
+}
+
+#[test]
+fn it_tells_what_runs_and_where_a_rollback_leads() {
+    let origins = Origin::start_all(["a", "b", "c"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins[..1]));
+    assert_eq!(places(&lbd), (Some(1), None));
+    lbd.rewrite(app(NO_CHECK, &origins[..2]));
+    lbd.reload().exits(0);
+    assert_eq!(places(&lbd), (Some(2), Some(1)));
+    lbd.lbctl(["rollback", "--list"])
+        .exits(0)
+        .says("runs")
+        .says("a rollback leads here");
+
+    let both = kept(&lbd);
+    assert_eq!((both.len(), both[0].number), (2, 2));
+    assert!(both[0].by.contains("uid "), "{both:?}");
+    assert_eq!(both[1].by, "the start");
+    let text = fs::read_to_string(&both[0].file).expect("it is kept there");
+    let file = fs::read_to_string(lbd.config_file()).expect("it is ours");
+    assert!(text.ends_with(&file), "{text}");
+    assert_eq!(both[0].path, lbd.config_file().display().to_string());
+
+    // What is on trial is not kept yet, and goes to what was confirmed.
+    lbd.rewrite(app(NO_CHECK, &origins));
+    lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
+    assert_eq!(places(&lbd), (None, Some(2)));
+    lbd.lbctl(["rollback"]).exits(0);
+    assert_eq!(places(&lbd), (Some(2), Some(1)));
+    lbd.lbctl(["rollback"]).exits(0);
+    assert_eq!(places(&lbd), (Some(1), None));
+
+    // It changes nothing, and what is damaged is no place to go to.
+    assert_eq!(places(&lbd), (Some(1), None));
+    fs::write(&both[0].file, "?").expect("it is ours");
+    let left: Vec<u64> = kept(&lbd).iter().map(|one| one.number).collect();
+    assert_eq!(left, [1]);
+}
