@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::PROTOCOL;
 use crate::call::Call;
@@ -150,13 +152,18 @@ impl Client {
     }
 
     fn read_answer(&mut self) -> Result<AnswerLine, ErrorReply> {
-        let line = self.read_line()?;
-        serde_json::from_slice(&line).map_err(|e| {
-            ErrorReply::new(
-                ErrorCode::Failed,
-                format!("the daemon sent a line that does not read: {e}"),
-            )
-        })
+        loop {
+            let line = self.read_line()?;
+            match serde_json::from_slice(&line) {
+                Ok(answer) => return Ok(answer),
+                // Of a kind that a later version knows.
+                Err(_) if serde_json::from_slice::<SomeEvent>(&line).is_ok() => {}
+                Err(e) => {
+                    let message = format!("the daemon sent a line that does not read: {e}");
+                    return Err(ErrorReply::new(ErrorCode::Failed, message));
+                }
+            }
+        }
     }
 
     fn read_line(&mut self) -> Result<Vec<u8>, ErrorReply> {
@@ -185,6 +192,13 @@ impl Client {
             }
         }
     }
+}
+
+/// An event, whatever it tells.
+#[derive(Deserialize)]
+struct SomeEvent {
+    #[serde(rename = "event")]
+    _event: IgnoredAny,
 }
 
 /// The events of [`Client::watch`].
@@ -309,9 +323,47 @@ fn gone() -> ErrorReply {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
     use rustix::net::{bind, listen, socket};
 
+    use crate::request;
+
     use super::*;
+
+    /// Additions are no other protocol.
+    #[test]
+    fn what_a_later_daemon_says_besides_is_no_trouble() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lbd.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let daemon = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for line in [
+                r#"{"lbd":"9.9.0","protocol":1,"new":[]}"#,
+                r#"{"id":1,"ok":{"watching":true,"new":{}}}"#,
+                r#"{"id":1,"event":{"type":"brand_new","at":7}}"#,
+                r#"{"id":1,"event":{"type":"missed","events":7,"new":1}}"#,
+                r#"{"id":1,"error":{"code":"brand_new","message":"so it is"}}"#,
+                r#"{"id":2,"ok":{"events":[{"type":"brand_new"},{"type":"missed","events":1}]}}"#,
+            ] {
+                stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+            }
+            stream
+        });
+        let mut events = Client::connect(&path).unwrap().watch().unwrap();
+        let event = events.next(REPLY_TIMEOUT).unwrap();
+        assert_eq!(event, Some(Event::Missed { events: 7 }));
+        let line = events.client.read_answer().unwrap();
+        let Answer::Error(error) = line.answer else {
+            panic!("{line:?}");
+        };
+        assert_eq!(error, ErrorReply::new(ErrorCode::Failed, "so it is"));
+        let kept = events.client.call(&request::Events::default()).unwrap();
+        assert_eq!(kept.events, [Event::Missed { events: 1 }]);
+        drop(daemon.join().unwrap());
+    }
 
     #[test]
     fn one_whose_queue_of_clients_is_full_is_not_waited_for_without_end() {

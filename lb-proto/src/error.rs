@@ -1,6 +1,8 @@
 //! Errors as they cross the socket, and one problem of a configuration file.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::de::value::{self, StringDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::exit::Exit;
 
@@ -9,6 +11,7 @@ use crate::exit::Exit;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ErrorReply {
+    #[serde(deserialize_with = "known")]
     pub code: ErrorCode,
     pub message: String,
     /// What to do about it.
@@ -87,6 +90,13 @@ impl ErrorCode {
             Self::StoppedPartWay => Exit::StoppedPartWay,
         }
     }
+}
+
+/// A code that only a later version has is `failed` here: the message says the rest.
+fn known<'de, D: Deserializer<'de>>(from: D) -> Result<ErrorCode, D::Error> {
+    let code = String::deserialize(from)?;
+    let code: StringDeserializer<value::Error> = code.into_deserializer();
+    Ok(ErrorCode::deserialize(code).unwrap_or(ErrorCode::Failed))
 }
 
 /// One problem of a configuration file.

@@ -2,8 +2,11 @@
 //! one; over a real ssh it is in `tests/real`.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::wire::request;
@@ -109,6 +112,42 @@ fn an_interrupt_is_passed_on_to_each_node() {
         assert_eq!(away.left(), Vec::<PathBuf>::new());
     }
     drop(held);
+}
+
+#[test]
+fn one_of_another_version_says_so_and_nothing_is_begun() {
+    let origin = Origin::start("a");
+    let lbd = Lbd::start(app(NO_CHECK, [&origin]));
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let cases = [
+        (
+            "{\"lbd\":\"9.9.0\",\"protocol\":2}\n",
+            1,
+            "lb2: lbd 9.9.0 speaks protocol 2, not 1",
+        ),
+        ("ssh here\n", 1, "is not lbd: "),
+        ("", 4, "no daemon that we may talk to at "),
+    ];
+    for (at, (greets, code, says)) in cases.into_iter().enumerate() {
+        let socket = folder.path().join(at.to_string());
+        let listener = UnixListener::bind(&socket).expect("the folder is ours");
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("it takes connections");
+                // Whoever asks may be gone.
+                let _ = stream.write_all(greets.as_bytes());
+            }
+        });
+        let away = Away::new();
+        let mut command = lbctl::bare();
+        let there = format!("ssh://lb2{}", socket.display());
+        let here = format!("ssh://lb1{}", lbd.socket().display());
+        command.args(["--host", &here, "--host", &there, "drain", "app/a"]);
+        away.set(&mut command);
+        let said = Process::spawn(command).wait().exits(code).says(says);
+        assert!(!said.stderr.contains("/tmp/0.sock"), "{said:?}");
+    }
+    lbd.lbctl(["status", "app/a"]).exits(0).says("up");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -112,8 +113,12 @@ impl Tunnel {
                 Ok(_) => return Ok(()),
                 // ssh has not made the socket yet, or does not listen yet at the one that it has made.
                 Err(error) if error.code == ErrorCode::NoDaemon => {}
+                Err(error) if error.code == ErrorCode::TimedOut => {
+                    return Err(self.hangs(error.hint));
+                }
                 // ssh takes the connection, and hangs up when nobody is at its other end.
-                Err(_) => return Err(self.nobody_there()),
+                Err(_) if hangs_up(&self.socket) => return Err(self.nobody_there()),
+                Err(error) => return Err(self.not_ours(error)),
             }
             if !matches!(self.ssh.try_wait(), Ok(None)) {
                 return Err(self.not_reached("ssh could not get there"));
@@ -134,6 +139,28 @@ impl Tunnel {
         )
     }
 
+    /// Who listens here is ssh, and what it is called here nobody knows.
+    fn hangs(&self, hint: Option<String>) -> ErrorReply {
+        let (label, remote) = (&self.label, self.remote.display());
+        let message = format!("lbd does not answer at {remote} on {label}: it hangs or is stopped");
+        ErrorReply {
+            hint,
+            ..ErrorReply::new(ErrorCode::TimedOut, message)
+        }
+    }
+
+    /// Somebody is there, and of another version or no lbd at all.
+    fn not_ours(&self, error: ErrorReply) -> ErrorReply {
+        let (local, remote) = (self.socket.display(), self.remote.display());
+        let message = error
+            .message
+            .replace(&local.to_string(), &remote.to_string());
+        ErrorReply {
+            message: format!("{}: {message}", self.label),
+            ..error
+        }
+    }
+
     fn not_reached(&self, what: &str) -> ErrorReply {
         const LAST_WORDS: Duration = Duration::from_secs(1);
         let said = self.said.recv_timeout(LAST_WORDS).unwrap_or_default();
@@ -151,6 +178,17 @@ impl Drop for Tunnel {
         self._alive.take();
         let _ = self.ssh.wait();
     }
+}
+
+/// Whether who takes us in says nothing and goes.
+fn hangs_up(socket: &Path) -> bool {
+    const WORD: Duration = Duration::from_secs(5);
+    let first = |mut stream: UnixStream| {
+        stream.set_read_timeout(Some(WORD))?;
+        stream.read(&mut [0])
+    };
+    let first = UnixStream::connect(socket).and_then(first);
+    !matches!(first, Ok(1))
 }
 
 /// What it said on its way, once it has ended.
