@@ -1,6 +1,8 @@
 //! `[traces]` with a collector that is dead, hangs, refuses or is spoken to by TLS: requests never notice.
 
 use std::fs;
+use std::net::TcpListener;
+use std::thread;
 
 use lb_tests::collector::Does;
 use lb_tests::daemon::{NO_CHECK, app};
@@ -71,6 +73,19 @@ fn a_collector_that_cannot_just_now_gets_them_later() {
     let before = collector.exports();
     eventually("it is given up", || is(counts(&lbd)[1], 2.0));
     assert!(collector.exports() <= before + 1);
+}
+
+#[test]
+fn one_that_closes_every_connection_is_told_of_in_words() {
+    let origin = Origin::start("a");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let at = listener.local_addr().expect("it listens");
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let section = format!("[traces]\notlp = \"http://{at}\"\nsample = 1\n");
+    let lbd = Lbd::start(format!("{ADMIN}{section}{}", app(NO_CHECK, [&origin])));
+    assert_eq!(get(lbd.addr(), "/").status, 200);
+    lbd.wait_for_log("cannot export traces");
+    assert!(!lbd.log().contains("channel"), "{}", lbd.log());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::otlp::{self, Service};
 use super::post::{Answer, Connection, Failed, post};
+use super::trouble::Trouble;
 use super::{Span, Spans, Target};
 use crate::state::Shared;
 
@@ -82,8 +83,7 @@ struct Exporter<'a> {
     /// The last one that the configuration had: what was collected for it is still sent.
     target: Option<Arc<Target>>,
     connection: Option<Connection>,
-    /// The collector did not take the last ones, which the log has, and so many were dropped before.
-    failing: Option<u64>,
+    trouble: Trouble,
     host: String,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Exporter<'a> {
             since: Instant::now(),
             target: None,
             connection: None,
-            failing: None,
+            trouble: Trouble::default(),
             host: name.nodename().to_string_lossy().into_owned(),
         }
     }
@@ -110,6 +110,7 @@ impl<'a> Exporter<'a> {
             // Asked first: what is handed over before that is in the queue.
             let finishing = self.spans.is_finishing();
             let is_on = self.follow();
+            self.tell_of_recovery();
             self.collect();
             let due = finishing || !is_on || self.since.elapsed() >= EVERY;
             if self.batch.len() == MOST || !self.batch.is_empty() && due {
@@ -166,7 +167,7 @@ impl<'a> Exporter<'a> {
             let failed = match sent.unwrap_or_else(|_| Err(late())) {
                 Ok(Answer::Taken) => {
                     self.spans.exported.fetch_add(count, Ordering::Relaxed);
-                    self.works(&target);
+                    self.trouble.works();
                     return;
                 }
                 Ok(Answer::Partly(refused, why)) => {
@@ -197,15 +198,15 @@ impl<'a> Exporter<'a> {
     }
 
     fn fails(&mut self, target: &Target, why: &str) {
-        if self.failing.is_none() {
-            self.failing = Some(self.spans.dropped());
+        if self.trouble.fails(self.spans.dropped(), Instant::now()) {
             let to = &target.config.otlp;
             warn!(%to, error = why, "cannot export traces; requests go on");
         }
     }
 
-    fn works(&mut self, target: &Target) {
-        if let Some(before) = self.failing.take() {
+    fn tell_of_recovery(&mut self) {
+        let dropped_before = self.trouble.is_over(Instant::now());
+        if let (Some(before), Some(target)) = (dropped_before, &self.target) {
             let lost = self.spans.dropped() - before;
             let to = &target.config.otlp;
             info!(%to, lost, "traces are exported again");

@@ -9,6 +9,7 @@ mod export;
 mod otlp;
 mod post;
 mod target;
+mod trouble;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

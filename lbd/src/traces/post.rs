@@ -85,13 +85,21 @@ async fn ask(
         .sender
         .ready()
         .await
-        .map_err(|error| in_full(&error))?;
+        .map_err(|error| in_words(&error))?;
     let answer = connection.sender.send_request(request).await;
-    let (head, body) = answer.map_err(|error| in_full(&error))?.into_parts();
+    let (head, body) = answer.map_err(|error| in_words(&error))?.into_parts();
     let read = Limited::new(body, MOST_READ).collect().await;
     let read = read.map_err(|error| format!("its answer broke off: {error}"))?;
     kept.replace(connection);
     Ok(judge(head.status, &head.headers, &read.to_bytes()))
+}
+
+/// Where the connection is gone before it is used, hyper tells of its own channel.
+fn in_words(error: &hyper::Error) -> String {
+    match error.is_closed() || error.is_canceled() {
+        true => "it closes the connection without an answer".to_owned(),
+        false => in_full(error),
+    }
 }
 
 /// What an answer means (OTLP specification, OTLP/HTTP response).
