@@ -38,8 +38,11 @@ pub(crate) fn check(check: &CheckStatus) -> String {
     }
 }
 
-/// `down (L4CON: connection refused)`
+/// `down (L4CON: connection refused)`; of one that was set anew, what was seen before that tells nothing.
 pub(crate) fn health(server: &ServerStatus) -> String {
+    if let Some(rising) = server.rising {
+        return format!("{} ({rising})", server.health);
+    }
     match &server.last_check {
         Some(last) => format!("{} ({})", server.health, check(last)),
         None => format!("{} (no check yet)", server.health),
@@ -356,6 +359,8 @@ mod tests {
             ..sample::down("web02")
         };
         assert_eq!(why(&server), "it waits for its checks: 1 of 2 succeeded");
+        let whole = "down (it waits for its checks: 1 of 2 succeeded)";
+        assert_eq!(health(&server), whole);
     }
 
     #[test]

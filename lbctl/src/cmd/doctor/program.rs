@@ -6,11 +6,16 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lb_proto::harmless::harmless;
+
 /// None of them has more to do than to read rules from the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// More than any firewall of a load balancer says.
 const MOST: u64 = 16 << 20;
+
+/// Of what it complains, in characters.
+const LONGEST_LINE: usize = 200;
 
 /// Where the programs of administrators are, which are not on everybody's PATH.
 const ELSEWHERE: [&str; 2] = ["/usr/sbin", "/sbin"];
@@ -68,11 +73,16 @@ fn hear(mut child: Child, program: &str, patience: Duration) -> Ran {
                 .lines()
                 .chain(said.lines())
                 .find(|l| !l.is_empty());
-            let why = first.map_or_else(|| status.to_string(), |line| line.trim().to_owned());
+            let why = first.map_or_else(|| status.to_string(), in_short);
             Ran::Failed(format!("{program}: {why}"))
         }
         Err(error) => Ran::Failed(format!("{program}: {error}")),
     }
+}
+
+/// So much of a line as people read.
+fn in_short(line: &str) -> String {
+    harmless(line.trim()).chars().take(LONGEST_LINE).collect()
 }
 
 /// It has nothing more to say; still it may not end.
@@ -118,6 +128,12 @@ mod tests {
             Ran::Failed("sh: Operation not permitted".to_owned())
         );
         assert_eq!(run("no-such-program-anywhere", &[]), Ran::Absent);
+        let endless = "printf '\\033[2J'; head -c 100000 /dev/zero | tr '\\0' x; exit 1";
+        let Ran::Failed(why) = run("sh", &["-c", endless]) else {
+            panic!("it failed");
+        };
+        assert!(why.starts_with("sh: \u{241b}[2Jxxx"), "{why}");
+        assert!(why.len() < 300, "{}", why.len());
     }
 
     #[test]
