@@ -52,6 +52,8 @@ fn each_server_is_maintained_in_its_turn_and_no_request_fails() {
         says.contains("2 of 2 other servers are up, 66 % of the capacity"),
         "{says}"
     );
+    // Those of before it was out are no news.
+    assert!(!says.contains("its checks succeed"), "{says}");
     assert_eq!(lbd.status().backends[0].rolling, None);
     load.stop().assert_clean();
 }

@@ -191,11 +191,13 @@ impl<'a> Teller<'a> {
     }
 
     pub(super) fn health(&mut self, at: usize, now: &ServerStatus, step: Step) {
-        let text = match &now.last_check {
-            Some(last) if last.result.is_ok() => {
+        let text = match (now.rising, &now.last_check) {
+            // The last check may be one from before.
+            (Some(rising), _) => format!("ready again, {rising}"),
+            (None, Some(last)) if last.result.is_ok() => {
                 "ready again, its checks succeed, not often enough yet".to_owned()
             }
-            None if !now.check => return,
+            (None, None) if !now.check => return,
             _ => format!("ready again, health {}", words::health(now)),
         };
         self.progress.show(at, &Step { text, ..step });
