@@ -51,7 +51,7 @@ fn a_websocket_is_a_stream_of_its_own() {
         Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     );
     assert_eq!(wire.bytes(5), Ok(b"hello".to_vec()));
-    let said: Vec<u8> = pattern(300_000).collect();
+    let said: Vec<u8> = pattern(300_000);
     wire.send(&said);
     assert_eq!(wire.bytes(said.len()), Ok(said));
     assert_eq!(lbd.server("app/a").sessions, 1);
@@ -105,7 +105,7 @@ fn a_websocket_goes_from_stream_to_stream() {
     assert_eq!(status, StatusCode::OK);
     assert!(!headers.contains_key("sec-websocket-accept"));
     assert_eq!(tunnel.bytes(5), b"hello");
-    let said: Vec<u8> = pattern(100_000).collect();
+    let said: Vec<u8> = pattern(100_000);
     tunnel.send(&said, false);
     assert_eq!(tunnel.bytes(said.len()), said);
     // Each byte counts once, as it goes on the wire.

@@ -181,7 +181,7 @@ fn a_large_download_is_not_heaped_up_for_a_slow_reader() {
     assert!(last < LARGE as u64, "all of it is somewhere");
     let response = wire.response();
     assert_eq!((response.body.len(), response.cut), (LARGE, None));
-    assert!(response.body.into_iter().eq(pattern(LARGE)));
+    assert!(response.body == pattern(LARGE));
     let grown = peak_kib(&lbd) - before;
     assert!(grown < GROWTH, "{grown} KiB for one download");
 }
@@ -195,7 +195,7 @@ fn a_large_upload_is_not_heaped_up_for_a_slow_server() {
         peer.head();
         pass(&gate);
         let body = peer.bytes(LARGE);
-        let whole = body.into_iter().eq(pattern(LARGE));
+        let whole = body == pattern(LARGE);
         let _ = count.lock().expect("one at a time").send(whole);
         peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     });
@@ -207,8 +207,7 @@ fn a_large_upload_is_not_heaped_up_for_a_slow_server() {
         wire.send(format!(
             "PUT / HTTP/1.1\r\nhost: t\r\ncontent-length: {LARGE}\r\n\r\n"
         ));
-        wire.try_send(pattern(LARGE).collect::<Vec<u8>>())
-            .expect("the upload is taken");
+        wire.try_send(pattern(LARGE)).expect("the upload is taken");
         wire.response().status
     });
     eventually("the upload is on its way", || {

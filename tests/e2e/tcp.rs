@@ -115,27 +115,27 @@ fn bulk_arrives_whole_in_both_directions_at_once() {
     const UP: usize = 20_000_003;
     const DOWN: usize = 30_000_001;
     let origin = RawOrigin::start(|peer| {
-        let down: Vec<u8> = pattern(DOWN).collect();
+        let down: Vec<u8> = pattern(DOWN);
         let mut sender = peer.another();
         let sending = thread::spawn(move || {
             sender.send(&down);
             sender.finish();
         });
         let up = peer.bytes(UP);
-        assert!(up.into_iter().eq(pattern(UP)), "the upload is not whole");
+        assert!(up == pattern(UP), "the upload is not whole");
         sending.join().expect("the sender sends");
     });
     let lbd = Lbd::start(one(&origin));
     let mut wire = Wire::connect(lbd.addr());
     let mut sender = wire.another();
     let sending = thread::spawn(move || {
-        let up: Vec<u8> = pattern(UP).collect();
+        let up: Vec<u8> = pattern(UP);
         sender.send(&up).finish();
     });
     let (down, end) = wire.rest();
     sending.join().expect("the client sends");
     assert_eq!((down.len(), end), (DOWN, End::Eof));
-    assert!(down.into_iter().eq(pattern(DOWN)));
+    assert!(down == pattern(DOWN));
     no_session_is_left(&lbd);
     let server = lbd.server("app/a");
     assert_eq!(

@@ -25,13 +25,13 @@ fn requests_go_by_tls_on_kept_connections() {
     let front = front.before(origin.addr());
     let lbd = start(knowing(&authority), NO_CHECK, CA, front.addr());
     let mut wire = Wire::connect(lbd.addr());
-    let body: Vec<u8> = pattern(3_000_000).collect();
+    let body: Vec<u8> = pattern(3_000_000);
     for _ in 0..2 {
         let echo = wire.send(upload("POST", "/echo", &body)).response().json();
         assert_eq!(echo["body_length"], body.len());
         for target in ["/bytes?n=5000000", "/bytes?n=5000000&chunked"] {
             let response = wire.send(request("GET", target)).response();
-            assert!(response.body.into_iter().eq(pattern(5_000_000)));
+            assert!(response.body == pattern(5_000_000));
         }
     }
     drop(wire);
@@ -145,8 +145,8 @@ fn a_tunnel_goes_through_tls_to_the_server() {
         peer.head();
         peer.send("HTTP/1.1 101 Go on\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhi");
         let up = peer.bytes(MUCH);
-        assert!(up.into_iter().eq(pattern(MUCH)));
-        peer.send(pattern(MUCH).collect::<Vec<u8>>());
+        assert!(up == pattern(MUCH));
+        peer.send(pattern(MUCH));
     });
     let front = TlsFront::showing(&authority.issue(&["127.0.0.1"])).before(origin.addr());
     let lbd = start(knowing(&authority), NO_CHECK, CA, front.addr());
@@ -154,9 +154,9 @@ fn a_tunnel_goes_through_tls_to_the_server() {
     wire.send("GET / HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
     assert_eq!(wire.head().expect("it is upgraded").status, 101);
     assert_eq!(wire.bytes(2), Ok(b"hi".to_vec()));
-    wire.send(pattern(MUCH).collect::<Vec<u8>>());
+    wire.send(pattern(MUCH));
     let (down, _) = wire.rest();
-    assert!(down.into_iter().eq(pattern(MUCH)));
+    assert!(down == pattern(MUCH));
     drop(wire);
     no_session_is_left(&lbd);
 }
@@ -167,9 +167,9 @@ fn mode_tcp_speaks_tls_to_servers_and_ends_are_passed_on() {
     let authority = Authority::new();
     let origin = RawOrigin::start(|peer| {
         let mut sender = peer.another();
-        let sending = thread::spawn(move || sender.send(pattern(MUCH).collect::<Vec<u8>>()));
+        let sending = thread::spawn(move || sender.send(pattern(MUCH)));
         let up = peer.bytes(MUCH);
-        assert!(up.into_iter().eq(pattern(MUCH)));
+        assert!(up == pattern(MUCH));
         assert_eq!(peer.closed(), End::Eof);
         sending.join().expect("it sends");
         peer.send("the last word");
@@ -186,14 +186,14 @@ fn mode_tcp_speaks_tls_to_servers_and_ends_are_passed_on() {
     let port = wire.local_addr().port();
     let mut sender = wire.another();
     let sending = thread::spawn(move || {
-        let up: Vec<u8> = pattern(MUCH).collect();
+        let up: Vec<u8> = pattern(MUCH);
         sender.send(up).finish();
     });
     let (mut down, end) = wire.rest();
     sending.join().expect("it sends");
     assert_eq!(end, End::Eof);
     assert_eq!(down.split_off(MUCH), b"the last word");
-    assert!(down.into_iter().eq(pattern(MUCH)));
+    assert!(down == pattern(MUCH));
     no_session_is_left(&lbd);
     let shook = &front.shook()[0];
     assert_eq!(shook.alpn.as_deref(), Some("imap"));

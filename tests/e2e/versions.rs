@@ -47,7 +47,7 @@ fn a_client_of_http_1_0_gets_no_chunks() {
     let response = wire.response();
     assert_eq!(response.header("transfer-encoding"), None);
     assert_eq!(response.cut, None);
-    assert!(response.body.iter().copied().eq(pattern(100_000)));
+    assert!(response.body == pattern(100_000));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn bodies_pass_whole_in_both_framings_and_directions() {
     let (_origin, lbd) = one_origin();
     let mut wire = Wire::connect(lbd.addr());
     for size in [0, 1, 1000, 16_384, 65_536, 1_000_000] {
-        let body: Vec<u8> = pattern(size).collect();
+        let body: Vec<u8> = pattern(size);
         let sized = wire.send(upload("POST", "/echo", &body)).response();
         let mut chunked =
             b"POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();

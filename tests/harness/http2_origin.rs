@@ -301,7 +301,7 @@ impl Asked {
         let target = self.head.uri.path_and_query().map_or("", |t| t.as_str());
         let to_head = self.head.method == Method::HEAD;
         if let Some(n) = target.strip_prefix("/bytes?n=") {
-            let bytes: Vec<u8> = pattern(n.parse().unwrap_or(0)).collect();
+            let bytes: Vec<u8> = pattern(n.parse().unwrap_or(0));
             return self.respond(200, bytes);
         }
         if target != "/echo" {

@@ -121,7 +121,10 @@ fn node_serves_what_http_1_1_has() {
         "5\n4\n3\n2\n1\n"
     );
 
-    let body: String = pattern(200_000).map(|b| char::from(b % 64 + 32)).collect();
+    let body: String = pattern(200_000)
+        .into_iter()
+        .map(|b| char::from(b % 64 + 32))
+        .collect();
     let file = lbd.folder().join("upload");
     std::fs::write(&file, &body).expect("the folder is ours");
     let upload = format!("@{}", file.display());

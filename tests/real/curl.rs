@@ -30,6 +30,7 @@ fn curl(lbd: &Lbd, args: &[&str], target: &str) -> Output {
 fn curl_gets_what_nginx_serves_in_every_version_it_speaks() {
     let (origin, lbd) = start();
     let file: String = pattern(100_000)
+        .into_iter()
         .map(|byte| char::from(byte % 64 + 32))
         .collect();
     origin.serve("file", file.as_bytes());
@@ -57,7 +58,7 @@ fn curl_gets_what_nginx_serves_in_every_version_it_speaks() {
 #[ignore = "needs nginx and curl"]
 fn curl_uploads_with_a_length_with_chunks_and_after_100_continue() {
     let (origin, lbd) = start();
-    let body: Vec<u8> = pattern(3_000_000).collect();
+    let body: Vec<u8> = pattern(3_000_000);
     let file = lbd.folder().join("upload");
     std::fs::write(&file, &body).expect("the folder is ours");
     let file = file.display().to_string();

@@ -64,6 +64,7 @@ fn curl(lbd: &Lbd, args: &[&str], scheme: &str, target: &str) -> Output {
 fn curl_gets_what_nginx_serves_by_the_version_it_asks_for() {
     let origin = Nginx::start("a");
     let file: String = pattern(1_000_000)
+        .into_iter()
         .map(|byte| char::from(byte % 64 + 32))
         .collect();
     origin.serve("file", file.as_bytes());

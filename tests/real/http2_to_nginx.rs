@@ -24,7 +24,7 @@ fn connections_that_nginx_closes_cost_no_request() {
         plain.addr()
     );
     nginx::configure(folder.path(), &http).expect("the folder is ours");
-    let body: Vec<u8> = pattern(3_000_000).collect();
+    let body: Vec<u8> = pattern(3_000_000);
     std::fs::write(folder.path().join("file"), &body).expect("the folder is ours");
     let mut command = Command::new("nginx");
     nginx::arguments(&mut command, folder.path());
