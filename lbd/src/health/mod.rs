@@ -151,7 +151,7 @@ mod tests {
                 expect: vec![expect],
             },
             interval: Duration::from_secs(1),
-            timeout: Duration::from_millis(300),
+            timeout: Duration::from_secs(60),
             rise: 2,
             fall: 3,
         }
@@ -251,9 +251,13 @@ mod tests {
 
     #[tokio::test]
     async fn silence_is_a_timeout_of_layer_7() {
-        let silent = result(b"", false).await;
-        assert_eq!(silent.0, CheckResult::L7TOUT);
-        assert_eq!(silent.2, "GET /healthz got no answer within 300ms");
+        let soon = Check {
+            timeout: Duration::from_millis(300),
+            ..http(200..=200)
+        };
+        let silent = seen(origin(b"", false).await, &soon).await;
+        assert_eq!(silent.result, CheckResult::L7TOUT);
+        assert_eq!(silent.detail, "GET /healthz got no answer within 300ms");
     }
 
     #[tokio::test]

@@ -331,14 +331,14 @@ mod tests {
         format!(
             "[frontend.web]\nbind = [\"127.0.0.1:0\"]\ndefault_backend = \"app\"\n\
              [backend.app]\n\
-             health = {{ type = \"http\", path = \"/\", interval = \"50ms\", timeout = \"40ms\", rise = 2, fall = 3 }}\n\
+             health = {{ type = \"http\", path = \"/\", interval = \"50ms\", timeout = \"60s\", rise = 2, fall = 3 }}\n\
              servers = [{}]\n",
             servers.join(", ")
         )
     }
 
     async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + Duration::from_secs(60);
         while !holds() {
             assert!(Instant::now() < patience, "waited in vain until {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;

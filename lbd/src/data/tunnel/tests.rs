@@ -238,7 +238,7 @@ fn the_last_word_of_a_server_that_reads_no_further_arrives() {
 #[test]
 fn silence_of_both_ends_a_tunnel_and_a_move_of_either_puts_it_off() {
     test(async {
-        let silence = Duration::from_millis(1500);
+        let silence = Duration::from_secs(3);
         let mut t = Joined::new(silence).await;
         let start = Instant::now();
         for _ in 0..6 {
