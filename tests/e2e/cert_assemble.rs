@@ -217,6 +217,16 @@ fn what_cannot_be_served_is_refused() {
         key: good.key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
         ..good.clone()
     };
+    let namesake = Issued {
+        fullchain: good.leaf.clone()
+            + Authority::new()
+                .issue(&["a.test"])
+                .fullchain
+                .split_inclusive("-----END CERTIFICATE-----\n")
+                .nth(1)
+                .expect("there is an intermediate"),
+        ..good.clone()
+    };
     let cut = Issued {
         fullchain: good.fullchain[..300].to_owned(),
         ..good.clone()
@@ -225,6 +235,14 @@ fn what_cannot_be_served_is_refused() {
     for (issued, said) in [
         (expired, "expired 1 day ago"),
         (early, "is not valid yet"),
+        (
+            Authority::out_of_date().issue(&["a.test"]),
+            "the certificate of its issuer, Test Issuer, in",
+        ),
+        (
+            namesake,
+            "the certificate for Test Issuer in it has the name of the issuer, but signed nothing",
+        ),
         (other_key, "belongs to no certificate"),
         (
             encrypted,

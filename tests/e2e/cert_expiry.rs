@@ -63,6 +63,21 @@ fn what_is_about_to_expire_is_told_at_the_start_and_whenever_it_is_read() {
 }
 
 #[test]
+fn an_intermediate_that_has_expired_is_told() {
+    let origin = Origin::start("a");
+    let issued = Authority::out_of_date().issue(&["a.test"]);
+    let setup = setup(&config("", origin.addr()), &[("a.pem", &issued)]);
+    let validated = setup.validate().exits(0);
+    let (whose, what) = (
+        "the intermediate certificate of Test Issuer in",
+        "has expired",
+    );
+    let told = |text: &str| text.lines().any(|l| l.contains(whose) && l.contains(what));
+    assert!(told(&validated.stderr), "{validated:#?}");
+    setup.start().wait_for_log(whose);
+}
+
+#[test]
 fn the_status_has_those_first_that_end_first() {
     let authority = Authority::new();
     let origin = Origin::start("a");

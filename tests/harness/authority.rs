@@ -33,9 +33,20 @@ pub struct Issued {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::with_intermediate(issuer("Test Issuer"))
+    }
+
+    /// One whose intermediate has expired, two days ago.
+    pub fn out_of_date() -> Self {
+        let mut intermediate = issuer("Test Issuer");
+        intermediate.not_after = (SystemTime::now() - 2 * DAY - DAY / 2).into();
+        Self::with_intermediate(intermediate)
+    }
+
+    fn with_intermediate(intermediate: CertificateParams) -> Self {
         let root = CertifiedIssuer::self_signed(issuer("Test Root"), new_key());
         let root = root.expect("a root can be made");
-        let intermediate = CertifiedIssuer::signed_by(issuer("Test Issuer"), new_key(), &root);
+        let intermediate = CertifiedIssuer::signed_by(intermediate, new_key(), &root);
         Self {
             intermediate: intermediate.expect("an intermediate can be made"),
             root,

@@ -155,9 +155,25 @@ fn judged(file: &File, now: i64) -> Vec<Fault> {
     });
     expiry(file, now)
         .into_iter()
+        .chain(issuer(file, now))
         .chain(open)
         .chain(foreign)
         .collect()
+}
+
+/// What is to be said of an intermediate whose time is not now.
+fn issuer(file: &File, now: i64) -> Option<Fault> {
+    let (who, validity) = file.bundle.refused_issuer(now)?;
+    let path = file.path.display();
+    let (what, remedy) = match validity {
+        Validity::NotYet => ("is not valid yet", "look at this machine's clock"),
+        Validity::Expired(_) | Validity::Days(_) => (
+            "has expired",
+            "put in the chain that the authority gives now: certbot renew --force-renewal",
+        ),
+    };
+    let message = format!("the intermediate certificate of {who} in {path} {what}: it is refused");
+    Some(Fault::new(message, remedy))
 }
 
 /// What is to be said of a certificate that has expired, is about to, or is not valid yet. `now`:

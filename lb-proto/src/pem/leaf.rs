@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
+use x509_parser::error::X509Error;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::PemError;
@@ -35,6 +36,18 @@ pub enum Validity {
 
 const DAY: i64 = 24 * 60 * 60;
 
+impl Validity {
+    fn between(not_before: i64, not_after: i64, now: i64) -> Self {
+        if now < not_before {
+            Self::NotYet
+        } else if now > not_after {
+            Self::Expired((now - not_after) / DAY)
+        } else {
+            Self::Days((not_after - now) / DAY)
+        }
+    }
+}
+
 impl Leaf {
     /// What a certificate says.
     ///
@@ -51,13 +64,7 @@ impl Leaf {
 
     /// `now`: seconds since 1970.
     pub fn validity(&self, now: i64) -> Validity {
-        if now < self.not_before {
-            Validity::NotYet
-        } else if now > self.not_after {
-            Validity::Expired((now - self.not_after) / DAY)
-        } else {
-            Validity::Days((self.not_after - now) / DAY)
-        }
+        Validity::between(self.not_before, self.not_after, now)
     }
 
     /// What it is called, for people.
@@ -116,16 +123,18 @@ pub(super) fn order(
         .filter(|i| parsed[*i].as_ref() != parsed[first].as_ref())
         .collect();
     let mut last = first;
-    while let Some(at) = left
-        .iter()
-        .position(|i| parsed[*i].subject().as_raw() == parsed[last].issuer().as_raw())
-    {
+    while let Some(at) = left.iter().position(|i| issued(&parsed[*i], &parsed[last])) {
         last = left.remove(at);
         left.retain(|i| parsed[*i].as_ref() != parsed[last].as_ref());
         chain.push(last);
     }
-    if let Some(stray) = left.first() {
-        return Err(PemError::Stray(common_name(parsed[*stray].subject())));
+    if let Some(stray) = left.first().map(|i| &parsed[*i]) {
+        let subject = common_name(stray.subject());
+        let is_namesake = chain.iter().any(|i| named_as_issuer(stray, &parsed[*i]));
+        return Err(match is_namesake {
+            true => PemError::Namesake(subject),
+            false => PemError::Stray(subject),
+        });
     }
     let is_root = |i: usize| parsed[i].subject().as_raw() == parsed[i].issuer().as_raw();
     if chain.len() > 1 && is_root(last) {
@@ -133,6 +142,27 @@ pub(super) fn order(
     }
     let chain = chain.into_iter().map(|i| certificates[i].clone()).collect();
     Ok((leaf, chain))
+}
+
+/// Whether `one` was signed by `issuer`. Signatures of kinds that cannot be verified here are believed.
+fn issued(issuer: &X509Certificate<'_>, one: &X509Certificate<'_>) -> bool {
+    let forged = |error| matches!(error, X509Error::SignatureVerificationError);
+    named_as_issuer(issuer, one)
+        && !one
+            .verify_signature(Some(issuer.public_key()))
+            .is_err_and(forged)
+}
+
+fn named_as_issuer(issuer: &X509Certificate<'_>, one: &X509Certificate<'_>) -> bool {
+    issuer.subject().as_raw() == one.issuer().as_raw()
+}
+
+/// Who a certificate is for, and how it stands at `now`, in seconds since 1970.
+pub(super) fn standing(der: &CertificateDer<'_>, now: i64) -> Option<(String, Validity)> {
+    let one = parse(der).ok()?;
+    let (from, until) = (one.validity().not_before, one.validity().not_after);
+    let validity = Validity::between(from.timestamp(), until.timestamp(), now);
+    Some((common_name(one.subject()), validity))
 }
 
 /// Whether an OCSP response (RFC 6960, 4.2.1) is about this certificate: it holds the serial number.
@@ -163,7 +193,7 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, PemErro
 }
 
 fn describe(der: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> Result<Leaf, PemError> {
-    let bad = |e: x509_parser::error::X509Error| PemError::BadCertificate(e.to_string());
+    let bad = |e: X509Error| PemError::BadCertificate(e.to_string());
     let alternatives = certificate.subject_alternative_name().map_err(bad)?;
     let alternatives = alternatives.map_or(&[][..], |extension| &extension.value.general_names);
     let mut names: Vec<String> = alternatives.iter().filter_map(name).collect();

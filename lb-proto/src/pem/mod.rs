@@ -51,6 +51,10 @@ pub enum PemError {
     BadCertificate(String),
     #[error("the certificate for {0} in it is not part of the chain")]
     Stray(String),
+    #[error(
+        "the certificate for {0} in it has the name of the issuer, but signed nothing of the chain"
+    )]
+    Namesake(String),
 }
 
 impl PemError {
@@ -69,6 +73,9 @@ impl PemError {
             Self::BadCertificate(_) => "ask your certificate authority for the file again",
             Self::Stray(_) => {
                 "leave only the certificate, its intermediates and its key in the file"
+            }
+            Self::Namesake(_) => {
+                "put in the chain that came with the certificate (fullchain.pem): authorities renew theirs under one name"
             }
         }
     }
@@ -126,6 +133,15 @@ impl Bundle {
     /// to know.
     pub fn is_alone(&self) -> bool {
         self.chain.len() == 1 && !leaf::is_root(&self.chain[0])
+    }
+
+    /// The first of the intermediates that clients refuse at `now`, in seconds since 1970, and with it
+    /// all that it issued: who it is, and how it stands.
+    pub fn refused_issuer(&self, now: i64) -> Option<(String, Validity)> {
+        let issuers = self.chain[1..].iter();
+        issuers
+            .filter_map(|der| leaf::standing(der, now))
+            .find(|(_, validity)| !matches!(validity, Validity::Days(_)))
     }
 }
 

@@ -1,6 +1,6 @@
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
-    PKCS_ECDSA_P256_SHA256, PKCS_ED25519,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, date_time_ymd,
 };
 
 use super::*;
@@ -103,6 +103,42 @@ fn each_thing_that_can_be_wrong_is_told_apart() {
     assert!(matches!(garbage, Some(PemError::BadCertificate(_))));
     let nonsense = error(&[&c.leaf, &section("PRIVATE KEY")]);
     assert!(matches!(nonsense, Some(PemError::UnusableKey(_))));
+}
+
+/// A leaf, its key, and the intermediate of `Middle` with whose key it was signed.
+fn issued_by(middle: CertificateParams) -> [String; 3] {
+    let root = CertifiedIssuer::self_signed(authority("Root"), key()).unwrap();
+    let middle = CertifiedIssuer::signed_by(middle, key(), &root).unwrap();
+    let key = key();
+    let leaf = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &middle).unwrap();
+    [leaf.pem(), key.serialize_pem(), middle.pem()]
+}
+
+#[test]
+fn an_issuer_is_who_signed_not_who_has_its_name() {
+    let [leaf, key, middle] = issued_by(authority("Middle"));
+    let [_, _, namesake] = issued_by(authority("Middle"));
+    let read = |parts: &[&str]| Bundle::read(parts.concat().as_bytes());
+    let error = Some(PemError::Namesake("Middle".to_owned()));
+    assert_eq!(read(&[&leaf, &namesake, &key]).err(), error);
+    assert_eq!(read(&[&leaf, &namesake, &middle, &key]).err(), error);
+    assert_eq!(read(&[&leaf, &middle, &key]).unwrap().chain.len(), 2);
+}
+
+#[test]
+fn an_intermediate_that_clients_refuse_is_told() {
+    let mut middle = authority("Middle");
+    middle.not_before = date_time_ymd(2020, 1, 1);
+    middle.not_after = date_time_ymd(2020, 1, 11);
+    let parts = issued_by(middle);
+    let bundle = Bundle::read(parts.concat().as_bytes()).unwrap();
+    let first = 1_577_836_800;
+    let at = |days: i64| bundle.refused_issuer(first + days * 86_400);
+    let told = |validity| Some(("Middle".to_owned(), validity));
+    assert_eq!(at(-1), told(Validity::NotYet));
+    assert_eq!(at(9), None);
+    assert_eq!(at(12), told(Validity::Expired(2)));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use lb_proto::error::{ErrorCode, ErrorReply};
-use lb_proto::pem::{Bundle, Leaf, PemError, Validity};
+use lb_proto::pem::{Bundle, PemError, Validity};
 
 use super::failed;
 use crate::args;
@@ -53,7 +54,7 @@ impl Source {
         let privkey = read(&self.privkey)?;
         let bundle = Bundle::assemble(&fullchain, &privkey)
             .map_err(|error| self.unusable(error, &fullchain))?;
-        self.in_time(&bundle.leaf, now)?;
+        self.in_time(&bundle, now)?;
         Ok(bundle)
     }
 
@@ -70,7 +71,8 @@ impl Source {
             PemError::Syntax(_)
             | PemError::NoCertificate
             | PemError::BadCertificate(_)
-            | PemError::Stray(_) => format!("{chain} cannot be used: {error}"),
+            | PemError::Stray(_)
+            | PemError::Namesake(_) => format!("{chain} cannot be used: {error}"),
             PemError::ManyKeys(keys) => format!("{key} and {chain} hold {keys} private keys"),
             PemError::NoKey | PemError::EncryptedKey | PemError::UnusableKey(_) => {
                 format!("{key} cannot be used: {error}")
@@ -85,19 +87,32 @@ impl Source {
         failed(message, hint)
     }
 
-    fn in_time(&self, leaf: &Leaf, now: i64) -> Result<(), ErrorReply> {
+    fn in_time(&self, bundle: &Bundle, now: i64) -> Result<(), ErrorReply> {
         let chain = self.fullchain.display();
-        match leaf.validity(now) {
-            Validity::Days(_) => Ok(()),
-            Validity::Expired(ago) => Err(failed(
-                format!("the certificate in {chain} expired {} ago", days(ago)),
-                "renew it first: certbot renew",
-            )),
-            Validity::NotYet => Err(failed(
-                format!("the certificate in {chain} is not valid yet"),
-                "look at this machine's clock: timedatectl",
-            )),
+        let own = (String::new(), bundle.leaf.validity(now));
+        let issuer = bundle.refused_issuer(now);
+        let issuer = issuer.map(|(who, validity)| (format!(" of its issuer, {who},"), validity));
+        for (whose, validity) in iter::once(own).chain(issuer) {
+            match validity {
+                Validity::Days(_) => {}
+                Validity::Expired(ago) => {
+                    return Err(failed(
+                        format!(
+                            "the certificate{whose} in {chain} expired {} ago",
+                            days(ago)
+                        ),
+                        "renew it first: certbot renew",
+                    ));
+                }
+                Validity::NotYet => {
+                    return Err(failed(
+                        format!("the certificate{whose} in {chain} is not valid yet"),
+                        "look at this machine's clock: timedatectl",
+                    ));
+                }
+            }
         }
+        Ok(())
     }
 }
 
