@@ -100,10 +100,25 @@ fn kind(key: &CertifiedKey) -> (SignatureAlgorithm, Option<SignatureScheme>) {
 impl ResolvesServerCert for Certs {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let keys = self.of(hello.server_name());
-        let fits =
-            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        keys.iter().find(fits).or(keys.first()).cloned()
+        preferred(keys, hello.signature_schemes()).cloned()
     }
+}
+
+/// The one that signs in the first way that the client names and any of them knows. Where there is none,
+/// the handshake says why it fails.
+fn preferred<'a>(
+    keys: &'a [Arc<CertifiedKey>],
+    schemes: &[SignatureScheme],
+) -> Option<&'a Arc<CertifiedKey>> {
+    let (first, others) = keys.split_first()?;
+    if others.is_empty() {
+        return Some(first);
+    }
+    let signs = |scheme: &SignatureScheme| {
+        let mut keys = keys.iter();
+        keys.find(|key| key.key.choose_scheme(&[*scheme]).is_some())
+    };
+    schemes.iter().find_map(signs).or(Some(first))
 }
 
 #[cfg(test)]
@@ -166,6 +181,26 @@ mod tests {
         assert_eq!(shown(&files, true, Some("b.a.test")), Some(1));
         assert_eq!(shown(&files, true, Some("other.test")), None);
         assert_eq!(shown(&files, true, None), None);
+    }
+
+    #[test]
+    fn of_keys_of_several_kinds_the_client_prefers_one() {
+        use SignatureScheme as S;
+        let files = [
+            file_with(&PKCS_RSA_SHA256, &["a.test"]),
+            file_with(&PKCS_ECDSA_P256_SHA256, &["a.test"]),
+            file_with(&PKCS_ECDSA_P384_SHA384, &["a.test"]),
+        ];
+        let (all, _) = Certs::new(files.iter(), false);
+        for (schemes, index) in [
+            (&[S::ECDSA_NISTP256_SHA256, S::RSA_PSS_SHA256][..], 1),
+            (&[S::RSA_PSS_SHA512, S::ECDSA_NISTP256_SHA256], 0),
+            (&[S::ED25519, S::ECDSA_NISTP384_SHA384], 2),
+            (&[S::ED25519], 0),
+        ] {
+            let key = preferred(all.of(Some("a.test")), schemes).unwrap();
+            assert_eq!(key.cert, files[index].bundle.chain, "{schemes:?}");
+        }
     }
 
     #[test]
