@@ -33,6 +33,10 @@ fn requests_without_tls_are_sent_to_where_there_is_tls() {
         let to = format!("https://test:{}{target}", secure.port());
         assert_eq!(response.header("location"), Some(to.as_str()));
     }
+    let mut nameless = Wire::connect(plain);
+    nameless.send("GET /x HTTP/1.1\r\nhost:\r\n\r\n");
+    let to = format!("https://127.0.0.1:{}/x", secure.port());
+    assert_eq!(nameless.response().header("location"), Some(to.as_str()));
     let challenge = asked("/.well-known/acme-challenge/x");
     assert_eq!((challenge.status, challenge.origin()), (200, Some("a")));
     let secure = Client::new(&authority, "a.test").before(secure);

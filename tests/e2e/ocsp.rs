@@ -61,4 +61,8 @@ fn a_response_is_stapled_and_read_again_with_the_certificate() {
     fs::remove_file(&staple).expect("it is there");
     lbd.reload().exits(0);
     assert_eq!(stapled(), b"");
+    fs::create_dir(&staple).expect("the folder is ours");
+    lbd.reload()
+        .exits(0)
+        .says("a.pem cannot be read and is not sent: it is no file");
 }

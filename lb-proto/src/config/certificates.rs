@@ -14,7 +14,7 @@ use super::file::report::Report;
 use super::problem::Fault;
 use super::tls::{BindTls, Located, ServerTls};
 use crate::error::Problem;
-use crate::pem::{self, File, Validity};
+use crate::pem::{self, File, OcspUnfit, Validity};
 
 pub use self::again::{Again, Unusable};
 
@@ -147,17 +147,21 @@ fn judged(file: &File, now: i64) -> Vec<Fault> {
             "chmod 0600 the file",
         )
     });
-    let foreign = file.ocsp_of_another.then(|| {
-        Fault::new(
+    let unfit = file.ocsp_unfit.as_ref().map(|unfit| match unfit {
+        OcspUnfit::OfAnother => Fault::new(
             format!("the OCSP response beside {path} is for another certificate and is not sent"),
             "fetch one for this certificate, or remove the .ocsp file",
-        )
+        ),
+        OcspUnfit::Unreadable(why) => Fault::new(
+            format!("the OCSP response beside {path} cannot be read and is not sent: {why}"),
+            "let lbd's user read the .ocsp file, or remove it",
+        ),
     });
     expiry(file, now)
         .into_iter()
         .chain(issuer(file, now))
         .chain(open)
-        .chain(foreign)
+        .chain(unfit)
         .collect()
 }
 

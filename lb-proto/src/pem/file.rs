@@ -20,10 +20,17 @@ pub struct File {
     pub bundle: Bundle,
     /// A response of the authority's (RFC 6960), from the file of the same name with `.ocsp`.
     pub ocsp: Option<Vec<u8>>,
-    /// There is such a file, but what it holds is about another certificate: the one before, say.
-    pub ocsp_of_another: bool,
+    /// There is such a file, but why it is of no use.
+    pub ocsp_unfit: Option<OcspUnfit>,
     /// The permission bits with which everybody may read the key, if everybody may.
     pub open_to_all: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OcspUnfit {
+    /// What it holds is about another certificate: the one before, say.
+    OfAnother,
+    Unreadable(String),
 }
 
 /// Why a file gives no certificate.
@@ -64,13 +71,19 @@ impl File {
             path: path.to_owned(),
             source,
         })?;
-        let response = contents(&path.with_extension("ocsp")).ok();
-        let own = |response: &Vec<u8>| leaf::is_subject_of(&bundle.chain[0], response);
+        let (ocsp, ocsp_unfit) = match contents(&path.with_extension("ocsp")) {
+            Ok(response) if leaf::is_subject_of(&bundle.chain[0], &response) => {
+                (Some(response), None)
+            }
+            Ok(_) => (None, Some(OcspUnfit::OfAnother)),
+            Err(error) if error.kind() == ErrorKind::NotFound => (None, None),
+            Err(error) => (None, Some(OcspUnfit::Unreadable(error.to_string()))),
+        };
         let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
         Ok(Self {
             path: path.to_owned(),
-            ocsp_of_another: response.as_ref().is_some_and(|response| !own(response)),
-            ocsp: response.filter(own),
+            ocsp,
+            ocsp_unfit,
             bundle,
             open_to_all: Some(mode).filter(|mode| mode & 0o004 != 0),
         })

@@ -1,5 +1,6 @@
 //! The way of a request: open its account, find its route, pick a server, forward, answer.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -127,6 +128,14 @@ fn is_last(response: &mut Response<Answer>, version: Version) {
     *response.version_mut() = version;
 }
 
+/// Who a redirect leads to: the host asked for or, where that is empty (RFC 9110, 7.2), ourselves.
+fn named<'a>(client: &Client, authority: &'a str) -> Cow<'a, str> {
+    match headers::host_of(authority) {
+        "" => client.local().to_string().into(),
+        _ => authority.into(),
+    }
+}
+
 /// Finds the route, and prepares the request for a server where it leads to one.
 fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> Result<Way, Fault> {
     admit(client, place, request.headers())?;
@@ -160,7 +169,8 @@ fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> R
         (None, None) => return Err(Fault::NoRoute),
         (None, Some((status, _))) => {
             let frontend = &place.view.snapshot.frontends[place.frontend];
-            let to = https_redirect::location(host_text, frontend.https_port(), uri);
+            let to =
+                https_redirect::location(&named(client, host_text), frontend.https_port(), uri);
             let answer = reply::redirect(status_code(status), &to);
             return answer
                 .map(|answer| Way::Answer(answer.into()))
@@ -170,7 +180,7 @@ fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> R
     let backend = match target {
         Target::Backend(backend) => backend,
         Target::Redirect { to, status } => {
-            let to = redirect_target(&to, host_text, uri.path(), uri.query());
+            let to = redirect_target(&to, &named(client, host_text), uri.path(), uri.query());
             let answer = reply::redirect(status_code(status), &to);
             return answer
                 .map(|answer| Way::Answer(answer.into()))

@@ -143,7 +143,7 @@ mod tests {
             path: "x.pem".into(),
             bundle: Bundle::read(pem.as_bytes()).unwrap(),
             ocsp: None,
-            ocsp_of_another: false,
+            ocsp_unfit: None,
             open_to_all: None,
         })
     }
