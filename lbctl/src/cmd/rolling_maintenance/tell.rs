@@ -12,6 +12,7 @@ use lb_proto::document::rolling::{Event, Skipped, Stopped, StoppedAt, Stream, Tu
 use lb_proto::error::ErrorReply;
 use lb_proto::name::{BackendName, ServerId, ServerName};
 use lb_proto::rolling::Phase;
+use lb_proto::state::Health;
 use lb_proto::status::{BackendStatus, ServerStatus};
 use rustix::termios::{QueueSelector, tcflush};
 
@@ -191,6 +192,10 @@ impl<'a> Teller<'a> {
     }
 
     pub(super) fn health(&mut self, at: usize, now: &ServerStatus, step: Step) {
+        if now.health == Health::Up {
+            // It came back before anybody looked: nothing is waited for.
+            return;
+        }
         let text = match (now.rising, &now.last_check) {
             // The last check may be one from before.
             (Some(rising), _) => format!("ready again, {rising}"),
