@@ -331,7 +331,9 @@ fn a_way_back_that_is_blocked_is_tried_until_it_is_free() {
     eventually("it is listened on again", || {
         Wire::try_connect(address.addr()).map(drop)
     });
-    assert_eq!(lbd.status().daemon.config.trial, None);
+    eventually("the trial is over", || {
+        is(lbd.status().daemon.config.trial, None)
+    });
 }
 
 #[test]
