@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 
 use lb_proto::request::Reload;
 use lb_proto::state::Admin;
@@ -373,30 +372,4 @@ fn nothing_goes_back_while_lbd_stops_and_the_next_start_begins_with_what_was() {
     assert!(!lbd.log().contains("going back"), "{}", lbd.log());
     lbd.start_again();
     assert_eq!(servers(&lbd), ["a", "b"]);
-}
-
-#[test]
-fn what_is_kept_is_nobody_elses_and_damage_to_it_is_not_fatal() {
-    let origins = Origin::start_all(["a", "b"]);
-    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
-    lbd.rewrite(app(NO_CHECK, &origins[1..]));
-    lbd.reload().exits(0);
-    let configs = lbd.folder().join("state/configs");
-    let first = configs.join("000001.toml");
-    let mode = fs::metadata(&first)
-        .expect("it is kept")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o7777, 0o600);
-    fs::write(&first, "# kept by lbd: {\"number\":1").expect("it is ours");
-    lbd.lbctl(["rollback"]).exits(1).says("000001.toml");
-    assert_eq!(servers(&lbd), ["b"]);
-    assert!(configs.join("000001.unusable").exists());
-    for damaged in ["000002.toml", "unconfirmed.json"] {
-        fs::write(configs.join(damaged), "\0").expect("it is ours");
-    }
-    lbd.kill9();
-    lbd.start_again();
-    assert_eq!(servers(&lbd), ["b"]);
-    lbd.wait_for_log("unconfirmed.json");
 }

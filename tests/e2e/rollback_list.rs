@@ -1,10 +1,13 @@
-//! `lbctl rollback --list`: which configurations are kept, and where a rollback leads.
+//! The configurations that are kept: `lbctl rollback --list`, where a rollback leads, whose they are.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use lb_proto::reply::{KeptConfig, KeptConfigs};
 use lb_tests::daemon::{NO_CHECK, app};
 use lb_tests::{Lbd, Origin};
+
+use crate::confirm::servers;
 
 fn kept(lbd: &Lbd) -> Vec<KeptConfig> {
     let said = lbd.lbctl(["rollback", "--list", "--json"]).exits(0).json();
@@ -56,4 +59,30 @@ fn it_tells_what_runs_and_where_a_rollback_leads() {
     fs::write(&both[0].file, "?").expect("it is ours");
     let left: Vec<u64> = kept(&lbd).iter().map(|one| one.number).collect();
     assert_eq!(left, [1]);
+}
+
+#[test]
+fn what_is_kept_is_nobody_elses_and_damage_to_it_is_not_fatal() {
+    let origins = Origin::start_all(["a", "b"]);
+    let mut lbd = Lbd::start(app(NO_CHECK, &origins));
+    lbd.rewrite(app(NO_CHECK, &origins[1..]));
+    lbd.reload().exits(0);
+    let configs = lbd.folder().join("state/configs");
+    let first = configs.join("000001.toml");
+    let mode = fs::metadata(&first)
+        .expect("it is kept")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    fs::write(&first, "# kept by lbd: {\"number\":1").expect("it is ours");
+    lbd.lbctl(["rollback"]).exits(1).says("000001.toml");
+    assert_eq!(servers(&lbd), ["b"]);
+    assert!(configs.join("000001.unusable").exists());
+    for damaged in ["000002.toml", "unconfirmed.json"] {
+        fs::write(configs.join(damaged), "\0").expect("it is ours");
+    }
+    lbd.kill9();
+    lbd.start_again();
+    assert_eq!(servers(&lbd), ["b"]);
+    lbd.wait_for_log("unconfirmed.json");
 }
