@@ -131,6 +131,21 @@ fn killed_before_it_is_confirmed_it_starts_from_what_was() {
     assert_eq!(servers(&lbd), ["b"]);
 }
 
+/// Killed, it starts from both servers, which were confirmed; edited while it is down, with nothing on trial,
+/// from the file as usual.
+#[track_caller]
+fn a_crash_tries_nothing_and_an_edit_after_it_counts(lbd: &mut Lbd, origins: &[Origin]) {
+    lbd.kill9();
+    lbd.start_again();
+    assert_eq!(servers(lbd), ["a", "b"]);
+    lbd.wait_for_log("was not confirmed");
+    // Edited while it is down, with nothing on trial: as usual.
+    assert_eq!(lbd.stop(), Some(0));
+    lbd.rewrite(app("retries = 2\nhealth = false", &origins[..1]));
+    lbd.start_again();
+    assert_eq!(servers(lbd), ["a"]);
+}
+
 #[test]
 fn a_file_that_is_edited_while_one_waits_is_not_confirmed_by_a_crash() {
     let (origins, both, one) = two();
@@ -138,15 +153,7 @@ fn a_file_that_is_edited_while_one_waits_is_not_confirmed_by_a_crash() {
     lbd.rewrite(one);
     lbd.lbctl(["reload", "--confirm-within", "1h"]).exits(0);
     lbd.rewrite(app(NO_CHECK, &origins[..1]));
-    lbd.kill9();
-    lbd.start_again();
-    assert_eq!(servers(&lbd), ["a", "b"]);
-    lbd.wait_for_log("was not confirmed");
-    // Edited while it is down, with nothing on trial: as usual.
-    assert_eq!(lbd.stop(), Some(0));
-    lbd.rewrite(app("retries = 2\nhealth = false", &origins[..1]));
-    lbd.start_again();
-    assert_eq!(servers(&lbd), ["a"]);
+    a_crash_tries_nothing_and_an_edit_after_it_counts(&mut lbd, &origins);
     assert!(!lbd.log().contains("not confirmed"), "{}", lbd.log());
     // And where the file is put right, nothing is to be said.
     assert_eq!(lbd.stop(), Some(0));
@@ -169,15 +176,7 @@ fn nor_is_a_file_that_was_edited_before_it_went_back() {
             lbd.rewrite_with(|file| format!("x = [\n{file}"));
         }
         lbd.lbctl(["rollback"]).exits(0);
-        lbd.kill9();
-        lbd.start_again();
-        assert_eq!(servers(&lbd), ["a", "b"]);
-        lbd.wait_for_log("was not confirmed");
-        // Edited after that: as usual.
-        assert_eq!(lbd.stop(), Some(0));
-        lbd.rewrite(app("retries = 2\nhealth = false", &origins[..1]));
-        lbd.start_again();
-        assert_eq!(servers(&lbd), ["a"]);
+        a_crash_tries_nothing_and_an_edit_after_it_counts(&mut lbd, &origins);
     }
 }
 
