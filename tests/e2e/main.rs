@@ -95,6 +95,7 @@ mod tcp;
 mod tcp_ends;
 mod terminal;
 mod tls;
+mod tls_sessions;
 mod tls_to_servers;
 mod tls_to_servers_carries;
 mod traces;

@@ -88,8 +88,9 @@ impl Client {
     #[must_use]
     pub fn tls12(self) -> Self {
         let builder = builder(&[&TLS12]).with_root_certificates(self.roots.clone());
+        let shows = self.config.client_auth_cert_resolver.clone();
         Self {
-            config: Arc::new(builder.with_no_client_auth()),
+            config: Arc::new(builder.with_client_cert_resolver(shows)),
             ..self
         }
     }

@@ -18,6 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
+use crate::tls;
+
 /// How long a client whose handshake has failed is listened to, and how much of it is taken: a socket that is closed
 /// with unread bytes in it resets the connection, and overtakes the alert.
 const LINGER: Duration = Duration::from_secs(2);
@@ -80,7 +82,7 @@ fn start() -> Option<mpsc::UnboundedSender<Job>> {
 }
 
 async fn shake(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-    let shaken = acceptor.accept(stream).into_fallible().await;
+    let shaken = tls::shaking(acceptor.accept(stream).into_fallible()).await;
     match shaken {
         Ok(stream) => Ok(stream),
         Err((error, stream)) => {

@@ -32,7 +32,7 @@ impl Socket {
     /// Does the server's part of a handshake. The caller bounds the time.
     pub(super) async fn accept(acceptor: &TlsAcceptor, tcp: TcpStream) -> io::Result<Self> {
         let tcp = Rc::new(tcp);
-        let stream = acceptor.accept(Beneath(tcp.clone())).await?;
+        let stream = tls::shaking(acceptor.accept(Beneath(tcp.clone()))).await?;
         Ok(Self::Tls(Box::new(Secure {
             tcp,
             stream: RefCell::new(stream.into()),

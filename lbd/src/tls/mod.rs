@@ -2,27 +2,29 @@
 //! stops here; its streams are `data/socket.rs`'s.
 
 mod certificates;
+mod clients;
 mod originator;
+mod tickets;
 
 use std::sync::Arc;
 
-use lb_proto::config::{BindTls, Certificates, ClientAuth, TlsVersion};
+use lb_proto::config::{BindTls, Certificates, TlsVersion};
 use lb_proto::pem::File;
 use lb_proto::tls;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{
-    ALL_VERSIONS, CipherSuite, CommonState, HandshakeKind, RootCertStore, ServerConfig,
-    SupportedProtocolVersion,
+    ALL_VERSIONS, CipherSuite, CommonState, HandshakeKind, ServerConfig, SupportedProtocolVersion,
 };
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::Certs;
 pub(crate) use self::originator::{Originator, Originators};
+use self::tickets::Tickets;
+pub(crate) use self::tickets::shaking;
 
 /// What a bind does in handshakes.
 pub(crate) struct Terminator {
@@ -30,7 +32,7 @@ pub(crate) struct Terminator {
     config: BindTls,
     /// Who issues the certificates that clients are asked for.
     authorities: Vec<CertificateDer<'static>>,
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     acceptor: TlsAcceptor,
     shown: Vec<Shown>,
 }
@@ -76,10 +78,10 @@ impl Terminator {
         };
         let tickets = match before.filter(asks_alike) {
             Some(before) => before.tickets.clone(),
-            None => Ticketer::new()?,
+            None => Arc::new(Tickets::new()?),
         };
         let provider = Arc::new(provider());
-        let verifier = verifier(config, &authorities, &provider)?;
+        let verifier = clients::verifier(config, &authorities, &provider)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(config.min_version))?
             .with_client_cert_verifier(verifier);
@@ -160,32 +162,4 @@ fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
         TlsVersion::Tls12 => ALL_VERSIONS,
         TlsVersion::Tls13 => &ONLY_13,
     }
-}
-
-fn verifier(
-    config: &BindTls,
-    authorities: &[CertificateDer<'static>],
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let Some(ca) = config
-        .client_ca
-        .as_ref()
-        .filter(|_| config.client_auth != ClientAuth::None)
-    else {
-        return Ok(WebPkiClientVerifier::no_client_auth());
-    };
-    let unfit = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientCa {
-        path: ca.path.display().to_string(),
-        source,
-    };
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone()).map_err(|e| unfit(e.into()))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let verifier = match config.client_auth {
-        ClientAuth::Optional => verifier.allow_unauthenticated(),
-        ClientAuth::Required | ClientAuth::None => verifier,
-    };
-    verifier.build().map_err(|e| unfit(e.into()))
 }
