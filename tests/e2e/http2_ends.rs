@@ -290,6 +290,28 @@ fn floods_of_small_frames_end_the_connection() {
     nothing_is_left(&lbd);
 }
 
+/// Frames that are no part of a request, which a client may send at any time.
+#[test]
+fn floods_of_frames_beside_requests_end_the_connection() {
+    const PRIORITY: u8 = 2;
+    const UNKNOWN: u8 = 0x42;
+    let origin = Origin::start("s");
+    let mut log = Logging::start("text", &one_server(origin.addr(), ""));
+    for flood in [
+        frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]),
+        frame(PING, 1, 0, &[8; 8]),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+        frame(UNKNOWN, 0, 0, b""),
+    ] {
+        let mut wire = greeted(&log.lbd);
+        let flood = flood.repeat(1000);
+        let ended = (0..10_000).any(|_| wire.try_send(&flood).is_err());
+        assert!(ended, "all of it was taken");
+        log.says("-1 PR-- ----0 web/<NOSRV> 0");
+    }
+    nothing_is_left(&log.lbd);
+}
+
 #[test]
 fn a_client_that_reads_nothing_costs_little_and_not_for_ever() {
     let origin = Origin::start("s");

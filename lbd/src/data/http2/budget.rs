@@ -1,13 +1,27 @@
-//! How many requests a client may take back before they are answered: what it asks for costs it a
-//! frame, and a server a request (CVE-2023-44487, rapid reset). Pure.
+//! What a client may have us do for nothing. Pure.
+//!
+//! How many requests it may take back before they are answered: what it asks for costs it a frame, and a
+//! server a request (CVE-2023-44487, rapid reset). And how many frames it may send that carry nothing of a
+//! request (RFC 9113, 10.5): all are answered or made a note of, while others on the thread wait.
 
 use std::cell::Cell;
 
 /// Requests that may be taken back before it is looked at how many were not.
 const SPARE: u64 = 200;
 
+/// Frames beside requests that may come between two looks, which are a second apart at most: they take
+/// less than a hundredth of a thread's time.
+const MOST_OTHERS: u64 = 20_000;
+
+/// Bytes sent to the client for which one more may come: what it takes it may say a word about. Answers to
+/// such frames are shorter.
+const SENT_FOR_ONE: u64 = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Budget {
+    /// Since the last look.
+    sent: Cell<u64>,
+    others_before: Cell<u64>,
     begun: Cell<u64>,
     taken_back: Cell<u64>,
 }
@@ -26,6 +40,23 @@ impl Budget {
     pub(super) fn is_spent(&self) -> bool {
         let taken_back = self.taken_back.get();
         taken_back > SPARE && taken_back > self.begun.get() / 2
+    }
+
+    /// Bytes went out.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+    }
+
+    /// The connection is looked at; so many frames beside requests came so far.
+    pub(super) fn looked(&self, others: u64) {
+        self.others_before.set(others);
+        self.sent.set(0);
+    }
+
+    /// Whether more such came since than can be meant well.
+    pub(super) fn is_flooded(&self, others: u64) -> bool {
+        let came = others - self.others_before.get();
+        came > MOST_OTHERS + self.sent.get() / SENT_FOR_ONE
     }
 }
 
@@ -48,5 +79,18 @@ mod tests {
             budget.began();
         }
         assert!(!budget.is_spent());
+    }
+
+    #[test]
+    fn frames_beside_requests_are_counted_from_look_to_look_against_what_was_sent() {
+        let budget = Budget::default();
+        assert!(!budget.is_flooded(MOST_OTHERS));
+        assert!(budget.is_flooded(MOST_OTHERS + 1));
+        budget.sent(SENT_FOR_ONE as usize);
+        assert!(!budget.is_flooded(MOST_OTHERS + 1));
+        assert!(budget.is_flooded(MOST_OTHERS + 2));
+        budget.looked(MOST_OTHERS + 2);
+        assert!(!budget.is_flooded(2 * MOST_OTHERS + 2));
+        assert!(budget.is_flooded(2 * MOST_OTHERS + 3));
     }
 }

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use super::preface::PREFACE;
 
 const FRAME_HEAD: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
@@ -26,6 +27,7 @@ struct Place {
     /// It is whole with the payload that is coming in.
     ends: bool,
     heads: u64,
+    others: u64,
 }
 
 impl Default for Frames {
@@ -37,6 +39,7 @@ impl Default for Frames {
             in_head: false,
             ends: false,
             heads: 0,
+            others: 0,
         }))
     }
 }
@@ -56,6 +59,11 @@ impl Frames {
     /// Heads that came whole so far, trailers included.
     pub(super) fn heads(&self) -> u64 {
         self.0.get().heads
+    }
+
+    /// Frames so far that carry nothing of a request.
+    pub(super) fn others(&self) -> u64 {
+        self.0.get().others
     }
 }
 
@@ -88,6 +96,8 @@ impl Place {
             self.in_head = true;
             self.ends = flags & END_HEADERS != 0;
             self.payload_may_end();
+        } else if kind != DATA {
+            self.others += 1;
         }
     }
 
@@ -114,7 +124,6 @@ mod tests {
     #[test]
     fn a_head_is_followed_over_frames_wherever_they_are_cut() {
         const SETTINGS: u8 = 4;
-        const DATA: u8 = 0;
         let parts = [
             (PREFACE.to_vec(), 0, false),
             (frame(SETTINGS, 0, 12), 0, false),
@@ -132,6 +141,7 @@ mod tests {
                 }
                 assert_eq!((frames.heads(), frames.in_head()), (*heads, *in_head));
             }
+            assert_eq!(frames.others(), 1);
         }
         let frames = Frames::default();
         frames.came(PREFACE);

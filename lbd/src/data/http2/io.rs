@@ -72,6 +72,7 @@ impl AsyncWrite for StreamIo {
         };
         let n = written?;
         self.streams.client.answer_moved();
+        self.streams.budget.sent(n);
         add(&self.streams.client.tally().bytes_out, n as u64);
         Poll::Ready(Ok(n))
     }

@@ -78,6 +78,8 @@ enum End {
     /// One side said so, and nothing was left to do.
     Closed,
     Broken(h2::Error),
+    /// The client was told to calm down.
+    Flooded,
     /// Nothing came in time.
     Silent(Awaiting),
 }
@@ -87,7 +89,7 @@ impl End {
     fn cause(&self) -> Cause {
         match self {
             Self::Silent(awaiting) => awaiting.cause(),
-            Self::Closed | Self::Broken(_) => Cause::Client,
+            Self::Closed | Self::Broken(_) | Self::Flooded => Cause::Client,
         }
     }
 }
@@ -107,6 +109,7 @@ fn log_end(client: &Client, streams: &Streams, end: &End) {
             debug!(peer = %client.peer, %error, "HTTP/2 connection refused");
             (Cause::Proxy, Phase::Request)
         }
+        End::Flooded => (Cause::Proxy, Phase::Request),
         End::Closed if streams.frames.in_head() => (Cause::Client, Phase::Request),
         End::Silent(_) | End::Broken(_) | End::Closed => return,
     };
@@ -128,6 +131,8 @@ struct Driver<S, F> {
     running: FuturesUnordered<F>,
     /// When the client was told that no more streams are taken.
     leaving: Option<Instant>,
+    /// It was told to calm down.
+    flooded: bool,
 }
 
 impl<S, F> Driver<S, F>
@@ -153,6 +158,7 @@ where
             serve,
             running: FuturesUnordered::new(),
             leaving: None,
+            flooded: false,
         }
     }
 
@@ -221,7 +227,15 @@ where
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Broken(error)),
                     Poll::Ready(None) => {
                         self.streams.polled();
-                        return Poll::Ready(End::Closed);
+                        let end = match self.flooded {
+                            true => End::Flooded,
+                            false => End::Closed,
+                        };
+                        return Poll::Ready(end);
+                    }
+                    Poll::Pending if !self.flooded && self.streams.is_flooded() => {
+                        self.flooded = true;
+                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                     }
                     Poll::Pending => {
                         self.streams.polled();

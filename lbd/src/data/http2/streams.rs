@@ -148,6 +148,7 @@ impl Streams {
             }
         }
         self.note(open.is_empty());
+        self.budget.looked(self.frames.others());
         next.min(self.client.watch.next_look(now))
     }
 
@@ -178,6 +179,11 @@ impl Streams {
         if came || !in_head && !is_idle {
             watch.moved();
         }
+    }
+
+    /// Whether the client keeps us busy with what is no request.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.budget.is_flooded(self.frames.others())
     }
 
     /// Whether streams began since this was last asked.
