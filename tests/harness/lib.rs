@@ -19,6 +19,7 @@ pub mod lbctl;
 pub mod load;
 pub mod metrics;
 pub mod nginx;
+pub mod ocsp;
 pub mod origin;
 pub mod pattern;
 pub mod port;

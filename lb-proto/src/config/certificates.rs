@@ -1,6 +1,7 @@
 //! The certificate files that a configuration names, read and judged.
 
 mod again;
+mod staple;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -14,9 +15,10 @@ use super::file::report::Report;
 use super::problem::Fault;
 use super::tls::{BindTls, Located, ServerTls};
 use crate::error::Problem;
-use crate::pem::{self, File, OcspUnfit, Validity};
+use crate::pem::{self, File, Validity};
 
 pub use self::again::{Again, Unusable};
+pub use self::staple::staple;
 
 /// With so many days left, whoever renews it has failed for weeks, and somebody has to look.
 pub const URGENT_DAYS: i64 = 7;
@@ -147,21 +149,11 @@ fn judged(file: &File, now: i64) -> Vec<Fault> {
             "chmod 0600 the file",
         )
     });
-    let unfit = file.ocsp_unfit.as_ref().map(|unfit| match unfit {
-        OcspUnfit::OfAnother => Fault::new(
-            format!("the OCSP response beside {path} is for another certificate and is not sent"),
-            "fetch one for this certificate, or remove the .ocsp file",
-        ),
-        OcspUnfit::Unreadable(why) => Fault::new(
-            format!("the OCSP response beside {path} cannot be read and is not sent: {why}"),
-            "let lbd's user read the .ocsp file, or remove it",
-        ),
-    });
     expiry(file, now)
         .into_iter()
         .chain(issuer(file, now))
         .chain(open)
-        .chain(unfit)
+        .chain(staple(file, now))
         .collect()
 }
 

@@ -30,7 +30,7 @@ pub use self::backend::{
     Address, Backend, Balance, Check, CheckKind, HeaderRules, Outlier, Protocol, ProxyVersion,
     SameSite, Server, ServerTimeouts, Sticky,
 };
-pub use self::certificates::{Again, Certificates, URGENT_DAYS, Unusable, expiry};
+pub use self::certificates::{Again, Certificates, URGENT_DAYS, Unusable, expiry, staple};
 pub use self::check::summary;
 pub use self::diff::{diff, diff_certificates};
 pub(crate) use self::file::count;

@@ -70,6 +70,9 @@ pub struct File {
     #[serde(flatten)]
     pub held: Held,
     pub file: String,
+    /// Until when the OCSP response beside it holds; absent where there is none to send. RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp_next_update: Option<String>,
     /// The binds that show it; absent where no daemon was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served: Option<Vec<String>>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
 
-use super::{Bundle, PemError, leaf};
+use super::{Bundle, Ocsp, OcspUnfit, PemError};
 
 /// Larger files are no certificates.
 const LARGEST: u64 = 1024 * 1024;
@@ -18,19 +18,12 @@ const LARGEST: u64 = 1024 * 1024;
 pub struct File {
     pub path: PathBuf,
     pub bundle: Bundle,
-    /// A response of the authority's (RFC 6960), from the file of the same name with `.ocsp`.
-    pub ocsp: Option<Vec<u8>>,
+    /// A response of the authority's, from the file of the same name with `.ocsp`.
+    pub ocsp: Option<Ocsp>,
     /// There is such a file, but why it is of no use.
     pub ocsp_unfit: Option<OcspUnfit>,
     /// The permission bits with which everybody may read the key, if everybody may.
     pub open_to_all: Option<u32>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OcspUnfit {
-    /// What it holds is about another certificate: the one before, say.
-    OfAnother,
-    Unreadable(String),
 }
 
 /// Why a file gives no certificate.
@@ -71,13 +64,14 @@ impl File {
             path: path.to_owned(),
             source,
         })?;
-        let (ocsp, ocsp_unfit) = match contents(&path.with_extension("ocsp")) {
-            Ok(response) if leaf::is_subject_of(&bundle.chain[0], &response) => {
-                (Some(response), None)
-            }
-            Ok(_) => (None, Some(OcspUnfit::OfAnother)),
-            Err(error) if error.kind() == ErrorKind::NotFound => (None, None),
-            Err(error) => (None, Some(OcspUnfit::Unreadable(error.to_string()))),
+        let response = match contents(&path.with_extension("ocsp")) {
+            Ok(response) => Ocsp::read(response, &bundle.chain[0]).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OcspUnfit::Unreadable(error.to_string())),
+        };
+        let (ocsp, ocsp_unfit) = match response {
+            Ok(ocsp) => (ocsp, None),
+            Err(unfit) => (None, Some(unfit)),
         };
         let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
         Ok(Self {

@@ -37,7 +37,7 @@ pub enum Validity {
 const DAY: i64 = 24 * 60 * 60;
 
 impl Validity {
-    fn between(not_before: i64, not_after: i64, now: i64) -> Self {
+    pub(super) fn between(not_before: i64, not_after: i64, now: i64) -> Self {
         if now < not_before {
             Self::NotYet
         } else if now > not_after {
@@ -165,18 +165,9 @@ pub(super) fn standing(der: &CertificateDer<'_>, now: i64) -> Option<(String, Va
     Some((common_name(one.subject()), validity))
 }
 
-/// Whether an OCSP response (RFC 6960, 4.2.1) is about this certificate: it holds the serial number.
-pub(super) fn is_subject_of(der: &CertificateDer<'_>, response: &[u8]) -> bool {
-    const INTEGER: u8 = 2;
-    let Ok(certificate) = parse(der) else {
-        return false;
-    };
-    let serial = certificate.raw_serial();
-    let Ok(length) = u8::try_from(serial.len()) else {
-        return false;
-    };
-    let named = [&[INTEGER, length], serial].concat();
-    response.windows(named.len()).any(|window| window == named)
+/// The number that its issuer gave it, as it stands there.
+pub(super) fn serial(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    Some(parse(der).ok()?.raw_serial().to_vec())
 }
 
 /// Whether it names itself as its issuer.

@@ -4,6 +4,7 @@
 
 mod file;
 mod leaf;
+mod ocsp;
 mod system;
 mod text;
 
@@ -15,8 +16,9 @@ use rustls::sign::SigningKey;
 use rustls_pki_types::pem::{self, SectionKind, from_buf};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-pub use self::file::{File, FileError, Listing, OcspUnfit, authorities, list};
+pub use self::file::{File, FileError, Listing, authorities, list};
 pub use self::leaf::{Leaf, Validity, covers, fingerprint, in_short, is_root};
+pub use self::ocsp::{Ocsp, OcspUnfit, Period, moment};
 pub use self::system::{NoAuthorities, trusted_by_system};
 pub use self::text::to_pem;
 

@@ -4,21 +4,57 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lb_proto::pem::File;
+use lb_proto::pem::{File, Period};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::Shown;
+use crate::state::unix_now;
 
 /// The certificates of a bind.
 #[derive(Debug)]
 pub(super) struct Certs {
     /// By lower-case name; `*.` and a parent for those that stand for one label. A name may have
     /// several, with keys of different kinds.
-    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    by_name: HashMap<String, Vec<Arc<Credential>>>,
     /// For clients that ask for no name that is known.
-    default: Vec<Arc<CertifiedKey>>,
+    default: Vec<Arc<Credential>>,
+}
+
+/// What a handshake with a file's certificate needs.
+#[derive(Debug)]
+struct Credential {
+    bare: Arc<CertifiedKey>,
+    /// The same with an OCSP response, and when that holds.
+    stapled: Option<(Arc<CertifiedKey>, Period)>,
+}
+
+impl Credential {
+    fn new(file: &File) -> Self {
+        let bare = CertifiedKey::new(file.bundle.chain.clone(), file.bundle.key.clone());
+        let stapled = file.ocsp.as_ref().map(|ocsp| {
+            let mut key = bare.clone();
+            key.ocsp = Some(ocsp.response.clone());
+            (Arc::new(key), ocsp.period)
+        });
+        Self {
+            bare: Arc::new(bare),
+            stapled,
+        }
+    }
+
+    /// `now`, in seconds since 1970, is asked where it matters.
+    fn at(&self, now: impl FnOnce() -> i64) -> &Arc<CertifiedKey> {
+        match &self.stapled {
+            Some((key, period)) if period.holds(now()) => key,
+            _ => &self.bare,
+        }
+    }
+
+    fn signs(&self, scheme: SignatureScheme) -> bool {
+        self.bare.key.choose_scheme(&[scheme]).is_some()
+    }
 }
 
 impl Certs {
@@ -28,12 +64,10 @@ impl Certs {
         files: impl Iterator<Item = &'a Arc<File>>,
         strict: bool,
     ) -> (Self, Vec<Shown>) {
-        let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
-        let mut all: Vec<(Shown, Arc<CertifiedKey>)> = Vec::new();
+        let mut by_name: HashMap<String, Vec<Arc<Credential>>> = HashMap::new();
+        let mut all: Vec<(Shown, Arc<Credential>)> = Vec::new();
         for file in files {
-            let mut key = CertifiedKey::new(file.bundle.chain.clone(), file.bundle.key.clone());
-            key.ocsp.clone_from(&file.ocsp);
-            let key = Arc::new(key);
+            let key = Arc::new(Credential::new(file));
             let mut names = Vec::new();
             // Nobody asks for an address by name (RFC 6066, 3).
             let asked = file.bundle.leaf.names.iter();
@@ -63,7 +97,7 @@ impl Certs {
         (Self { by_name, default }, shown)
     }
 
-    fn of(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
+    fn of(&self, name: Option<&str>) -> &[Arc<Credential>] {
         let found = name.and_then(|name| {
             let name = name.to_ascii_lowercase();
             self.by_name.get(&name).or_else(|| {
@@ -78,45 +112,46 @@ impl Certs {
 /// The first certificate, and those with other kinds of keys for one of its names.
 fn siblings(
     first: &Shown,
-    key: &Arc<CertifiedKey>,
-    by_name: &HashMap<String, Vec<Arc<CertifiedKey>>>,
-) -> Vec<Arc<CertifiedKey>> {
+    key: &Arc<Credential>,
+    by_name: &HashMap<String, Vec<Arc<Credential>>>,
+) -> Vec<Arc<Credential>> {
     let alike = first.names.iter().filter_map(|name| by_name.get(name));
     let most = alike.max_by_key(|keys| keys.len());
     most.cloned().unwrap_or_else(|| vec![key.clone()])
 }
 
 /// What a key can sign: clients that take one of a kind take every other.
-fn kind(key: &CertifiedKey) -> (SignatureAlgorithm, Option<SignatureScheme>) {
+fn kind(key: &Credential) -> (SignatureAlgorithm, Option<SignatureScheme>) {
     const CURVES: [SignatureScheme; 3] = [
         SignatureScheme::ECDSA_NISTP256_SHA256,
         SignatureScheme::ECDSA_NISTP384_SHA384,
         SignatureScheme::ECDSA_NISTP521_SHA512,
     ];
-    let fits = |scheme: &SignatureScheme| key.key.choose_scheme(&[*scheme]).is_some();
-    (key.key.algorithm(), CURVES.into_iter().find(fits))
+    let curve = CURVES.into_iter().find(|scheme| key.signs(*scheme));
+    (key.bare.key.algorithm(), curve)
 }
 
 impl ResolvesServerCert for Certs {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let keys = self.of(hello.server_name());
-        preferred(keys, hello.signature_schemes()).cloned()
+        let key = preferred(keys, hello.signature_schemes())?;
+        Some(key.at(unix_now).clone())
     }
 }
 
 /// The one that signs in the first way that the client names and any of them knows. Where there is none,
 /// the handshake says why it fails.
 fn preferred<'a>(
-    keys: &'a [Arc<CertifiedKey>],
+    keys: &'a [Arc<Credential>],
     schemes: &[SignatureScheme],
-) -> Option<&'a Arc<CertifiedKey>> {
+) -> Option<&'a Arc<Credential>> {
     let (first, others) = keys.split_first()?;
     if others.is_empty() {
         return Some(first);
     }
     let signs = |scheme: &SignatureScheme| {
         let mut keys = keys.iter();
-        keys.find(|key| key.key.choose_scheme(&[*scheme]).is_some())
+        keys.find(|key| key.signs(*scheme))
     };
     schemes.iter().find_map(signs).or(Some(first))
 }
@@ -124,7 +159,7 @@ fn preferred<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_proto::pem::Bundle;
+    use lb_proto::pem::{Bundle, Ocsp};
     use rcgen::{
         CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
         PKCS_RSA_SHA256, SignatureAlgorithm,
@@ -151,7 +186,7 @@ mod tests {
     /// Which of the files is shown to who asks for `name`.
     fn shown(files: &[Arc<File>], strict: bool, name: Option<&str>) -> Option<usize> {
         let (all, _) = Certs::new(files.iter(), strict);
-        let chain = &all.of(name).first()?.cert;
+        let chain = &all.of(name).first()?.bare.cert;
         files.iter().position(|file| file.bundle.chain == *chain)
     }
 
@@ -173,6 +208,29 @@ mod tests {
             assert_eq!(shown(&files, false, Some(name)), Some(index), "{name}");
         }
         assert_eq!(shown(&files, false, None), Some(0));
+    }
+
+    #[test]
+    fn a_response_is_shown_while_it_holds() {
+        let (this_update, next_update) = (1_000_000, 2_000_000);
+        let period = Period {
+            this_update,
+            next_update,
+        };
+        let mut file = Arc::into_inner(file(&["a.test"])).unwrap();
+        let of = |file: &File, now| Credential::new(file).at(|| now).ocsp.clone();
+        assert_eq!(of(&file, next_update), None);
+        let response = b"good".to_vec();
+        file.ocsp = Some(Ocsp {
+            response: response.clone(),
+            period,
+            revoked: false,
+        });
+        assert_eq!(of(&file, 0), None);
+        assert_eq!(of(&file, this_update), Some(response.clone()));
+        assert_eq!(of(&file, next_update), Some(response));
+        assert_eq!(of(&file, next_update + 1), None);
+        assert_eq!(Credential::new(&file).at(|| 0).cert, file.bundle.chain);
     }
 
     #[test]
@@ -199,7 +257,7 @@ mod tests {
             (&[S::ED25519], 0),
         ] {
             let key = preferred(all.of(Some("a.test")), schemes).unwrap();
-            assert_eq!(key.cert, files[index].bundle.chain, "{schemes:?}");
+            assert_eq!(key.bare.cert, files[index].bundle.chain, "{schemes:?}");
         }
     }
 

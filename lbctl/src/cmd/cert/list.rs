@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anstyle::AnsiColor;
 use lb_proto::client::Client;
+use lb_proto::config::staple;
 use lb_proto::document::cert::{self, Held};
 use lb_proto::error::ErrorReply;
 use lb_proto::pem::{self, File, FileError};
@@ -57,7 +58,7 @@ pub(super) fn run(
     }
     show(ui, &files, daemon.is_some(), now)?;
     for file in &files {
-        file.warn(ui);
+        file.warn(ui, now);
     }
     if let (false, Some(known)) = (named, known) {
         known.warn_of_gone(ui, &paths);
@@ -214,16 +215,20 @@ impl<'a> Listed<'a> {
                 },
             },
             file: self.path.display().to_string(),
+            ocsp_next_update: self.read.as_ref().ok().and_then(report::ocsp_next_update),
             served,
             served_fingerprint,
         }
     }
 
-    fn warn(&self, ui: &Ui) {
+    fn warn(&self, ui: &Ui, now: i64) {
         let path = self.path.display();
         match &self.read {
             Err(error) => ui.warn(&format!("{error}: {}", error.remedy())),
             Ok(file) => {
+                if let Some(fault) = staple(file, now) {
+                    ui.warn(&format!("{}: {}", fault.message, fault.remedy));
+                }
                 if let Some(mode) = file.open_to_all {
                     ui.warn(&format!(
                         "everybody may read the key in {path} (mode {mode:04o}): chmod 0600 {path}"

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use lb_proto::document::cert::Certificate;
-use lb_proto::pem::{Leaf, Validity};
+use lb_proto::pem::{File, Leaf, Validity};
 use lb_proto::status::CertificateState;
 
 use crate::ui::{expiry, words};
@@ -47,6 +47,11 @@ pub(super) fn certificate(leaf: &Leaf, now: i64) -> Certificate {
             Validity::NotYet => CertificateState::NotYetValid,
         },
     }
+}
+
+/// Until when the OCSP response beside a certificate holds.
+pub(super) fn ocsp_next_update(file: &File) -> Option<String> {
+    Some(time(file.ocsp.as_ref()?.period.next_update))
 }
 
 /// RFC 3339; what lies beyond the year 9999 ends with it.

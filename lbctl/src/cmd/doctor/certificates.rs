@@ -1,11 +1,11 @@
-//! Certificates and keys: how long they are good for, who may read them, and whether clients are shown
-//! what the files hold.
+//! Certificates and keys: how long they and the OCSP responses beside them are good for, who may read
+//! them, and whether clients are shown what the files hold.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use lb_proto::config::{Config, expiry};
+use lb_proto::config::{Config, expiry, staple};
 use lb_proto::error::Problem;
 use lb_proto::pem::{self, FileError, Validity};
 use lb_proto::status::CertificateStatus;
@@ -90,6 +90,13 @@ fn of_file(file: &pem::File, scene: &Scene) -> Vec<Finding> {
                 .command("timedatectl"),
             _ => finding.remedy(fault.remedy).command("sudo certbot renew"),
         });
+    }
+    if let Some(fault) = staple(file, scene.now.as_second()) {
+        findings.push(
+            Finding::problem(CHECK, fault.message)
+                .place(path.to_string())
+                .remedy(fault.remedy),
+        );
     }
     if let Some(mode) = file.open_to_all {
         let what = format!("everybody on this machine may read the key in {path}");
