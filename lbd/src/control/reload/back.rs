@@ -69,16 +69,18 @@ impl Reloader {
         let running = self.turn.lock().await.kept;
         let former = self.trial.borrow().as_ref().map(|trial| trial.former.kept);
         let history = self.history.clone();
-        let all = match spawn_blocking(move || history.all()).await {
-            Ok(Ok(all)) => all,
+        let read = spawn_blocking(move || {
+            let next = match former {
+                Some(former) => former.number(),
+                // What cannot be read leads nowhere.
+                None => running.before(&history).ok().flatten(),
+            };
+            history.all().map(|all| (all, next))
+        });
+        let (all, next) = match read.await {
+            Ok(Ok(read)) => read,
             Ok(Err(error)) => return Err(ErrorReply::new(ErrorCode::Failed, in_full(&error))),
             Err(_) => return Err(refusal::unexpected("reading what was kept")),
-        };
-        let before = |number| all.iter().find(|(known, ..)| *known == number)?.1.before;
-        let next = match (former, running) {
-            (Some(former), _) => former.number(),
-            (None, Kept::As(number)) => before(number),
-            (None, Kept::Not { before }) => before,
         };
         let kept = all.iter().map(|(number, about, file)| reply::KeptConfig {
             number: *number,
@@ -105,10 +107,7 @@ impl Reloader {
         };
         let (history, kept) = (self.history.clone(), running.kept);
         let read = spawn_blocking(move || {
-            let before = match kept {
-                Kept::As(number) => history.read(number)?.about.before,
-                Kept::Not { before } => before,
-            };
+            let before = kept.before(&history)?;
             before.map(|before| history.read(before)).transpose()
         });
         let entry = match read.await {

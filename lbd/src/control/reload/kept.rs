@@ -64,6 +64,14 @@ impl Kept {
         }
     }
 
+    /// Where a way back leads from here: of one that is kept, to what it names as before it.
+    pub(super) fn before(self, history: &History) -> Result<Option<u64>, HistoryError> {
+        match self {
+            Self::As(number) => Ok(history.read(number)?.about.before),
+            Self::Not { before } => Ok(before),
+        }
+    }
+
     /// The last one that is kept, from here back.
     pub(super) fn latest(self) -> Option<u64> {
         match self {
