@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use lb_proto::pem::{Bundle, File};
 use lb_tests::{Authority, Issued, Process, lbctl};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 /// Larger than what [`limited`] lets a process write.
@@ -253,6 +254,26 @@ fn what_cannot_be_served_is_refused() {
         let lineage = issued.write_lineage(&folder.join("live"));
         Process::run(assemble(&lineage, &pem)).exits(1).says(said);
         assert_eq!(folder.names(), ["live"]);
+    }
+}
+
+#[test]
+fn a_pipe_is_refused_and_never_waited_for() {
+    let folder = Folder::new();
+    let live = folder.join("live");
+    let issued = Authority::new().issue(&["a.test"]);
+    let pem = folder.join("a.test.pem");
+    for name in ["fullchain.pem", "privkey.pem"] {
+        let lineage = issued.write_lineage(&live);
+        let pipe = lineage.join(name);
+        fs::remove_file(&pipe).expect("it is there");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).expect("the folder is ours");
+        Process::run(assemble(&lineage, &pem))
+            .exits(1)
+            .says(&format!("{name}: it is no regular file"))
+            .says("write what comes out of it to one first");
+        assert_eq!(folder.names(), ["live"]);
+        fs::remove_file(&pipe).expect("it is there");
     }
 }
 

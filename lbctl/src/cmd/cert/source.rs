@@ -1,12 +1,12 @@
 //! What an authority gave: a chain and its key, in two files.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::iter;
 use std::path::{Path, PathBuf};
 
 use lb_proto::error::{ErrorCode, ErrorReply};
 use lb_proto::pem::{Bundle, PemError, Validity};
+use lb_proto::regular::{self, Links};
 
 use super::failed;
 use crate::args;
@@ -117,24 +117,15 @@ impl Source {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ErrorReply> {
-    contents(path).map_err(|error| {
+    regular::read(path, LARGEST, Links::Followed).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound => {
                 "Certbot's files are in /etc/letsencrypt/live/NAME; certbot certificates lists them"
             }
             ErrorKind::PermissionDenied => "keys are for root to read: run it with sudo",
+            ErrorKind::Other => "name a file: a pipe may never end; write what comes out of it to one first, mode 0600",
             _ => "look at the file and its folder",
         };
         failed(format!("cannot read {}: {error}", path.display()), hint)
     })
-}
-
-/// The whole file, which may be a pipe such as a shell's `<(…)`, unless it is far too large.
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)?;
-    match text.len() as u64 > LARGEST {
-        true => Err(io::Error::other("it is larger than 1 MiB")),
-        false => Ok(text),
-    }
 }
