@@ -44,6 +44,7 @@ mod health;
 mod hop_by_hop;
 mod hosts;
 mod http2;
+mod http2_small_frames;
 mod http2_to_servers;
 mod http2_to_servers_ends;
 mod http2_to_servers_repeats;

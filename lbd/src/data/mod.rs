@@ -17,6 +17,7 @@ mod client_io;
 mod http2;
 mod framing;
 mod request;
+mod inflow;
 mod request_body;
 mod hex;
 mod request_id;

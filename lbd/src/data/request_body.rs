@@ -12,6 +12,8 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::inflow::Inflow;
+
 #[derive(Debug)]
 pub(super) enum RequestBody {
     Http1(Incoming),
@@ -30,7 +32,7 @@ pub(super) struct Again {
 /// What comes on a stream. A client may send as much more as was taken of it.
 #[derive(Debug)]
 pub(super) struct StreamBody {
-    stream: RecvStream,
+    stream: Inflow,
     /// How much is still to come, where the client said.
     left: Option<u64>,
     has_ended: bool,
@@ -53,6 +55,15 @@ impl RequestBody {
             rest: rest.unwrap_or(Self::None),
         }))
     }
+
+    /// Takes what has come while the server has no room for it, where that must not be left to lie.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Http2(body) => body.stream.poll_ahead(cx),
+            Self::Again(again) => again.rest.poll_ahead(cx),
+            Self::Http1(_) | Self::None => {}
+        }
+    }
 }
 
 impl StreamBody {
@@ -62,7 +73,7 @@ impl StreamBody {
         let length = length.and_then(|length| length.to_str().ok());
         Self {
             left: length.and_then(|length| length.parse().ok()),
-            stream,
+            stream: Inflow::new(stream),
             has_ended: false,
         }
     }
@@ -75,7 +86,6 @@ impl StreamBody {
             return Poll::Ready(None);
         }
         if let Some(data) = ready!(self.stream.poll_data(cx)).transpose()? {
-            self.stream.flow_control().release_capacity(data.len())?;
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

@@ -102,7 +102,12 @@ impl StreamUpload {
             }
             if !self.piece.is_empty() || self.is_last {
                 match self.poll_send(cx) {
-                    Poll::Pending => return Ok(Progress::AwaitsServer),
+                    Poll::Pending => {
+                        self.incoming
+                            .iter_mut()
+                            .for_each(|body| body.poll_ahead(cx));
+                        return Ok(Progress::AwaitsServer);
+                    }
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => {
                         self.state = State::Sent;

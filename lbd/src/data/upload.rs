@@ -69,7 +69,12 @@ impl Upload {
         loop {
             let waits = self.outbox.takes_data() && self.take_some(cx)?;
             match upstream.poll_write(cx, &mut self.outbox) {
-                Poll::Pending => return Ok(Progress::AwaitsServer),
+                Poll::Pending => {
+                    self.incoming
+                        .iter_mut()
+                        .for_each(|body| body.poll_ahead(cx));
+                    return Ok(Progress::AwaitsServer);
+                }
                 Poll::Ready(Err(_)) => return Err(Broken::Server),
                 Poll::Ready(Ok(())) if self.incoming.is_none() => return Ok(Progress::Sent),
                 Poll::Ready(Ok(())) if waits => return Ok(Progress::AwaitsClient),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Error, Reason, RecvStream};
+use h2::{Error, Reason};
 use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -20,6 +20,7 @@ use super::{Cut, Failed, Far, translate};
 use crate::access_log::Cause;
 use crate::data::client::Client;
 use crate::data::decode::{Head, Malformed};
+use crate::data::inflow::Inflow;
 use crate::data::request_body::RequestBody;
 use crate::data::stream_upload::StreamUpload;
 use crate::data::trunk::Slot;
@@ -60,7 +61,7 @@ pub(in crate::data) struct Exchange {
 #[derive(Debug)]
 enum Response {
     Awaited(ResponseFuture),
-    Came(RecvStream),
+    Came(Inflow),
 }
 
 /// A tunnel that is asked for (RFC 8441).
@@ -144,7 +145,7 @@ impl Exchange {
             Ok(response) => {
                 self.heard();
                 let (head, receives) = response.into_parts();
-                self.response = Response::Came(receives);
+                self.response = Response::Came(Inflow::new(receives));
                 self.upload.is_heard();
                 Poll::Ready(self.head(head).map_err(|Malformed| Failed::Server))
             }
@@ -255,14 +256,14 @@ impl Exchange {
         if self.trailers.is_some() {
             return Poll::Ready(None);
         }
-        while let Some(data) = ready!(receives.poll_data(cx)).transpose()? {
-            // Whoever asks for it has room for it.
-            receives.flow_control().release_capacity(data.len())?;
-            if !data.is_empty() {
-                return Poll::Ready(Some(Ok(data)));
-            }
+        receives.poll_data(cx)
+    }
+
+    /// Takes what has come while the client has no room for it.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
+        if let Response::Came(receives) = &mut self.response {
+            receives.poll_ahead(cx);
         }
-        Poll::Ready(None)
     }
 
     /// What comes after the data.
@@ -327,7 +328,7 @@ impl Exchange {
         let Response::Came(receives) = self.response else {
             return None;
         };
-        let stream = Stream::new(receives, self.upload.into_stream()?);
+        let stream = Stream::new(receives.into_stream(), self.upload.into_stream()?);
         Some(Far {
             channel: Channel::Stream(Box::new(stream)),
             received: Bytes::new(),
@@ -378,7 +379,7 @@ impl Tunnel {
     }
 }
 
-async fn end_of(mut receives: RecvStream, _slot: Slot) {
+async fn end_of(mut receives: Inflow, _slot: Slot) {
     let end = poll_fn(|cx| {
         while let Some(Ok(_)) = ready!(receives.poll_data(cx)) {}
         receives.poll_trailers(cx)

@@ -28,6 +28,7 @@ struct Place {
     ends: bool,
     heads: u64,
     others: u64,
+    contents: u32,
 }
 
 impl Default for Frames {
@@ -40,6 +41,7 @@ impl Default for Frames {
             ends: false,
             heads: 0,
             others: 0,
+            contents: 0,
         }))
     }
 }
@@ -64,6 +66,20 @@ impl Frames {
     /// Frames so far that carry nothing of a request.
     pub(super) fn others(&self) -> u64 {
         self.0.get().others
+    }
+
+    /// Frames of content since the streams last had their turn.
+    pub(super) fn contents(&self) -> u32 {
+        self.0.get().contents
+    }
+
+    /// Streams have their turn.
+    pub(super) fn are_taken(&self) {
+        let place = self.0.get();
+        self.0.set(Place {
+            contents: 0,
+            ..place
+        });
     }
 }
 
@@ -96,7 +112,9 @@ impl Place {
             self.in_head = true;
             self.ends = flags & END_HEADERS != 0;
             self.payload_may_end();
-        } else if kind != DATA {
+        } else if kind == DATA {
+            self.contents = self.contents.saturating_add(1);
+        } else {
             self.others += 1;
         }
     }
@@ -141,7 +159,9 @@ mod tests {
                 }
                 assert_eq!((frames.heads(), frames.in_head()), (*heads, *in_head));
             }
-            assert_eq!(frames.others(), 1);
+            assert_eq!((frames.others(), frames.contents()), (1, 1));
+            frames.are_taken();
+            assert_eq!((frames.others(), frames.contents()), (1, 0));
         }
         let frames = Frames::default();
         frames.came(PREFACE);

@@ -14,6 +14,10 @@ use crate::data::socket::Socket;
 use crate::data::write;
 use crate::state::add;
 
+/// Frames of content that are read before the streams have their turn. h2 ends a connection on which much
+/// more of small ones lie.
+const MOST_AT_ONCE: u32 = 256;
+
 pub(super) struct StreamIo {
     /// h2 does not give it back, and closing it takes a while.
     socket: Rc<RefCell<Socket>>,
@@ -37,6 +41,10 @@ impl AsyncRead for StreamIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.streams.frames.contents() > MOST_AT_ONCE {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let start = buf.filled().len();
         ready!(Pin::new(&mut *self.socket.borrow_mut()).poll_read(cx, buf))?;
         let came = &buf.filled()[start..];

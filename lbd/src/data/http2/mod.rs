@@ -46,6 +46,9 @@ const MOST_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// How much memory frames may take beyond their content, in bytes, while nobody takes that: some 8000 small ones.
+const FRAME_OVERHEAD: usize = 2 * CONNECTION_WINDOW as usize;
+
 /// How much of an answer is held per stream for a client that takes it slowly, in bytes.
 const MOST_UNSENT: usize = 64 * 1024;
 
@@ -147,6 +150,7 @@ where
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(MOST_UNSENT)
+            .data_frame_budget(FRAME_OVERHEAD)
             // Of those that came together; see `budget` for the others.
             .max_pending_accept_reset_streams(MOST_STREAMS as usize)
             // Room beyond our own bound, so that it is ours that is met.
@@ -201,6 +205,7 @@ where
 
     fn poll_streams(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+        self.streams.frames.are_taken();
     }
 
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<End> {

@@ -150,7 +150,7 @@ fn poll_room(
 ) -> Poll<Result<usize, Lost>> {
     let is_reset = sends.poll_reset(cx).is_ready();
     look(stream, cx, is_reset)?;
-    body.poll_upload(cx);
+    body.poll_meanwhile(cx);
     match sends.poll_capacity(cx) {
         Poll::Ready(Some(Ok(room))) => Poll::Ready(Ok(room)),
         Poll::Ready(_) => Poll::Ready(Err(Lost::Client)),

@@ -29,6 +29,10 @@ use lb_proto::os_error::in_words;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 
+/// How much memory frames may take beyond their content, in bytes, while clients take none of that. Beyond it the
+/// connection ends, with the streams of all others on it: with 100 slow clients, frames of 50 bytes do not come so far.
+const FRAME_OVERHEAD: usize = 4 * CONNECTION_WINDOW as usize;
+
 /// How much of an upload is held per stream for a server that takes it slowly, in bytes.
 const MOST_UNSENT: usize = 64 * 1024;
 
@@ -102,6 +106,7 @@ async fn greet(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(MOST_UNSENT)
+        .data_frame_budget(FRAME_OVERHEAD)
         .max_header_list_size(MAX_HEAD as u32);
     let (sender, mut connection) = builder.handshake(io).await.map_err(broken)?;
     poll_fn(|cx| match pin!(&mut connection).poll(cx) {

@@ -1,0 +1,114 @@
+//! Frames of a few bytes each, as streams of gRPC are made of, and a side that does not take them.
+
+use std::sync::{Mutex, mpsc};
+
+use hyper::Method;
+use lb_tests::daemon::NO_CHECK;
+use lb_tests::http2::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PREFACE, SETTINGS, WINDOW_UPDATE, frame,
+    get_fields, request_with,
+};
+use lb_tests::wire::request;
+use lb_tests::{Http2Origin, Wire};
+
+use crate::http2::{h2c, nothing_is_left};
+use crate::http2_to_servers::config;
+use crate::http2_to_servers_ends::on_one_thread;
+use crate::http2_to_servers_rules::{OK, raw};
+
+/// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113, 6.5.2).
+fn window(bytes: u32) -> Vec<u8> {
+    frame(
+        SETTINGS,
+        0,
+        0,
+        &[&[0, 4][..], &bytes.to_be_bytes()].concat(),
+    )
+}
+
+/// The next frame: kind and payload.
+fn received(wire: &mut Wire) -> (u8, Vec<u8>) {
+    let head = wire.bytes(9).expect("a frame");
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    (head[3], wire.bytes(length as usize).expect("all of it"))
+}
+
+#[test]
+fn answers_in_small_frames_that_nobody_takes_end_no_connection() {
+    const SLOW: u32 = 50;
+    const FRAMES: usize = 15_000;
+    const EACH: [u8; 12] = [b'x'; 12];
+    let server = raw(|peer, stream| {
+        peer.send(frame(HEADERS, END_HEADERS, stream, OK));
+        match stream / 2 < SLOW {
+            true => peer.send(frame(DATA, 0, stream, &EACH).repeat(FRAMES)),
+            false => peer.send(frame(DATA, END_STREAM, stream, b"fast")),
+        }
+    });
+    let lbd = on_one_thread(h2c(&config(NO_CHECK, server.addr())));
+    let mut slow = Wire::connect(lbd.addr());
+    slow.send(PREFACE).send(window(0));
+    for stream in 0..SLOW {
+        let head = frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            2 * stream + 1,
+            &get_fields(),
+        );
+        slow.send(head);
+    }
+    let mut heads = 0;
+    while heads < SLOW {
+        heads += u32::from(received(&mut slow).0 == HEADERS);
+    }
+    let mut fast = Wire::connect(lbd.addr());
+    let answer = fast.send(request("GET", "/")).response();
+    assert!(
+        answer.body == b"fast",
+        "it is a slow one's: {}",
+        answer.body.len()
+    );
+
+    // All of it is there, once there is room for it.
+    let room = frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]);
+    slow.send(room).send(window(1 << 20));
+    let mut came = 0;
+    while came < SLOW as usize * FRAMES * EACH.len() {
+        let (kind, payload) = received(&mut slow);
+        came += match kind {
+            DATA => payload.len(),
+            _ => 0,
+        };
+    }
+    assert_eq!(server.connections(), 1);
+    drop((slow, fast));
+    nothing_is_left(&lbd);
+}
+
+#[test]
+fn an_upload_in_small_frames_that_the_server_does_not_take_ends_no_connection() {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let server = Http2Origin::start(move |asked| {
+        if asked.head.method == Method::POST {
+            let wait = wait.lock().expect("nobody panics with it");
+            wait.recv().expect("it is told to go on");
+        }
+        let came = asked.body().len();
+        asked.respond(200, came.to_string());
+    });
+    let lbd = on_one_thread(h2c(&config(NO_CHECK, server.addr())));
+    let mut client = Http2::connect(lbd.addr());
+    let mut upload = client.open(request_with(Method::POST, "/", &[]));
+    // As much as the server takes, and then what it does not.
+    upload.send(&[b'x'; 65_535], false);
+    for _ in 0..10_000 {
+        upload.send(b"a message", false);
+    }
+    assert_eq!(client.get("/").text(), "0");
+    go.send(()).expect("it waits");
+    upload.finish();
+    assert_eq!(upload.response().text(), (65_535 + 90_000).to_string());
+    drop(client);
+    nothing_is_left(&lbd);
+}
