@@ -1,10 +1,12 @@
-//! Puts the parts together, and takes them apart in order. The only file that names every part.
+//! Puts the parts together, and takes them apart in order (`stop`). The only file that names every part.
+
+mod stop;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -24,15 +26,6 @@ use crate::limits::OpenFiles;
 use crate::signals::{Asked, Signals};
 use crate::state::{BuildError, Remembered, Shared, Snapshot};
 use crate::{admin, data, health, log, service, state, traces};
-
-/// How often the stop looks whether data threads have ended.
-const STOP_POLL: Duration = Duration::from_millis(5);
-
-/// How long a thread whose sessions were cut may take to hand over the lines it has.
-const LAST_LINES: Duration = Duration::from_millis(200);
-
-/// How long a stop waits for the access log to be written and the last spans to be sent.
-const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// How often the daemon looks whether a data thread has died, which none ever should.
 const WATCH_POLL: Duration = Duration::from_secs(1);
@@ -240,64 +233,8 @@ impl Daemon {
         let shared = self.control.shared.clone();
         self.say_ready(&shared.snapshot());
         self.until_stop(&mut signals).await?;
-        self.leave(&mut signals).await;
-        let patience = shared.snapshot().global.shutdown_timeout;
-        service::stopping(patience);
-        shared.stop();
-        info!(sessions = sessions(&shared), timeout = ?patience, "stopping");
-        tokio::select! {
-            () = self.data_threads_end() => info!("stopped"),
-            () = sleep(patience) => {
-                warn!(sessions = sessions(&shared), "stopped by shutdown_timeout, sessions were cut");
-            }
-            () = until_asked_again(&mut signals) => {
-                warn!(sessions = sessions(&shared), "stopped at once, sessions were cut");
-            }
-        }
-        self.finish_output().await;
-        self.control.audit.settle().await;
+        self.stop(&mut signals).await;
         Ok(())
-    }
-
-    /// Goes on for as long as whoever sends clients here needs to hear that it is about to stop.
-    async fn leave(&self, signals: &mut Signals) {
-        let shared = &self.control.shared;
-        let Some(delay) = shared.snapshot().global.shutdown_delay else {
-            return;
-        };
-        service::stopping(delay);
-        shared.leave();
-        info!(?delay, "stopping soon: /healthz says so");
-        tokio::select! {
-            () = sleep(delay) => {}
-            () = until_asked_again(signals) => info!("stopping now, asked again"),
-        }
-    }
-
-    /// Writes what was logged and sends what was traced, unless that takes too long: nobody may be
-    /// reading the pipe.
-    async fn finish_output(&self) {
-        let Shared {
-            access_log, spans, ..
-        } = &*self.control.shared;
-        if !self.data_threads.iter().all(JoinHandle::is_finished) {
-            sleep(LAST_LINES).await;
-        }
-        access_log.finish();
-        spans.finish();
-        let deadline = Instant::now() + LAST_WRITES;
-        while !access_log.is_finished() || !spans.is_finished() {
-            if Instant::now() >= deadline {
-                if !access_log.is_finished() {
-                    warn!("stopped before the access log's last lines were written");
-                }
-                if !spans.is_finished() {
-                    warn!("stopped before the last traces were exported");
-                }
-                return;
-            }
-            sleep(STOP_POLL).await;
-        }
     }
 
     fn say_ready(&self, snapshot: &Snapshot) {
@@ -347,12 +284,6 @@ impl Daemon {
             sleep(WATCH_POLL).await;
         }
     }
-
-    async fn data_threads_end(&self) {
-        while !self.data_threads.iter().all(JoinHandle::is_finished) {
-            sleep(STOP_POLL).await;
-        }
-    }
 }
 
 /// What the admin pages show of the control plane, and ask of it.
@@ -377,17 +308,6 @@ fn known_to(control: &Arc<Control>) -> admin::Knows {
             notes.note_refused(refused.by, refused.server, refused.error);
         }),
     }
-}
-
-async fn until_asked_again(signals: &mut Signals) {
-    while signals.next().await != Asked::Stop {}
-}
-
-/// Sessions on servers that the configuration names.
-fn sessions(shared: &Shared) -> u64 {
-    let snapshot = shared.snapshot();
-    let servers = snapshot.backends.iter().flat_map(|b| &b.servers);
-    servers.map(|server| server.sessions()).sum()
 }
 
 fn cpus() -> usize {

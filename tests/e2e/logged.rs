@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use lb_tests::access_log::{Line, wait_for_lines};
+use lb_tests::access_log::{Line, lines, wait_for_lines};
 use lb_tests::{Lbd, Setup, Wire};
 use serde_json::Value;
 
@@ -29,9 +29,14 @@ pub(crate) struct Logging {
 
 impl Logging {
     pub(crate) fn start(format: &str, config: &str) -> Self {
+        Self::start_with("", format, config)
+    }
+
+    /// `global`: more lines of that section.
+    pub(crate) fn start_with(global: &str, format: &str, config: &str) -> Self {
         let setup = Setup::new(config);
         let path = setup.folder().join("access.log");
-        let global = format!("access_log = {{ path = {path:?}, format = \"{format}\" }}");
+        let global = format!("{global}access_log = {{ path = {path:?}, format = \"{format}\" }}");
         Self {
             lbd: setup.global(&global).start(),
             path,
@@ -55,6 +60,11 @@ impl Logging {
         let line = &lines[self.read];
         self.read += 1;
         self.parse(line)
+    }
+
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        lines(&self.path)
     }
 
     /// Panics unless the next line says this, in the manner of

@@ -91,6 +91,7 @@ mod spread;
 mod sticky;
 mod sticky_drain;
 mod stop;
+mod stop_cuts;
 mod streaming;
 mod tcp;
 mod tcp_ends;

@@ -317,7 +317,7 @@ impl Client {
     pub(super) async fn killed(&self) {
         poll_fn(|cx| {
             self.set_waker(cx);
-            match self.watch.take_killed() {
+            match self.watch.take_killed() || self.thread.is_cutting() {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }

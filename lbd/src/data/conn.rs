@@ -104,6 +104,10 @@ async fn busy(stream: Socket, client: Rc<Client>) -> Next {
     let end = poll_fn(|cx| {
         client.set_waker(cx);
         loop {
+            if client.thread.is_cutting() {
+                client.flow.will_be_cut(Cause::Killed);
+                return Poll::Ready(End::Cut);
+            }
             if let Poll::Ready(result) = Pin::new(&mut conn).poll(cx) {
                 return Poll::Ready(End::Done(result));
             }
@@ -131,10 +135,14 @@ async fn busy(stream: Socket, client: Rc<Client>) -> Next {
     let parts = conn.into_parts();
     let io = parts.io.into_inner();
     let unread = io.unread();
-    if matches!(end, End::Done(_)) && io.in_head() && !client.in_exchange() {
-        let gone = Termination::at(Cause::Client, Phase::Request);
+    let gone = match end {
+        End::Done(_) => Some(Cause::Client),
+        End::Cut if client.thread.is_cutting() => Some(Cause::Killed),
+        End::Cut | End::Refused(_) | End::Idle { .. } => None,
+    };
+    if let Some(by) = gone.filter(|_| io.in_head() && !client.in_exchange()) {
         client.count_bad_request(None);
-        client.log_bad_request(None, gone, 0);
+        client.log_bad_request(None, Termination::at(by, Phase::Request), 0);
     }
     let upgrade = client.take_upgrade();
     if let (End::Done(Ok(())), Some(upgrade)) = (&end, upgrade) {
@@ -172,7 +180,7 @@ enum End {
     Idle {
         expired: bool,
     },
-    /// Silent for too long, in the middle of something.
+    /// Silent for too long in the middle of something, or lbd stops.
     Cut,
 }
 

@@ -68,7 +68,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::listen::Listening;
 use self::thread::Thread;
@@ -81,8 +81,11 @@ type ByUid<T> = HashMap<u64, T, foldhash::fast::FixedState>;
 /// fifty requests or so under load, a millisecond at most; measured, it saves 3 % of CPU.
 const EVENT_INTERVAL: u32 = 200;
 
+/// How long connections may take to close that are cut; those that have something to tell take no time.
+const LAST_CUT: Duration = Duration::from_millis(500);
+
 /// Starts the data threads. Each ends by itself when the phase is [`Phase::Stopping`] and its last
-/// connection has closed.
+/// connection has closed, and soon after it is [`Phase::Cutting`].
 ///
 /// # Errors
 /// Where the system grants no thread.
@@ -111,7 +114,7 @@ async fn run(thread: Rc<Thread>) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let running = *phase.borrow_and_update() != Phase::Stopping;
+        let running = matches!(*phase.borrow_and_update(), Phase::Running | Phase::Leaving);
         // Also where a stop came first: a socket that is not taken would listen on.
         listening.follow(&thread).await;
         if !running {
@@ -131,6 +134,12 @@ async fn run(thread: Rc<Thread>) {
     }
     thread.stop();
     listening.stop().await;
-    thread.last_client_left().await;
+    tokio::select! {
+        () = thread.last_client_left() => {}
+        _ = phase.wait_for(|phase| *phase == Phase::Cutting) => {
+            thread.cut();
+            let _ = timeout(LAST_CUT, thread.last_client_left()).await;
+        }
+    }
     thread.journal.close().await;
 }

@@ -54,6 +54,7 @@ pub(super) struct Thread {
     /// How often servers' sessions have been closed, as far as this thread has heeded it.
     kills: Cell<u64>,
     stopping: Cell<bool>,
+    cutting: Cell<bool>,
     empty: Notify,
 }
 
@@ -111,6 +112,7 @@ impl Thread {
             refusals: Refusals::default(),
             kills: Cell::new(0),
             stopping: Cell::new(false),
+            cutting: Cell::new(false),
             empty: Notify::new(),
         })
     }
@@ -223,6 +225,18 @@ impl Thread {
     /// From now on connections close as soon as nothing moves on them.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
+        for (_, client) in self.clients.borrow().iter() {
+            client.wake();
+        }
+    }
+
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.get()
+    }
+
+    /// From now on connections close whatever moves on them.
+    pub(super) fn cut(&self) {
+        self.cutting.set(true);
         for (_, client) in self.clients.borrow().iter() {
             client.wake();
         }

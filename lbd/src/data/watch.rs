@@ -39,7 +39,7 @@ pub(super) enum Awaiting {
     Client,
     /// The server, to answer or to send more of the answer.
     Server,
-    /// Nobody any more: an operator closes the session.
+    /// Nobody any more: an operator closes the session, or lbd stops.
     Nobody,
 }
 

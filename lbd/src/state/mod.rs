@@ -93,6 +93,8 @@ pub(crate) enum Phase {
     Leaving,
     /// Accept nothing, close what is idle, let sessions finish.
     Stopping,
+    /// Close what has not finished.
+    Cutting,
 }
 
 /// The one value that every part holds.
@@ -191,6 +193,11 @@ impl Shared {
     /// Tells data threads to stop as [`Phase::Stopping`] says.
     pub(crate) fn stop(&self) {
         self.phase.send_replace(Phase::Stopping);
+    }
+
+    /// Has data threads close the sessions that are left.
+    pub(crate) fn cut(&self) {
+        self.phase.send_replace(Phase::Cutting);
     }
 
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {

@@ -83,7 +83,7 @@ enum End {
     Broken(h2::Error),
     /// The client was told to calm down.
     Flooded,
-    /// Nothing came in time.
+    /// Nothing came in time, or nobody is waited for: lbd stops.
     Silent(Awaiting),
 }
 
@@ -101,6 +101,9 @@ impl End {
 fn log_end(client: &Client, streams: &Streams, end: &End) {
     let (cause, phase) = match end {
         End::Silent(Awaiting::Head) => (Cause::ClientTimeout, Phase::Request),
+        End::Silent(Awaiting::Nobody) if streams.frames.in_head() => {
+            (Cause::Killed, Phase::Request)
+        }
         End::Broken(error) if error.is_io() => {
             debug!(peer = %client.peer, %error, "HTTP/2 connection broke");
             match streams.frames.in_head() {
@@ -173,6 +176,9 @@ where
             client.set_waker(cx);
             self.streams.heed_kills();
             loop {
+                if client.thread.is_cutting() {
+                    return Poll::Ready(End::Silent(Awaiting::Nobody));
+                }
                 self.poll_streams(cx);
                 if let Poll::Ready(end) = self.poll_connection(cx) {
                     return Poll::Ready(end);
