@@ -1,10 +1,13 @@
-//! Whom a session that is resumed lets in: nobody whom a whole handshake would not.
+//! What handshakes come to, and whom a session that is resumed lets in: nobody whom a whole handshake would not.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
 
 use lb_tests::tls::Client;
 use lb_tests::{Authority, Lbd, Origin, Setup, eventually};
+
+use rustls::NamedGroup;
+use rustls::crypto::aws_lc_rs::kx_group;
 
 use crate::tls::{config, setup};
 
@@ -19,6 +22,24 @@ fn asking(server: &Authority, clients: &Authority, origin: &Origin, more: &str) 
     setup.config(config.replace("\"certs\"", &certs)).start()
 }
 
+#[test]
+fn who_knows_a_hybrid_of_the_day_after_quantum_computers_gets_it() {
+    let authority = Authority::new();
+    let origin = Origin::start("a");
+    let issued = authority.issue(&["a.test"]);
+    let lbd = setup(&config("", origin.addr()), &[("a.pem", &issued)]).start();
+    let client = Client::new(&authority, "a.test");
+    let group = |client: Client| client.shake(lbd.addr()).expect("they agree").group;
+    for only in [
+        kx_group::X25519MLKEM768,
+        kx_group::X25519,
+        kx_group::SECP256R1,
+    ] {
+        assert_eq!(group(client.clone().by(only)), Some(only.name()));
+    }
+    assert_eq!(group(client), Some(NamedGroup::X25519MLKEM768));
+}
+
 /// As a client asks by the latest version of TLS, and by the one before.
 fn versions() -> [fn(Client) -> Client; 2] {
     [|client| client, Client::tls12]
@@ -26,16 +47,19 @@ fn versions() -> [fn(Client) -> Client; 2] {
 
 #[test]
 fn no_session_outlives_the_certificate_that_its_client_showed() {
-    const LASTS: Duration = Duration::from_secs(5);
+    const LASTS: Duration = Duration::from_secs(15);
     let (server, clients) = (Authority::new(), Authority::new());
     let origin = Origin::start("a");
     let lbd = asking(&server, &clients, &origin, "");
-    for version in versions() {
-        let now = SystemTime::now();
-        let own = clients.issue_for(&["joe"], now - 10 * LASTS, now + LASTS);
+    let now = SystemTime::now();
+    let own = clients.issue_for(&["joe"], now - LASTS, now + LASTS);
+    let both = versions().map(|version| {
         let client = version(Client::new(&server, "a.test").showing(&own));
         assert!(!client.shake(lbd.addr()).expect("the first").resumed);
         assert!(client.shake(lbd.addr()).expect("another").resumed);
+        client
+    });
+    for client in both {
         // Each that is resumed is given tickets of its own.
         eventually("it is refused", || match client.shake(lbd.addr()) {
             Ok(shaken) => Err(format!("{shaken:?}")),

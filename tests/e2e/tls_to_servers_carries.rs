@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use lb_tests::daemon::{NO_CHECK, app_at};
 use lb_tests::pattern::pattern;
@@ -80,6 +81,32 @@ fn sessions_are_resumed_but_by_checks() {
         n => Err(n),
     });
     assert!(front.shook().iter().all(|shook| !shook.resumed));
+}
+
+#[test]
+fn no_session_outlives_the_certificate_that_its_server_showed() {
+    const LASTS: Duration = Duration::from_secs(15);
+    let authority = Authority::new();
+    let origin = closing();
+    let now = SystemTime::now();
+    let issued = authority.issue_for(&["127.0.0.1"], now - LASTS, now + LASTS);
+    let both = [false, true].map(|tls12| {
+        let front = TlsFront::showing(&issued);
+        let front = if tls12 { front.tls12() } else { front };
+        let front = front.before(origin.addr());
+        let lbd = start(knowing(&authority), NO_CHECK, CA, front.addr());
+        for _ in 0..2 {
+            assert_eq!(get(lbd.addr(), "/").status, 200);
+        }
+        assert!(front.shook()[1].resumed);
+        lbd
+    });
+    for lbd in both {
+        eventually("it is not trusted", || match get(lbd.addr(), "/").status {
+            503 => Ok(()),
+            other => Err(other),
+        });
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ use std::thread;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS12;
 use rustls::{
     ALL_VERSIONS, ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct,
-    HandshakeKind, ProtocolVersion, RootCertStore, SignatureScheme, SupportedProtocolVersion,
-    WantsVerifier,
+    HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion, WantsVerifier,
 };
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream as AsyncStream};
@@ -41,6 +42,8 @@ pub struct Shaken {
     pub leaf: Option<CertificateDer<'static>>,
     pub alpn: Option<String>,
     pub version: ProtocolVersion,
+    /// How both came to the same key.
+    pub group: Option<NamedGroup>,
     pub resumed: bool,
 }
 
@@ -95,6 +98,23 @@ impl Client {
         }
     }
 
+    /// Knows one way to come to a key.
+    #[must_use]
+    pub fn by(self, group: &'static dyn SupportedKxGroup) -> Self {
+        let provider = CryptoProvider {
+            kx_groups: vec![group],
+            ..default_provider()
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+        let builder = builder.with_protocol_versions(ALL_VERSIONS);
+        let builder = builder.expect("the provider has them");
+        let builder = builder.with_root_certificates(self.roots.clone());
+        Self {
+            config: Arc::new(builder.with_no_client_auth()),
+            ..self
+        }
+    }
+
     /// Shows a certificate of its own.
     #[must_use]
     pub fn showing(self, own: &Issued) -> Self {
@@ -134,6 +154,9 @@ impl Client {
                 .alpn_protocol()
                 .map(|p| String::from_utf8_lossy(p).into_owned()),
             version: tls.protocol_version().ok_or(io::ErrorKind::NotConnected)?,
+            group: tls
+                .negotiated_key_exchange_group()
+                .map(|group| group.name()),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         })
     }

@@ -1,6 +1,7 @@
 //! TLS towards servers, the same for whoever speaks to one: who is trusted, what is asked for and
 //! shown, and why a handshake failed. Never opens a connection.
 
+mod sessions;
 mod verify;
 mod words;
 
@@ -18,6 +19,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ALL_VERSIONS, ClientConfig};
 
+use self::sessions::Sessions;
 pub use self::verify::Anybody;
 use self::verify::Trusted;
 pub use self::words::why;
@@ -55,11 +57,11 @@ impl<'a> Handshakes<'a> {
     /// # Errors
     /// Where nobody is trusted, or what is shown is of no use.
     pub fn with(&mut self, tls: &ServerTls) -> Result<ClientConfig, TlsError> {
-        let verifier = self.verifier(tls)?;
+        let sessions = Arc::new(Sessions::new(self.verifier(tls)?));
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(ALL_VERSIONS)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(sessions.clone());
         let mut client = match self.certificates.own(tls) {
             None => builder.with_no_client_auth(),
             Some(file) => {
@@ -69,8 +71,7 @@ impl<'a> Handshakes<'a> {
             }
         };
         client.alpn_protocols = tls.alpn.iter().map(|p| p.clone().into()).collect();
-        // One name is asked for: rustls keeps its last session, or its last eight tickets.
-        client.resumption = Resumption::in_memory_sessions(1);
+        client.resumption = Resumption::store(sessions);
         Ok(client)
     }
 
