@@ -90,12 +90,11 @@ impl Answer {
         self.client.answered(account);
     }
 
-    /// Goes on with the request's body, and takes what comes, while nothing more of the answer is taken. That
-    /// either broke off shows when the next frame is asked for.
-    pub(super) fn poll_meanwhile(&mut self, cx: &mut Context<'_>) {
+    /// Goes on with the request's body while nothing more of the answer is taken. That it broke off
+    /// shows when the next frame is asked for.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
         if let Source::Server(exchange) = &mut self.source {
             let _ = exchange.poll_upload(cx);
-            exchange.poll_ahead(cx);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::Deref;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use http::header::EXPECT;
@@ -16,6 +16,7 @@ use super::account::Account;
 use super::decode::Head;
 use super::fault::Fault;
 use super::headers;
+use super::inflow::Inflow;
 use super::lease::Lease;
 use super::link::Link;
 use super::trace::{self, Flow};
@@ -52,6 +53,8 @@ pub(super) struct Client {
     unframed: Cell<bool>,
     /// hyper was given some of an answer that it has not written yet.
     unwritten: Cell<bool>,
+    /// What comes of the answer, where it comes on a stream of HTTP/2.
+    inflow: RefCell<Weak<RefCell<Inflow>>>,
     /// Somebody waits for that to be written.
     wants_written: Cell<bool>,
     /// The answer's body was given up before its end, or nobody is there to take it.
@@ -90,6 +93,7 @@ impl Client {
             refused: Cell::new(None),
             unframed: Cell::new(false),
             unwritten: Cell::new(false),
+            inflow: RefCell::default(),
             wants_written: Cell::new(false),
             abandoned: Cell::new(false),
             closed: Cell::new(false),
@@ -104,6 +108,18 @@ impl Client {
         let client = Self::new(self.link.clone(), self.timeouts.get());
         client.await_client();
         client
+    }
+
+    pub(super) fn note_inflow(&self, inflow: &Rc<RefCell<Inflow>>) {
+        self.inflow.replace(Rc::downgrade(inflow));
+    }
+
+    /// To be called while there is no room for the answer here: takes what has come of it, where that must not
+    /// be left to lie.
+    pub(super) fn poll_ahead(&self, cx: &mut Context<'_>) {
+        if let Some(inflow) = self.inflow.borrow().upgrade() {
+            inflow.borrow_mut().poll_ahead(cx);
+        }
     }
 
     /// The connection is without a request.

@@ -178,6 +178,7 @@ impl AsyncWrite for ClientIo {
             if this.drain.goes_on(this.stream.tcp(), &this.client.watch) {
                 this.client.answer_moved();
             }
+            this.client.poll_ahead(cx);
             return Poll::Pending;
         };
         let n = written?;

@@ -1,5 +1,6 @@
 //! One request and its response on a stream of HTTP/2 (RFC 9113, 8.1).
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -61,7 +62,8 @@ pub(in crate::data) struct Exchange {
 #[derive(Debug)]
 enum Response {
     Awaited(ResponseFuture),
-    Came(Inflow),
+    /// Whoever has no room for it takes it, too: see [`Client::poll_ahead`].
+    Came(Rc<RefCell<Inflow>>),
 }
 
 /// A tunnel that is asked for (RFC 8441).
@@ -145,7 +147,9 @@ impl Exchange {
             Ok(response) => {
                 self.heard();
                 let (head, receives) = response.into_parts();
-                self.response = Response::Came(Inflow::new(receives));
+                let inflow = Rc::new(RefCell::new(Inflow::new(receives)));
+                self.client.note_inflow(&inflow);
+                self.response = Response::Came(inflow);
                 self.upload.is_heard();
                 Poll::Ready(self.head(head).map_err(|Malformed| Failed::Server))
             }
@@ -256,14 +260,7 @@ impl Exchange {
         if self.trailers.is_some() {
             return Poll::Ready(None);
         }
-        receives.poll_data(cx)
-    }
-
-    /// Takes what has come while the client has no room for it.
-    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
-        if let Response::Came(receives) = &mut self.response {
-            receives.poll_ahead(cx);
-        }
+        receives.borrow_mut().poll_data(cx)
     }
 
     /// What comes after the data.
@@ -274,13 +271,13 @@ impl Exchange {
         let Response::Came(receives) = &mut self.response else {
             return Poll::Ready(Ok(None));
         };
-        receives.poll_trailers(cx)
+        receives.borrow_mut().poll_trailers(cx)
     }
 
     pub(super) fn has_ended(&self) -> bool {
         match &self.response {
             Response::Awaited(_) => false,
-            Response::Came(receives) => self.has_ended || receives.is_end_stream(),
+            Response::Came(receives) => self.has_ended || receives.borrow().is_end_stream(),
         }
     }
 
@@ -302,6 +299,7 @@ impl Exchange {
         let complete = self.is_complete();
         if let Response::Came(receives) = self.response
             && complete
+            && let Some(receives) = Rc::into_inner(receives).map(RefCell::into_inner)
             && !receives.is_end_stream()
         {
             spawn_local(end_of(receives, self.slot));
@@ -328,6 +326,7 @@ impl Exchange {
         let Response::Came(receives) = self.response else {
             return None;
         };
+        let receives = Rc::into_inner(receives)?.into_inner();
         let stream = Stream::new(receives.into_stream(), self.upload.into_stream()?);
         Some(Far {
             channel: Channel::Stream(Box::new(stream)),

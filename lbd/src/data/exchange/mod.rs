@@ -83,15 +83,6 @@ impl Exchange {
         }
     }
 
-    /// Takes what has come of the response while the client has no room for it, where that must not be
-    /// left to lie.
-    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) {
-        match self {
-            Self::Http1(_) => {}
-            Self::Http2(exchange) => exchange.poll_ahead(cx),
-        }
-    }
-
     /// Whether the response has come to its end.
     pub(super) fn has_ended(&self) -> bool {
         match self {

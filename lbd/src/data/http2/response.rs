@@ -150,7 +150,8 @@ fn poll_room(
 ) -> Poll<Result<usize, Lost>> {
     let is_reset = sends.poll_reset(cx).is_ready();
     look(stream, cx, is_reset)?;
-    body.poll_meanwhile(cx);
+    body.poll_upload(cx);
+    stream.client.poll_ahead(cx);
     match sends.poll_capacity(cx) {
         Poll::Ready(Some(Ok(room))) => Poll::Ready(Ok(room)),
         Poll::Ready(_) => Poll::Ready(Err(Lost::Client)),
