@@ -78,6 +78,10 @@ impl Account {
         account
     }
 
+    pub(super) fn view(&self) -> &Rc<View> {
+        &self.view
+    }
+
     /// It is for this backend.
     pub(super) fn routed(&self, backend: usize) {
         self.note(|trace| {

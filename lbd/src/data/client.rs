@@ -148,6 +148,11 @@ impl Client {
         self.timeouts.set(timeouts);
     }
 
+    /// Of the request.
+    pub(super) fn version(&self) -> Version {
+        self.version.get()
+    }
+
     pub(super) fn in_exchange(&self) -> bool {
         self.exchange.get()
     }

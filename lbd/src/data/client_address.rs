@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 use ipnet::IpNet;
 
-use super::headers::FORWARDED_FOR;
+use super::own_fields::FORWARDED_FOR;
 
 /// The address of the client that a request comes from, canonical.
 ///

@@ -20,7 +20,7 @@ use super::client::Client;
 use super::client_io::ClientIo;
 use super::fault::Fault;
 use super::linger::{self, Unread};
-use super::request;
+use super::request::{self, Gone};
 use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::tunnel::Channel;
@@ -97,7 +97,9 @@ async fn busy(stream: Socket, client: Rc<Client>) -> Next {
     client.note_local(stream.tcp());
     let io = TokioIo::new(ClientIo::new(stream, client.clone()));
     let service = service_fn(|request: Request<Incoming>| {
-        request::serve(client.clone(), request.map(RequestBody::from))
+        let begun = request::begin(&client, request.map(RequestBody::from));
+        let client = &client;
+        async move { Ok::<_, Gone>(begun?.answer(client).await) }
     });
     let mut conn = client.thread.http.serve_connection(io, service);
     let mut timer = pin!(sleep_until(client.watch.next_look(Instant::now())));

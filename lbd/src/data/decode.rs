@@ -16,10 +16,6 @@ pub(super) const MAX_FIELDS: usize = 128;
 /// The longest chunk extension taken, in bytes; nobody has a use for any (RFC 9112, 7.1.1).
 const MAX_EXTENSION: u32 = 4096;
 
-/// The least fields that a map of them has room for. hyper takes the map of a response that was sent for
-/// the connection's next request, which has some added.
-const ROOM: usize = 12;
-
 /// What came is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed response")]
@@ -37,7 +33,7 @@ pub(super) struct Head {
 impl Head {
     /// Whether another response follows (RFC 9110, 15.2); 101 is the last of its connection.
     pub(super) fn is_informational(&self) -> bool {
-        self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
+        is_informational(self.status)
     }
 
     /// What its fields take, in bytes.
@@ -93,6 +89,10 @@ impl Head {
     }
 }
 
+fn is_informational(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
 fn plain_number(text: &[u8]) -> Result<u64, Malformed> {
     let digits = text.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(text).ok().filter(|_| digits);
@@ -100,8 +100,8 @@ fn plain_number(text: &[u8]) -> Result<u64, Malformed> {
 }
 
 /// Takes a head off what was received. `None`: it is not there whole yet, and `received` is as it
-/// was.
-pub(super) fn head(received: &mut Bytes) -> Result<Option<Head>, Malformed> {
+/// was. A final response takes the map of `spare` for its fields.
+pub(super) fn head(received: &mut Bytes, spare: &mut HeaderMap) -> Result<Option<Head>, Malformed> {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = Response::new(&mut []);
     let status = ParserConfig::default()
@@ -117,6 +117,10 @@ pub(super) fn head(received: &mut Bytes) -> Result<Option<Head>, Malformed> {
         .reason
         .filter(|reason| !reason.is_empty() && Some(*reason) != status.canonical_reason())
         .map(|reason| received.slice_ref(reason.as_bytes()));
+    let map = match is_informational(status) {
+        true => HeaderMap::new(),
+        false => std::mem::take(spare),
+    };
     let head = Head {
         status,
         version: match parsed.version {
@@ -124,14 +128,20 @@ pub(super) fn head(received: &mut Bytes) -> Result<Option<Head>, Malformed> {
             _ => Version::HTTP_11,
         },
         reason,
-        headers: header_map(parsed.headers, received)?,
+        headers: header_map(map, parsed.headers, received)?,
     };
     received.advance(len);
     Ok(Some(head))
 }
 
-fn header_map(fields: &[Header<'_>], bytes: &Bytes) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(fields.len().max(ROOM));
+/// `headers` is a map to be used again; what it holds is lost.
+fn header_map(
+    mut headers: HeaderMap,
+    fields: &[Header<'_>],
+    bytes: &Bytes,
+) -> Result<HeaderMap, Malformed> {
+    headers.clear();
+    headers.reserve(fields.len());
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
         let value =
@@ -310,7 +320,7 @@ impl Chunks {
         let Status::Complete((_, fields)) = parsed else {
             return Err(Malformed);
         };
-        let mut trailers = header_map(fields, &bytes)?;
+        let mut trailers = header_map(HeaderMap::new(), fields, &bytes)?;
         // Never merged into the head (RFC 9110, 6.5.1).
         for framing in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
             trailers.remove(framing);
@@ -385,7 +395,7 @@ mod tests {
         let end = wire.len() - 2;
         for n in 0..wire.len() {
             let mut received = Bytes::copy_from_slice(&wire[..n]);
-            let head = head(&mut received).unwrap();
+            let head = head(&mut received, &mut HeaderMap::new()).unwrap();
             assert_eq!(head.is_some(), n >= end, "{n} bytes");
             if let Some(head) = head {
                 assert_eq!(head.reason.as_deref(), Some(&b"Fine"[..]));
@@ -397,7 +407,7 @@ mod tests {
 
     fn framing(fields: &str, to_head: bool) -> Result<Option<u64>, Malformed> {
         let mut wire = Bytes::from(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
-        let head = head(&mut wire).unwrap().unwrap();
+        let head = head(&mut wire, &mut HeaderMap::new()).unwrap().unwrap();
         head.body(to_head).map(|body| body.left())
     }
 
@@ -426,9 +436,15 @@ mod tests {
     #[test]
     fn heads_are_bounded() {
         let mut endless = Bytes::from(format!("HTTP/1.1 200 OK\r\na: {}", "a".repeat(MAX_HEAD)));
-        assert_eq!(head(&mut endless).err(), Some(Malformed));
+        assert_eq!(
+            head(&mut endless, &mut HeaderMap::new()).err(),
+            Some(Malformed)
+        );
         let fields = "a: b\r\n".repeat(MAX_FIELDS + 1);
         let mut many = Bytes::from(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
-        assert_eq!(head(&mut many).err(), Some(Malformed));
+        assert_eq!(
+            head(&mut many, &mut HeaderMap::new()).err(),
+            Some(Malformed)
+        );
     }
 }

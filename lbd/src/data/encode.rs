@@ -3,11 +3,11 @@
 use std::io::{IoSlice, Write};
 
 use bytes::{Buf, Bytes};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::decode::Head;
 use super::headers::may_trail;
+use super::own_fields::RequestHead;
 
 /// What is to be written next: a head or a chunk's size line, data, and what ends it.
 #[derive(Debug, Default)]
@@ -48,17 +48,19 @@ impl Outbox {
     }
 
     /// Adds a request's head.
-    pub(super) fn head(&mut self, head: &Parts) {
+    pub(super) fn head(&mut self, head: &RequestHead) {
         let out = &mut self.front;
-        out.extend_from_slice(head.method.as_str().as_bytes());
+        let RequestHead { parts, own } = head;
+        out.extend_from_slice(parts.method.as_str().as_bytes());
         out.push(b' ');
-        let target = head
+        let target = parts
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
         out.extend_from_slice(target.as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        fields(out, &head.headers);
+        own.write(out);
+        fields(out, &parts.headers);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -166,6 +168,8 @@ pub(super) fn informational(out: &mut Vec<u8>, head: &Head) {
 mod tests {
     use http::HeaderValue;
 
+    use super::super::own_fields::OwnFields;
+
     use super::*;
 
     /// Empties the box, writing `step` bytes at a time.
@@ -187,7 +191,10 @@ mod tests {
             .header("Host", "x")
             .body(())
             .unwrap();
-        let head = request.into_parts().0;
+        let head = RequestHead {
+            parts: request.into_parts().0,
+            own: OwnFields::default(),
+        };
         for step in 1..80 {
             let mut outbox = Outbox::new(Vec::new());
             outbox.head(&head);

@@ -4,10 +4,9 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use http_body::Body;
-use lb_proto::config::{self, Protocol};
+use lb_proto::config::Protocol;
 use tokio::time::Instant;
 
 use super::account::Account;
@@ -19,6 +18,7 @@ use super::exchange::{Exchange, Failed, http1, http2};
 use super::fault::Fault;
 use super::headers;
 use super::lease::{Lease, Missed};
+use super::own_fields::{OwnFields, RequestHead};
 use super::queue;
 use super::request_body::RequestBody;
 use super::trunk::{self, Slot};
@@ -32,7 +32,7 @@ pub(super) const TURN_AROUND: Duration = Duration::from_secs(1);
 /// A request ready to be sent to a server, and to be sent again while that is safe.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    head: Parts,
+    head: RequestHead,
     /// `None`: the request has no body, or it was given away.
     body: Option<RequestBody>,
     has_body: bool,
@@ -43,25 +43,34 @@ pub(super) struct Outgoing {
     pub(super) upgrades: bool,
     /// What its server is picked by, if it is by a key.
     key: Option<u64>,
+    /// Of which types the client takes an answer of ours, as it said (RFC 9110, 12.5.1).
+    pub(super) accept: Option<HeaderValue>,
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<RequestBody>, upgrades: bool, key: Option<u64>) -> Self {
-        let (head, body) = request.into_parts();
+    pub(super) fn new(
+        request: Request<RequestBody>,
+        own: OwnFields,
+        upgrades: bool,
+        key: Option<u64>,
+        accept: Option<HeaderValue>,
+    ) -> Self {
+        let (parts, body) = request.into_parts();
         let body = Some(body).filter(|body| !body.is_end_stream());
         Self {
-            idempotent: headers::is_idempotent(&head.method) && !upgrades,
-            head,
+            idempotent: headers::is_idempotent(&parts.method) && !upgrades,
+            head: RequestHead { parts, own },
             has_body: body.is_some(),
             body,
             replaced: false,
             upgrades,
             key,
+            accept,
         }
     }
 
     fn is_to_head(&self) -> bool {
-        self.head.method == Method::HEAD
+        self.head.parts.method == Method::HEAD
     }
 
     /// Whether it is whole: its body, if it has one, was not given away.
@@ -115,7 +124,7 @@ pub(super) async fn forward(
     client: &Rc<Client>,
     view: &Rc<View>,
     backend: usize,
-    mut outgoing: Box<Outgoing>,
+    outgoing: &mut Outgoing,
     account: &mut Account,
 ) -> Result<Arrived, Fault> {
     let config = &view.snapshot.backends[backend].config;
@@ -146,16 +155,7 @@ pub(super) async fn forward(
         if connections == Use::Kept && tried.contains(&server) {
             pause(client, config.timeouts.connect).await;
         }
-        match attempt(
-            client,
-            account,
-            lease,
-            &mut outgoing,
-            config.timeouts,
-            connections,
-        )
-        .await
-        {
+        match attempt(client, account, lease, outgoing, connections).await {
             Ok(arrived) => return Ok(arrived),
             Err(Failure { stale: true, .. }) => connections = Use::Fresh,
             Err(Failure {
@@ -220,13 +220,10 @@ async fn attempt(
     account: &Account,
     lease: &Lease,
     outgoing: &mut Outgoing,
-    timeouts: config::ServerTimeouts,
     connections: Use,
 ) -> Result<Arrived, Failure> {
     let (mut exchange, was_kept) = match lease.backend().config.protocol {
-        Protocol::Http1 => {
-            begin_http1(client, account, lease, outgoing, timeouts, connections).await?
-        }
+        Protocol::Http1 => begin_http1(client, account, lease, outgoing, connections).await?,
         Protocol::Http2 => match begin_http2(client, account, lease, outgoing)? {
             // One that breaks off a second time is counted.
             Some(begun) => (begun, connections == Use::Kept),
@@ -236,7 +233,8 @@ async fn attempt(
             }
         },
     };
-    let awaited = poll_fn(|cx| exchange.poll_head(cx));
+    let room = &mut outgoing.head.parts.headers;
+    let awaited = poll_fn(|cx| exchange.poll_head(cx, room));
     let fault = match client.watch.bound(awaited).await {
         Ok(Ok(head)) => match exchange.expect_body(&head, outgoing.is_to_head()) {
             Ok(()) => {
@@ -283,7 +281,6 @@ async fn begin_http1(
     account: &Account,
     lease: &Lease,
     outgoing: &mut Outgoing,
-    timeouts: config::ServerTimeouts,
     connections: Use,
 ) -> Result<(Exchange, bool), Failure> {
     let kept = match connections {
@@ -295,18 +292,20 @@ async fn begin_http1(
         Some(upstream) => upstream,
         None => {
             account.connecting();
-            let connected = connect(client, lease, timeouts.connect).await;
+            // Apart: there is one for most requests, which need no room for this.
+            let connected = Box::pin(connect(client, lease)).await;
             connected.map_err(|fault| Failure::of_connect(account, fault))?
         }
     };
     account.connected();
-    client.watch.expect(Awaiting::Server, timeouts.server);
+    let timeout = lease.backend().config.timeouts.server;
+    client.watch.expect(Awaiting::Server, timeout);
     let exchange = http1::Exchange::new(
         client.clone(),
         upstream,
         &outgoing.head,
         outgoing.body.take(),
-        timeouts.server,
+        timeout,
     );
     Ok((Exchange::Http1(Box::new(exchange)), was_kept))
 }
@@ -378,11 +377,8 @@ impl NotBegun {
     }
 }
 
-async fn connect(
-    client: &Client,
-    lease: &Lease,
-    timeout: Duration,
-) -> Result<Box<Upstream>, Fault> {
+async fn connect(client: &Client, lease: &Lease) -> Result<Box<Upstream>, Fault> {
+    let timeout = lease.backend().config.timeouts.connect;
     client
         .watch
         .expect_from(Instant::now(), Awaiting::Connect, timeout);

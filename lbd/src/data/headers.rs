@@ -1,21 +1,13 @@
 //! What a proxy changes in a message's header fields (RFC 9110, 7.6). Pure.
 
-use std::net::IpAddr;
-
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, COOKIE, EXPECT, HOST, MAX_FORWARDS, RANGE, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use ipnet::IpNet;
 
 use super::request_id::REQUEST_ID;
-
-pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Whether a field belongs to one connection (RFC 9110, 7.6.1). By its text: names are compared one
 /// field after the other, and a match on text looks at its length first.
@@ -107,9 +99,23 @@ pub(super) fn authority(
     }
 }
 
+/// The bytes of a registered name (RFC 3986, 3.2.2).
+static IN_NAME: [bool; 256] = {
+    let mut fits = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        fits[at] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$')
+            || matches!(byte, b'&'..=b',' | b';' | b'=');
+        at += 1;
+    }
+    fits
+};
+
 /// Whether a Host field is `uri-host [ ":" port ]` (RFC 9110, 7.2), the empty host included.
 fn is_host(host: &[u8]) -> bool {
-    let in_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b);
+    let in_name = |b: &u8| IN_NAME[usize::from(*b)];
     let (name, port) = match host {
         [b'[', ..] => match host.iter().position(|b| *b == b']') {
             Some(end) => (&host[1..end], &host[end + 1..]),
@@ -139,19 +145,6 @@ pub(super) fn host_of(authority: &str) -> &str {
     &authority[..end]
 }
 
-/// What is known of a client for the `X-Forwarded-*` fields.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Origin<'a> {
-    pub(super) ip: IpAddr,
-    /// `ip` as a field value.
-    pub(super) address: &'a HeaderValue,
-    /// The port it connected to.
-    pub(super) port: &'a HeaderValue,
-    /// By which it came.
-    pub(super) scheme: &'a HeaderValue,
-    pub(super) trusted: &'a [IpNet],
-}
-
 /// The length of a request's body, which is announced to the server as it was understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Length {
@@ -161,16 +154,12 @@ pub(super) enum Length {
     Unknown,
 }
 
-/// Turns a client's header fields into those for a server; true: they ask for another protocol.
-pub(super) fn prepare_request(
-    headers: &mut HeaderMap,
-    version: Version,
-    host: &HeaderValue,
-    length: Length,
-    origin: Origin<'_>,
-) -> bool {
-    let (protocol, trailers) = match version == Version::HTTP_2 || headers.contains_key(CONNECTION)
-    {
+/// Turns a client's header fields into those for a server, but for what lbd adds ([`own_fields`]); true:
+/// they ask for another protocol.
+///
+/// [`own_fields`]: super::own_fields
+pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, length: Length) -> bool {
+    let (protocol, trailers) = match headers.keys().any(is_hop_by_hop) {
         true => (
             asked_protocol(headers, version),
             takes_trailers(headers, version),
@@ -198,8 +187,6 @@ pub(super) fn prepare_request(
             }
         }
     }
-    headers.insert(HOST, host.clone());
-    forward(headers, host, origin);
     let upgrades = protocol.is_some();
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);
@@ -239,36 +226,6 @@ fn has_option(headers: &HeaderMap, field: HeaderName, option: &[u8]) -> bool {
     })
 }
 
-fn forward(headers: &mut HeaderMap, host: &HeaderValue, origin: Origin<'_>) {
-    if origin.trusted.iter().any(|net| net.contains(&origin.ip)) {
-        let before = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .map(HeaderValue::as_bytes);
-        let mut chain = before.collect::<Vec<_>>().join(b", ".as_slice());
-        if !chain.is_empty() {
-            chain.extend_from_slice(b", ");
-        }
-        chain.extend_from_slice(origin.address.as_bytes());
-        let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| origin.address.clone());
-        headers.insert(FORWARDED_FOR, chain);
-        keep_or(headers, FORWARDED_PROTO, || origin.scheme.clone());
-        keep_or(headers, FORWARDED_HOST, || host.clone());
-        keep_or(headers, FORWARDED_PORT, || origin.port.clone());
-        return;
-    }
-    headers.insert(FORWARDED_FOR, origin.address.clone());
-    headers.insert(FORWARDED_PROTO, origin.scheme.clone());
-    headers.insert(FORWARDED_HOST, host.clone());
-    headers.insert(FORWARDED_PORT, origin.port.clone());
-}
-
-fn keep_or(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> HeaderValue) {
-    if !headers.contains_key(&name) {
-        headers.insert(name, value());
-    }
-}
-
 /// Turns a server's header fields into those for a client. `names_protocol`: the one that it
 /// switches to, or wants (RFC 9110, 15.2.2 and 15.5.22).
 ///
@@ -289,14 +246,19 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, status: StatusCode, name
 
 /// Removes what belongs to one connection, the fields that `Connection` names included.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let present: Vec<HeaderName> = headers
-        .keys()
-        .filter(|n| is_hop_by_hop(n))
-        .cloned()
-        .collect();
-    if present.is_empty() {
-        return;
-    }
+    let mut strays = headers.keys().filter(|name| is_hop_by_hop(name));
+    let present: Vec<HeaderName> = match (strays.next(), strays.next()) {
+        (None, _) => return,
+        (Some(&CONNECTION), None) if only_keeps_alive(headers) => {
+            headers.remove(CONNECTION);
+            return;
+        }
+        _ => headers
+            .keys()
+            .filter(|name| is_hop_by_hop(name))
+            .cloned()
+            .collect(),
+    };
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -311,6 +273,12 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in named.iter().chain(&present) {
         headers.remove(name);
     }
+}
+
+/// Whether `Connection` says what most servers say, and no more.
+fn only_keeps_alive(headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all(CONNECTION).iter();
+    said.next().is_some_and(|said| said == "keep-alive") && said.next().is_none()
 }
 
 /// The target as a server is asked for it: in origin-form, or `*` (RFC 9112, 3.2). An empty path is
@@ -354,48 +322,52 @@ mod tests {
         headers
     }
 
-    fn prepare(headers: &mut HeaderMap, trusted: &[IpNet]) -> bool {
-        let (address, port) = (
-            HeaderValue::from_static("192.0.2.7"),
-            HeaderValue::from_static("80"),
-        );
-        let ip = "192.0.2.7".parse().unwrap();
-        let origin = Origin {
-            ip,
-            address: &address,
-            port: &port,
-            scheme: &HeaderValue::from_static("http"),
-            trusted,
-        };
-        prepare_request(
-            headers,
-            Version::HTTP_11,
-            &HeaderValue::from_static("a.example:8080"),
-            Length::None,
-            origin,
-        )
+    fn prepare(headers: &mut HeaderMap) -> bool {
+        prepare_request(headers, Version::HTTP_11, Length::None)
     }
 
     #[test]
-    fn fields_named_by_connection_go_and_cannot_take_ours_along() {
+    fn fields_named_by_connection_go_but_not_what_frames_or_routes() {
         let mut headers = map(&[
             ("connection", "close, X-Secret, x-forwarded-for, host"),
             ("x-secret", "1"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("host", "a.example:8080"),
             ("keep-alive", "timeout=5"),
             ("upgrade", "h2c"),
             ("te", "trailers"),
             ("accept", "*/*"),
         ]);
-        prepare(&mut headers, &[]);
-        let expected = map(&[
-            ("accept", "*/*"),
-            ("host", "a.example:8080"),
-            ("x-forwarded-for", "192.0.2.7"),
-            ("x-forwarded-proto", "http"),
-            ("x-forwarded-host", "a.example:8080"),
-            ("x-forwarded-port", "80"),
-        ]);
+        prepare(&mut headers);
+        let expected = map(&[("accept", "*/*"), ("host", "a.example:8080")]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_field_named_beside_keep_alive_goes_as_well() {
+        for (fields, left) in [
+            (
+                &[("connection", "keep-alive"), ("a", "1")][..],
+                &[("a", "1")][..],
+            ),
+            (
+                &[
+                    ("connection", "keep-alive"),
+                    ("connection", "a"),
+                    ("a", "1"),
+                ],
+                &[],
+            ),
+            (&[("connection", "keep-alive, a"), ("a", "1")], &[]),
+            (
+                &[("connection", "keep-alive"), ("keep-alive", "timeout=5")],
+                &[],
+            ),
+        ] {
+            let mut headers = map(fields);
+            prepare_response(&mut headers, StatusCode::OK, false);
+            assert_eq!(headers, map(left), "{fields:?}");
+        }
     }
 
     #[test]
@@ -428,7 +400,7 @@ mod tests {
             ("upgrade", "websocket"),
         ];
         let mut headers = map(&asked);
-        assert!(prepare(&mut headers, &[]));
+        assert!(prepare(&mut headers));
         assert_eq!(headers["upgrade"], "websocket");
         assert_eq!(headers["connection"], "upgrade");
         for other in [
@@ -440,7 +412,7 @@ mod tests {
             [("upgrade", "websocket, H2C"), ("connection", "upgrade")],
         ] {
             let mut headers = map(&other);
-            assert!(!prepare(&mut headers, &[]), "{other:?}");
+            assert!(!prepare(&mut headers), "{other:?}");
             assert!(!headers.contains_key("upgrade"), "{other:?}");
         }
         let granted = [
@@ -462,31 +434,9 @@ mod tests {
     #[test]
     fn a_client_that_takes_trailers_is_known_as_one() {
         let mut headers = map(&[("connection", "TE"), ("te", "gzip, trailers")]);
-        prepare(&mut headers, &[]);
+        prepare(&mut headers);
         assert_eq!(headers["te"], "trailers");
         assert_eq!(headers["connection"], "te");
-    }
-
-    #[test]
-    fn only_trusted_peers_may_say_where_a_request_comes_from() {
-        let said = [
-            ("x-forwarded-for", "198.51.100.1"),
-            ("x-forwarded-for", "10.0.0.1"),
-            ("x-forwarded-proto", "https"),
-        ];
-        let mut headers = map(&said);
-        prepare(&mut headers, &["192.0.2.0/24".parse().unwrap()]);
-        assert_eq!(
-            headers["x-forwarded-for"],
-            "198.51.100.1, 10.0.0.1, 192.0.2.7"
-        );
-        assert_eq!(headers["x-forwarded-proto"], "https");
-        assert_eq!(headers["x-forwarded-host"], "a.example:8080");
-        let mut headers = map(&said);
-        prepare(&mut headers, &["198.51.100.0/24".parse().unwrap()]);
-        assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
-        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
-        assert_eq!(headers["x-forwarded-proto"], "http");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use http::{HeaderMap, Uri};
 use ipnet::IpNet;
 
-use super::headers::{FORWARDED_PROTO, host_of};
+use super::headers::host_of;
+use super::own_fields::FORWARDED_PROTO;
 
 /// Where TLS is spoken unless a port is named.
 const HTTPS: u16 = 443;

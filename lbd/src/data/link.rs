@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use lb_proto::config;
 use tokio::net::TcpStream;
 
 use super::connect::Upstream;
 use super::lease::Lease;
+use super::own_fields::Origin;
 use super::thread::{Place, Thread};
 use super::trunk::Trunks;
 use super::tunnel::Meter;
@@ -26,14 +26,10 @@ pub(super) struct Link {
     /// Of the frontend that accepted it: counts its bytes.
     record: Arc<FrontendRecord>,
     pub(super) peer: SocketAddr,
-    /// The peer's address as a field value.
-    pub(super) address: HeaderValue,
+    /// What servers are told of it. `https` under TLS, and where a PROXY header says so; else `http`.
+    pub(super) origin: Rc<Origin>,
     /// What it connected to: the address that is listened on, unless more is known.
     local: Cell<SocketAddr>,
-    /// The port it connected to, as a field value.
-    pub(super) port: HeaderValue,
-    /// `https` under TLS, and where a PROXY header says so; else `http`.
-    pub(super) scheme: HeaderValue,
     /// What else a PROXY header told, for servers.
     tlvs: Tlvs,
     /// A connection to a server that is this client's alone.
@@ -55,18 +51,17 @@ pub(super) struct Ends {
 impl Link {
     pub(super) fn new(thread: Rc<Thread>, listener: u64, place: &Place, ends: Ends) -> Rc<Self> {
         let frontend = &place.view.snapshot.frontends[place.frontend];
+        let scheme = match ends.tls || ends.tlvs.say_tls() {
+            true => "https",
+            false => "http",
+        };
         let link = Rc::new(Self {
             thread,
             listener,
             record: frontend.record.clone(),
             peer: ends.peer,
-            address: text_value(ends.peer.ip().to_canonical()),
+            origin: Origin::new(ends.peer.ip(), scheme, ends.local.port()),
             local: Cell::new(ends.local),
-            port: text_value(ends.local.port()),
-            scheme: HeaderValue::from_static(match ends.tls || ends.tlvs.say_tls() {
-                true => "https",
-                false => "http",
-            }),
             tlvs: ends.tlvs,
             private: RefCell::new(None),
             trunks: RefCell::new(None),
@@ -153,8 +148,4 @@ impl Drop for Link {
     fn drop(&mut self) {
         add(&self.tally().connections, 1u64.wrapping_neg());
     }
-}
-
-fn text_value(value: impl ToString) -> HeaderValue {
-    HeaderValue::try_from(value.to_string()).unwrap_or(HeaderValue::from_static(""))
 }

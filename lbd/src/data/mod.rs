@@ -23,6 +23,7 @@ mod hex;
 mod request_id;
 mod account;
 mod outcome;
+mod own_fields;
 mod trace;
 mod traceparent;
 mod span;

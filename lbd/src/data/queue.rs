@@ -10,7 +10,7 @@ use super::lease::{Lease, Missed};
 use super::thread::Thread;
 use super::view::View;
 use super::watch::{Awaiting, Expired, Watch};
-use crate::state::{Ahead, QueueTally, Told, add};
+use crate::state::{Ahead, QueueTally, Told, Wants, add};
 
 /// A session, waited for if need be: what `look` finds, asked again whenever what it found full may
 /// have changed. `waits` is told of each wait.
@@ -22,15 +22,29 @@ pub(super) async fn lease(
     look: impl Fn() -> Result<Lease, Missed>,
     waits: impl Fn(Ahead),
 ) -> Result<Lease, Fault> {
+    match look() {
+        Ok(lease) => Ok(lease),
+        Err(Missed::NoServer) => Err(Fault::NoServer),
+        // Apart, so that only those who wait have room for it.
+        Err(Missed::Full(wants)) => {
+            Box::pin(wait(thread, watch, view, backend, wants, look, waits)).await
+        }
+    }
+}
+
+async fn wait(
+    thread: &Thread,
+    watch: &Watch,
+    view: &Rc<View>,
+    backend: usize,
+    mut wants: Wants,
+    look: impl Fn() -> Result<Lease, Missed>,
+    waits: impl Fn(Ahead),
+) -> Result<Lease, Fault> {
     let state = &view.snapshot.backends[backend];
     let tally = state.pool.waits.of(thread.id);
     let mut wait: Option<Wait<'_>> = None;
     loop {
-        let wants = match look() {
-            Ok(lease) => return Ok(lease),
-            Err(Missed::NoServer) => return Err(Fault::NoServer),
-            Err(Missed::Full(wants)) => wants,
-        };
         let (ticket, since) = match &wait {
             Some(wait) => (Some(wait.ticket), wait.since),
             None => (None, Instant::now()),
@@ -60,6 +74,11 @@ pub(super) async fn lease(
                 return Err(Fault::QueueTimedOut);
             }
         }
+        wants = match look() {
+            Ok(lease) => return Ok(lease),
+            Err(Missed::NoServer) => return Err(Fault::NoServer),
+            Err(Missed::Full(wants)) => wants,
+        };
     }
 }
 

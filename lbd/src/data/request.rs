@@ -1,7 +1,6 @@
 //! The way of a request: open its account, find its route, pick a server, forward, answer.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -20,8 +19,9 @@ use super::client_address::client_address;
 use super::decode::Head;
 use super::fault::Fault;
 use super::forward::{Arrived, Outgoing, forward};
-use super::headers::{self, Length, Origin};
+use super::headers::{self, Length};
 use super::https_redirect;
+use super::own_fields::OwnFields;
 use super::reply;
 use super::request_body::RequestBody;
 use super::request_id;
@@ -31,7 +31,6 @@ use super::span;
 use super::sticky::Visit;
 use super::thread::Place;
 use super::upgrade::Upgrade;
-use super::view::View;
 use crate::state::Server;
 
 /// The connection's frontend is gone: it is closed.
@@ -39,85 +38,89 @@ use crate::state::Server;
 #[error("the frontend of this connection is gone")]
 pub(super) struct Gone;
 
-/// Answers one request. The account is opened, and the way found, before anything is awaited.
-pub(super) fn serve(
-    client: Rc<Client>,
-    mut request: Request<RequestBody>,
-) -> impl Future<Output = Result<Response<Answer>, Gone>> {
-    let place = client.thread.place(client.listener);
-    let place = place.filter(|place| place.mode() == Mode::Http);
-    let asked = place.map(|place| {
-        let frontend = &place.view.snapshot.frontends[place.frontend];
-        request_id::ensure(request.headers_mut());
-        let traces = place.view.snapshot.traces.as_ref();
-        let span = traces
-            .and_then(|traces| span::begin(traces.config.sample, &client, &place, &mut request));
-        client.begin_exchange(&request, frontend.config.timeouts);
-        let view = place.view.clone();
-        let account = Account::open(&client, view, place.frontend, &request, span);
-        let (version, accept) = (request.version(), request.headers().get(ACCEPT).cloned());
-        let way = route(&client, &place, request);
-        (
-            Asked {
-                version,
-                accept,
-                view: place.view,
-                way,
-            },
-            account,
-        )
-    });
-    async move {
-        let (asked, account) = asked.ok_or(Gone)?;
-        Ok(answer(&client, asked, account).await)
-    }
+/// A request whose account is open, and whose way is known.
+pub(super) struct Begun {
+    way: Way,
+    account: Box<Account>,
 }
 
-/// A request whose way is known.
-struct Asked {
-    version: Version,
-    accept: Option<HeaderValue>,
-    view: Rc<View>,
-    way: Result<Way, Fault>,
-}
-
-/// Where a request goes.
+/// Where a request goes. Small, for a stream carries it along.
 enum Way {
     Forward {
         backend: usize,
         outgoing: Box<Outgoing>,
-        cookie: Visit,
     },
     Answer(Box<Response<Bytes>>),
+    Fail(Fault, Box<Response<Bytes>>),
 }
 
-async fn answer(client: &Rc<Client>, asked: Asked, mut account: Box<Account>) -> Response<Answer> {
-    let accept = asked.accept.as_ref();
-    let mut response = match asked.way {
-        Ok(Way::Answer(response)) => {
-            account.answers(response.status());
-            own(*response, client, account)
-        }
-        Ok(Way::Forward {
+/// Opens a request's account and finds its way, before anything is awaited.
+pub(super) fn begin(client: &Rc<Client>, mut request: Request<RequestBody>) -> Result<Begun, Gone> {
+    let place = client.thread.place(client.listener);
+    let place = place.filter(|place| place.mode() == Mode::Http);
+    let place = place.ok_or(Gone)?;
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    request_id::ensure(request.headers_mut());
+    let traces = place.view.snapshot.traces.as_ref();
+    let span =
+        traces.and_then(|traces| span::begin(traces.config.sample, client, &place, &mut request));
+    client.begin_exchange(&request, frontend.config.timeouts);
+    let view = place.view.clone();
+    let mut account = Account::open(client, view, place.frontend, &request, span);
+    let accept = request.headers().get(ACCEPT).cloned();
+    let way = match route(client, &place, &mut request) {
+        Ok(Found::Backend {
             backend,
-            outgoing,
+            key,
+            own,
+            upgrades,
             cookie,
         }) => {
-            account.routed(backend);
             account.cookie = cookie;
-            match forward(client, &asked.view, backend, outgoing, &mut account).await {
-                Ok(arrived) => pass_on(arrived, asked.version, client, account),
-                Err(fault) => failed(fault, accept, client, account),
+            let outgoing = Outgoing::new(request, own, upgrades, key, accept);
+            Way::Forward {
+                backend,
+                outgoing: Box::new(outgoing),
             }
         }
-        Err(fault) => failed(fault, accept, client, account),
+        Ok(Found::Answer(response)) => Way::Answer(Box::new(response)),
+        Err(fault) => Way::Fail(fault, Box::new(reply::fault(fault, accept.as_ref()))),
     };
-    // Asked only now: a stop or a reload may have come while the server worked. A connection of HTTP/2
-    // says so itself.
-    if asked.version != Version::HTTP_2 && client.thread.is_leaving(client.listener, &asked.view) {
-        is_last(&mut response, asked.version);
+    Ok(Begun { way, account })
+}
+
+impl Begun {
+    pub(super) async fn answer(self, client: &Rc<Client>) -> Response<Answer> {
+        let mut account = self.account;
+        let view = account.view().clone();
+        let mut response = match self.way {
+            Way::Answer(response) => {
+                account.answers(response.status());
+                own(*response, client, account)
+            }
+            Way::Forward {
+                backend,
+                mut outgoing,
+            } => {
+                account.routed(backend);
+                match forward(client, &view, backend, &mut outgoing, &mut account).await {
+                    Ok(arrived) => pass_on(arrived, client, account),
+                    Err(fault) => {
+                        let page = reply::fault(fault, outgoing.accept.as_ref());
+                        failed(fault, page, client, account)
+                    }
+                }
+            }
+            Way::Fail(fault, page) => failed(fault, *page, client, account),
+        };
+        // Asked only now: a stop or a reload may have come while the server worked. A connection of
+        // HTTP/2 says so itself.
+        let version = client.version();
+        if version != Version::HTTP_2 && client.thread.is_leaving(client.listener, &view) {
+            is_last(&mut response, version);
+        }
+        response
     }
-    response
 }
 
 /// Nothing follows this response on the client's connection. `version`: the request's; hyper would tell
@@ -136,8 +139,26 @@ fn named<'a>(client: &Client, authority: &'a str) -> Cow<'a, str> {
     }
 }
 
+/// What was found for a request.
+enum Found {
+    Backend {
+        backend: usize,
+        /// What its server is picked by, if it is by a key.
+        key: Option<u64>,
+        own: OwnFields,
+        /// The client asks for another protocol.
+        upgrades: bool,
+        cookie: Visit,
+    },
+    Answer(Response<Bytes>),
+}
+
 /// Finds the route, and prepares the request for a server where it leads to one.
-fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> Result<Way, Fault> {
+fn route(
+    client: &Client,
+    place: &Place,
+    request: &mut Request<RequestBody>,
+) -> Result<Found, Fault> {
     admit(client, place, request.headers())?;
     if request.method() == Method::CONNECT {
         return Err(Fault::Connect);
@@ -172,9 +193,7 @@ fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> R
             let to =
                 https_redirect::location(&named(client, host_text), frontend.https_port(), uri);
             let answer = reply::redirect(status_code(status), &to);
-            return answer
-                .map(|answer| Way::Answer(answer.into()))
-                .ok_or(Fault::Malformed);
+            return answer.map(Found::Answer).ok_or(Fault::Malformed);
         }
     };
     let backend = match target {
@@ -182,15 +201,11 @@ fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> R
         Target::Redirect { to, status } => {
             let to = redirect_target(&to, &named(client, host_text), uri.path(), uri.query());
             let answer = reply::redirect(status_code(status), &to);
-            return answer
-                .map(|answer| Way::Answer(answer.into()))
-                .ok_or(Fault::Malformed);
+            return answer.map(Found::Answer).ok_or(Fault::Malformed);
         }
         Target::Respond { status } => {
             let accept = request.headers().get(ACCEPT);
-            return Ok(Way::Answer(
-                reply::respond(status_code(status), accept).into(),
-            ));
+            return Ok(Found::Answer(reply::respond(status_code(status), accept)));
         }
     };
     // By what the client sent: the server's request may have other headers.
@@ -200,17 +215,22 @@ fn route(client: &Client, place: &Place, mut request: Request<RequestBody>) -> R
         uri.path(),
         request.headers(),
     );
-    let upgrades = prepare(client, place, &mut request, &host);
+    let (mut own, upgrades) = prepare(client, place, request, host);
     let edits = &place.view.edits[backend];
     let sticky = edits.sticky.as_ref();
     let mut cookie = sticky.map_or(Visit::NONE, |sticky| sticky.take(request.headers_mut()));
     if cookie.wanted().is_some() {
         cookie.by(address(client, place, request.headers()), request.headers());
     }
-    edits.request.apply(request.headers_mut());
-    Ok(Way::Forward {
+    if !edits.request.is_empty() {
+        own.join(request.headers_mut());
+        edits.request.apply(request.headers_mut());
+    }
+    Ok(Found::Backend {
         backend,
-        outgoing: Box::new(Outgoing::new(request, upgrades, key)),
+        key,
+        own,
+        upgrades,
         cookie,
     })
 }
@@ -229,7 +249,7 @@ fn redirects_to_https<'p>(
         let peer = client.peer.ip().to_canonical();
         https_redirect::vouched_for(peer, &frontend.trusted_proxies, headers)
     };
-    (client.scheme != "https" && !vouched_for()).then_some((status, plain))
+    (client.origin.scheme != "https" && !vouched_for()).then_some((status, plain))
 }
 
 /// Whether the frontend serves this client now.
@@ -251,41 +271,32 @@ fn prepare(
     client: &Client,
     place: &Place,
     request: &mut Request<RequestBody>,
-    host: &HeaderValue,
-) -> bool {
+    host: HeaderValue,
+) -> (OwnFields, bool) {
     let body = request.body();
     let length = match body.size_hint().exact() {
         _ if body.is_end_stream() => Length::None,
         Some(n) => Length::Bytes(n),
         None => Length::Unknown,
     };
-    let origin = Origin {
-        ip: client.peer.ip().to_canonical(),
-        address: &client.address,
-        port: &client.port,
-        scheme: &client.scheme,
-        trusted: &place.view.snapshot.frontends[place.frontend]
-            .config
-            .trusted_proxies,
-    };
     let version = request.version();
-    let upgrades = headers::prepare_request(request.headers_mut(), version, host, length, origin);
+    let fields = request.headers_mut();
+    let upgrades = headers::prepare_request(fields, version, length);
+    let frontend = &place.view.snapshot.frontends[place.frontend];
+    let trusted = &frontend.config.trusted_proxies;
+    let own = OwnFields::new(fields, host, &client.origin, trusted);
     if request.uri().authority().is_some() {
         *request.uri_mut() = headers::origin_form(request.uri());
     }
     *request.version_mut() = Version::HTTP_11;
     // What hyper keeps there is about the client's connection.
     request.extensions_mut().clear();
-    upgrades
+    (own, upgrades)
 }
 
 /// Turns a server's response into the one for the client.
-fn pass_on(
-    arrived: Arrived,
-    version: Version,
-    client: &Rc<Client>,
-    mut account: Box<Account>,
-) -> Response<Answer> {
+fn pass_on(arrived: Arrived, client: &Rc<Client>, mut account: Box<Account>) -> Response<Answer> {
+    let version = client.version();
     let Arrived {
         head,
         exchange,
@@ -304,7 +315,8 @@ fn pass_on(
     let misleads = upgrades && version == Version::HTTP_2 && head.status.is_success();
     if switches && !upgrades || misleads {
         account.response_error();
-        return failed(Fault::BadResponse, None, client, account);
+        let page = reply::fault(Fault::BadResponse, None);
+        return failed(Fault::BadResponse, page, client, account);
     }
     let Head {
         status,
@@ -360,12 +372,12 @@ fn look_for_session(server: &Server, headers: &HeaderMap) {
 /// An answer that says what went wrong.
 fn failed(
     fault: Fault,
-    accept: Option<&HeaderValue>,
+    page: Response<Bytes>,
     client: &Rc<Client>,
     account: Box<Account>,
 ) -> Response<Answer> {
     account.failed(fault);
-    own(reply::fault(fault, accept), client, account)
+    own(page, client, account)
 }
 
 /// An answer of our own.

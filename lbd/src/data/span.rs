@@ -102,11 +102,7 @@ fn asked<B>(client: &Client, place: &Place, request: &Request<B>) -> Asked {
     Asked {
         method: request.method().clone(),
         path: cut(uri.path()),
-        scheme: if client.scheme == "https" {
-            "https"
-        } else {
-            "http"
-        },
+        scheme: client.origin.scheme,
         version: match request.version() {
             Version::HTTP_10 => "1.0",
             Version::HTTP_2 => "2",

@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::request::Parts;
 use http_body::Body;
 
 use super::connect::Upstream;
 use super::encode::{Framing, Outbox};
+use super::own_fields::RequestHead;
 use super::request_body::RequestBody;
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Upload {
     /// `introduction` goes before the head; `buffer` is one to be used again.
     pub(super) fn new(
         introduction: &[u8],
-        head: &Parts,
+        head: &RequestHead,
         incoming: Option<RequestBody>,
         buffer: Vec<u8>,
     ) -> Self {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::HeaderMap;
 use http_body::Frame;
 
 use super::{Cut, Failed, Far};
@@ -14,6 +14,7 @@ use crate::access_log::Cause;
 use crate::data::client::Client;
 use crate::data::connect::Upstream;
 use crate::data::decode::{self, Body, Head, Malformed, Piece};
+use crate::data::own_fields::RequestHead;
 use crate::data::request_body::RequestBody;
 use crate::data::tunnel::Channel;
 use crate::data::upload::{Broken, Progress, Upload};
@@ -44,7 +45,7 @@ impl Exchange {
     pub(in crate::data) fn new(
         client: Rc<Client>,
         mut upstream: Box<Upstream>,
-        head: &Parts,
+        head: &RequestHead,
         body: Option<RequestBody>,
         timeout: Duration,
     ) -> Self {
@@ -65,15 +66,19 @@ impl Exchange {
     }
 
     /// Sends the request and waits for the head of the response. Informational responses are passed
-    /// on to the client.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failed>> {
+    /// on to the client. The map of `fields` becomes that of the response.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        fields: &mut HeaderMap,
+    ) -> Poll<Result<Head, Failed>> {
         match self.poll_upload(cx).map_err(|_| Failed::Client)? {
             Progress::AwaitsClient => self.client.await_client(),
             Progress::AwaitsServer | Progress::Sent => self.await_server(),
         }
         loop {
             while !self.received.is_empty() {
-                let head = decode::head(&mut self.received).map_err(|_| Failed::Server)?;
+                let head = decode::head(&mut self.received, fields).map_err(|_| Failed::Server)?;
                 match head {
                     Some(head) if head.is_informational() => self.client.inform(head),
                     Some(head) => return Poll::Ready(Ok(head)),

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Error, Reason};
 use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Frame;
 use tokio::task::spawn_local;
@@ -22,6 +21,7 @@ use crate::access_log::Cause;
 use crate::data::client::Client;
 use crate::data::decode::{Head, Malformed};
 use crate::data::inflow::Inflow;
+use crate::data::own_fields::RequestHead;
 use crate::data::request_body::RequestBody;
 use crate::data::stream_upload::StreamUpload;
 use crate::data::trunk::Slot;
@@ -88,7 +88,7 @@ impl Exchange {
     pub(in crate::data) fn begin(
         client: Rc<Client>,
         slot: Slot,
-        head: &Parts,
+        head: &RequestHead,
         body: &mut Option<RequestBody>,
         timeout: Duration,
         upgrades: bool,
@@ -368,9 +368,9 @@ impl Exchange {
 }
 
 impl Tunnel {
-    fn asked(head: &Parts) -> Self {
-        let protocol = head.headers.get(UPGRADE);
-        let key = head.headers.get(SEC_WEBSOCKET_KEY);
+    fn asked(head: &RequestHead) -> Self {
+        let protocol = head.parts.headers.get(UPGRADE);
+        let key = head.parts.headers.get(SEC_WEBSOCKET_KEY);
         Self {
             protocol: protocol.map_or(HeaderValue::from_static(""), HeaderValue::clone),
             accept: key.map(|key| websocket::accept(key.as_bytes())),

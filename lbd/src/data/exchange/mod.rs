@@ -7,6 +7,7 @@ mod translate;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Frame;
 
 use super::connect::Upstream;
@@ -47,10 +48,15 @@ pub(super) struct Far {
 
 impl Exchange {
     /// Sends the request and waits for the head of the response. Informational responses are passed
-    /// on to the client.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failed>> {
+    /// on to the client. `fields`: the request's, whose map, which is large, may be used again for the
+    /// response.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        fields: &mut HeaderMap,
+    ) -> Poll<Result<Head, Failed>> {
         match self {
-            Self::Http1(exchange) => exchange.poll_head(cx),
+            Self::Http1(exchange) => exchange.poll_head(cx, fields),
             Self::Http2(exchange) => exchange.poll_head(cx),
         }
     }

@@ -4,18 +4,20 @@ use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts;
 use http::response;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, uri};
 
 use crate::data::decode::{Head, MAX_FIELDS, Malformed};
+use crate::data::own_fields::RequestHead;
 
 /// A request for a server as it goes on a stream. `secure`: under TLS.
 ///
 /// One that asks for another protocol asks for a tunnel (RFC 8441).
-pub(super) fn request(head: &Parts, secure: bool, upgrades: bool) -> Request<()> {
-    let mut headers = head.headers.clone();
+pub(super) fn request(head: &RequestHead, secure: bool, upgrades: bool) -> Request<()> {
+    let RequestHead { parts, own } = head;
+    let mut headers = parts.headers.clone();
+    own.clone().join(&mut headers);
     for name in [CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
@@ -31,8 +33,8 @@ pub(super) fn request(head: &Parts, secure: bool, upgrades: bool) -> Request<()>
         // Without one h2 takes requests as they come by HTTP/1, and the Host goes along.
         None => Version::HTTP_11,
     };
-    *request.uri_mut() = target(head.uri.path_and_query(), authority, secure);
-    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = target(parts.uri.path_and_query(), authority, secure);
+    *request.method_mut() = parts.method.clone();
     if let Some(protocol) = protocol {
         headers.remove(SEC_WEBSOCKET_KEY);
         headers.remove(CONTENT_LENGTH);
@@ -101,13 +103,17 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+    use crate::data::own_fields::OwnFields;
 
-    fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> Parts {
+    fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> RequestHead {
         let mut request = Request::builder().method(method).uri(target);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        request.body(()).unwrap().into_parts().0
+        RequestHead {
+            parts: request.body(()).unwrap().into_parts().0,
+            own: OwnFields::default(),
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::data::websocket;
 pub(super) struct Asked {
     pub(super) request: Request<RequestBody>,
     /// It asks for a tunnel (RFC 8441).
-    pub(super) connect: Option<Connect>,
+    pub(super) connect: Option<Box<Connect>>,
 }
 
 /// A tunnel that was asked for.
@@ -38,6 +38,7 @@ pub(super) fn read(request: Request<RecvStream>) -> Result<Asked, Fault> {
             RequestBody::None,
             Some(upgrade(&mut head, &protocol, stream)?),
         ),
+        None if stream.is_end_stream() => (RequestBody::None, None),
         None => {
             let body = StreamBody::new(stream, &head.headers);
             (RequestBody::Http2(body), None)
@@ -95,7 +96,11 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes it a request to go on with another protocol, as HTTP/1 knows it (RFC 8441, 5).
-fn upgrade(head: &mut Parts, protocol: &Protocol, stream: RecvStream) -> Result<Connect, Fault> {
+fn upgrade(
+    head: &mut Parts,
+    protocol: &Protocol,
+    stream: RecvStream,
+) -> Result<Box<Connect>, Fault> {
     let protocol = protocol.as_str();
     let name = HeaderValue::from_str(protocol).map_err(|_| Fault::Malformed)?;
     if protocol.is_empty() || protocol.contains(',') || protocol.eq_ignore_ascii_case("h2c") {
@@ -113,10 +118,10 @@ fn upgrade(head: &mut Parts, protocol: &Protocol, stream: RecvStream) -> Result<
         head.headers.insert(SEC_WEBSOCKET_KEY, key);
         accept
     });
-    Ok(Connect {
+    Ok(Box::new(Connect {
         from_client: stream,
         accept,
-    })
+    }))
 }
 
 impl Connect {

@@ -24,14 +24,15 @@ use crate::data::upgrade::Upgrade;
 /// would be a record of their own.
 const MOST_DATA: usize = 16 * 1024 - 9;
 
-/// Sends an answer to its end. `to_head`: without its body, whatever that is.
-pub(super) async fn send(
+/// Sends an answer's head; its body, unless it is complete, is to follow. `to_head`: without its body,
+/// whatever that is.
+pub(super) fn send(
     stream: &Stream,
     answer: Response<Answer>,
     to_head: bool,
     respond: &mut SendResponse<Bytes>,
-) -> Result<(), Lost> {
-    let (mut head, mut body) = answer.into_parts();
+) -> Result<Option<(Answer, SendStream<Bytes>)>, Lost> {
+    let (mut head, body) = answer.into_parts();
     prepare(stream, &mut head.headers);
     if let Some(length) = body.size_hint().exact()
         && needs_length(head.status, to_head, length)
@@ -40,13 +41,8 @@ pub(super) async fn send(
         head.headers.entry(CONTENT_LENGTH).or_insert_with(length);
     }
     let ends = to_head || body.is_end_stream();
-    let mut sends = send_head(stream, Response::from_parts(head, ()), ends, respond)?;
-    if !ends {
-        send_body(stream, &mut body, &mut sends).await?;
-    }
-    drop(body);
-    stream.answered();
-    Ok(())
+    let sends = send_head(stream, Response::from_parts(head, ()), ends, respond)?;
+    Ok((!ends).then_some((body, sends)))
 }
 
 /// A response without a body says so by its end, unless its length is about something else.
@@ -78,7 +74,8 @@ fn send_head(
     Ok(sends)
 }
 
-async fn send_body(
+/// Sends an answer's body to its end.
+pub(super) async fn send_body(
     stream: &Stream,
     body: &mut Answer,
     sends: &mut SendStream<Bytes>,

@@ -1,6 +1,6 @@
 //! A stream: one request and its answer, from the head to the last frame.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -10,14 +10,13 @@ use h2::{Reason, RecvStream};
 use http::header::ACCEPT;
 use http::{Method, Request, Response};
 
-use super::request::{self as asked, Asked};
+use super::request::{self as asked, Asked, Connect};
 use super::response;
 use super::streams::Stream;
 use crate::access_log::Phase;
 use crate::data::body::Answer;
 use crate::data::decode::Head;
 use crate::data::fault::Fault;
-use crate::data::request_body::RequestBody;
 use crate::data::watch::Expired;
 use crate::data::{reply, request};
 
@@ -30,62 +29,91 @@ pub(super) enum Lost {
     Ours(Reason),
 }
 
+/// What a client asked for, begun.
+struct Begun {
+    request: request::Begun,
+    /// It asks for a tunnel.
+    connect: Option<Box<Connect>>,
+}
+
 /// Answers a request. Dropping what it awaits closes its account.
-pub(super) async fn serve(
+pub(super) fn serve(
     stream: Stream,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-) {
-    if let Err(Lost::Ours(reason)) = exchange(&stream, request, &mut respond).await {
-        respond.send_reset(reason);
+) -> impl Future<Output = ()> {
+    let to_head = request.method() == Method::HEAD;
+    let asked = begin(&stream, request, &mut respond);
+    async move {
+        if let Err(Lost::Ours(reason)) = exchange(&stream, asked, to_head, &mut respond).await {
+            respond.send_reset(reason);
+        }
     }
 }
 
-async fn exchange(
+/// Begins what was asked for. `None`: it is answered already.
+fn begin(
     stream: &Stream,
     request: Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
-) -> Result<(), Lost> {
+) -> Result<Option<Begun>, Lost> {
     let to_head = request.method() == Method::HEAD;
     let accept = request.headers().get(ACCEPT).cloned();
     let Asked { request, connect } = match asked::read(request) {
         Ok(asked) => asked,
         Err(fault) => {
             let page = reply::fault(fault, accept.as_ref());
-            return refuse(stream, fault, page, to_head, respond);
+            return refuse(stream, fault, page, to_head, respond).map(|()| None);
         }
+    };
+    // Nobody serves this frontend any more: another connection may find who does.
+    let request = request::begin(&stream.client, request);
+    let request = request.map_err(|_| Lost::Ours(Reason::REFUSED_STREAM))?;
+    Ok(Some(Begun { request, connect }))
+}
+
+async fn exchange(
+    stream: &Stream,
+    asked: Result<Option<Begun>, Lost>,
+    to_head: bool,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), Lost> {
+    let Some(Begun { request, connect }) = asked? else {
+        return Ok(());
     };
     let answer = answer(stream, request, respond).await.inspect_err(|lost| {
         if *lost == Lost::Client {
             stream.streams.budget.took_back();
         }
     })?;
-    match (connect, stream.client.take_upgrade()) {
-        (Some(connect), Some(upgrade)) => {
-            Box::pin(response::tunnel(stream, answer, connect, upgrade, respond)).await
-        }
-        _ => response::send(stream, answer, to_head, respond).await,
+    if let (Some(connect), Some(upgrade)) = (connect, stream.client.take_upgrade()) {
+        let tunnel = response::tunnel(stream, answer, *connect, upgrade, respond);
+        return Box::pin(tunnel).await;
     }
+    if let Some((mut body, mut sends)) = response::send(stream, answer, to_head, respond)? {
+        response::send_body(stream, &mut body, &mut sends).await?;
+    }
+    stream.answered();
+    Ok(())
 }
 
 /// Waits for the answer, and passes on what is said before it.
 async fn answer(
     stream: &Stream,
-    request: Request<RequestBody>,
+    request: request::Begun,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<Response<Answer>, Lost> {
     let client = &stream.client;
-    let mut answer = pin!(request::serve(client.clone(), request));
+    let mut answer = pin!(request.answer(client));
     poll_fn(|cx| {
-        let is_reset = respond.poll_reset(cx).is_ready();
         let polled = answer.as_mut().poll(cx);
         for head in client.take_informed() {
             inform(head, respond);
         }
         if let Poll::Ready(answer) = polled {
-            // Nobody serves this frontend any more: another connection may find who does.
-            return Poll::Ready(answer.map_err(|_| Lost::Ours(Reason::REFUSED_STREAM)));
+            return Poll::Ready(Ok(answer));
         }
+        let is_reset = respond.poll_reset(cx).is_ready();
         look(stream, cx, is_reset)?;
         Poll::Pending
     })
