@@ -5,16 +5,17 @@ use std::sync::{Mutex, mpsc};
 use hyper::Method;
 use lb_tests::daemon::NO_CHECK;
 use lb_tests::http2::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PREFACE, SETTINGS, WINDOW_UPDATE, frame,
+    DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PREFACE, SETTINGS, WINDOW_UPDATE, fields, frame,
     get_fields, request_with,
 };
+use lb_tests::raw_origin::Peer;
 use lb_tests::wire::request;
-use lb_tests::{Http2Origin, Wire};
+use lb_tests::{Http2Origin, RawOrigin, Wire};
 
 use crate::http2::{h2c, nothing_is_left};
 use crate::http2_to_servers::config;
 use crate::http2_to_servers_ends::on_one_thread;
-use crate::http2_to_servers_rules::{OK, raw};
+use crate::http2_to_servers_rules::{OK, begun};
 
 /// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113, 6.5.2).
 fn window(bytes: u32) -> Vec<u8> {
@@ -35,26 +36,47 @@ fn received(wire: &mut Wire) -> (u8, Vec<u8>) {
 
 #[test]
 fn answers_in_small_frames_that_nobody_takes_end_no_connection() {
+    slow_ones_harm_nobody(END_STREAM, &get_fields());
+}
+
+#[test]
+fn tunnels_of_small_frames_that_nobody_takes_end_no_connection() {
+    let websocket = fields(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "t"),
+        (":path", "/"),
+        ("sec-websocket-version", "13"),
+    ]);
+    slow_ones_harm_nobody(0, &websocket);
+}
+
+/// What the slow ones ask for: a head with these flags and fields.
+fn slow_ones_harm_nobody(flags: u8, asked: &[u8]) {
     const SLOW: u32 = 50;
     const FRAMES: usize = 15_000;
     const EACH: [u8; 12] = [b'x'; 12];
-    let server = raw(|peer, stream| {
+    let serve = |peer: &mut Peer, stream| {
         peer.send(frame(HEADERS, END_HEADERS, stream, OK));
         match stream / 2 < SLOW {
             true => peer.send(frame(DATA, 0, stream, &EACH).repeat(FRAMES)),
             false => peer.send(frame(DATA, END_STREAM, stream, b"fast")),
+        }
+    };
+    let server = RawOrigin::start(move |peer| {
+        assert_eq!(peer.bytes(PREFACE.len()), PREFACE);
+        // SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441, 3).
+        peer.send(frame(SETTINGS, 0, 0, &[0, 8, 0, 0, 0, 1]));
+        while let Some(stream) = begun(peer) {
+            serve(peer, stream);
         }
     });
     let lbd = on_one_thread(h2c(&config(NO_CHECK, server.addr())));
     let mut slow = Wire::connect(lbd.addr());
     slow.send(PREFACE).send(window(0));
     for stream in 0..SLOW {
-        let head = frame(
-            HEADERS,
-            END_STREAM | END_HEADERS,
-            2 * stream + 1,
-            &get_fields(),
-        );
+        let head = frame(HEADERS, flags | END_HEADERS, 2 * stream + 1, asked);
         slow.send(head);
     }
     let mut heads = 0;

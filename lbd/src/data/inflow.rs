@@ -71,11 +71,6 @@ impl Inflow {
     pub(super) fn is_end_stream(&self) -> bool {
         self.ahead.is_empty() && self.stream.is_end_stream()
     }
-
-    /// For a tunnel, of which nothing was taken.
-    pub(super) fn into_stream(self) -> RecvStream {
-        self.stream
-    }
 }
 
 impl Ahead {

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -145,6 +145,14 @@ pub(super) enum Channel {
 }
 
 impl Channel {
+    /// Takes what has come while there is no room for it, where that must not be left to lie.
+    fn poll_ahead(&self, cx: &mut Context<'_>) {
+        match self {
+            Self::Socket(_) => {}
+            Self::Stream(stream) => stream.poll_ahead(cx),
+        }
+    }
+
     /// Waits until it has failed.
     async fn failed(&self) {
         match self {

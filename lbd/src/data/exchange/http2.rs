@@ -327,7 +327,7 @@ impl Exchange {
             return None;
         };
         let receives = Rc::into_inner(receives)?.into_inner();
-        let stream = Stream::new(receives.into_stream(), self.upload.into_stream()?);
+        let stream = Stream::new(receives, self.upload.into_stream()?);
         Some(Far {
             channel: Channel::Stream(Box::new(stream)),
             received: Bytes::new(),

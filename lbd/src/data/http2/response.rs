@@ -16,6 +16,7 @@ use super::stream::{Lost, look};
 use super::streams::Stream;
 use crate::data::body::Answer;
 use crate::data::headers;
+use crate::data::inflow::Inflow;
 use crate::data::reply;
 use crate::data::tunnel::{self, Channel};
 use crate::data::upgrade::Upgrade;
@@ -175,7 +176,7 @@ pub(super) async fn tunnel(
     *head.headers_mut() = headers;
     let sends = send_head(stream, head, false, respond)?;
     stream.client.watch.release();
-    let channel = tunnel::Stream::new(connect.from_client, sends);
+    let channel = tunnel::Stream::new(Inflow::new(connect.from_client), sends);
     let channel = Channel::Stream(Box::new(channel));
     upgrade.run(&stream.client, channel, Bytes::new()).await;
     Ok(())

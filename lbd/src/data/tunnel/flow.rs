@@ -112,7 +112,11 @@ impl<'a> Flow<'a> {
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         for _ in 0..ROUNDS {
             self.stuck = true;
-            if ready!(self.poll_write(cx)).is_err() {
+            let Poll::Ready(written) = self.poll_write(cx) else {
+                self.source.1.poll_ahead(cx);
+                return Poll::Pending;
+            };
+            if written.is_err() {
                 return Poll::Ready(State::Broken(Broke::Writing(self.sink.0)));
             }
             self.stuck = false;

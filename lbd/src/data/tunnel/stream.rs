@@ -6,12 +6,14 @@ use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{RecvStream, SendStream};
+use h2::SendStream;
 use tokio::io::ReadBuf;
+
+use crate::data::inflow::Inflow;
 
 #[derive(Debug)]
 pub(in crate::data) struct Stream {
-    receives: RefCell<RecvStream>,
+    receives: RefCell<Inflow>,
     sends: RefCell<SendStream<Bytes>>,
     /// Received and not passed on yet.
     held: RefCell<Bytes>,
@@ -19,7 +21,7 @@ pub(in crate::data) struct Stream {
 }
 
 impl Stream {
-    pub(in crate::data) fn new(receives: RecvStream, sends: SendStream<Bytes>) -> Self {
+    pub(in crate::data) fn new(receives: Inflow, sends: SendStream<Bytes>) -> Self {
         Self {
             receives: RefCell::new(receives),
             sends: RefCell::new(sends),
@@ -44,11 +46,12 @@ impl Stream {
         let n = held.len().min(buf.remaining());
         buf.put_slice(&held[..n]);
         held.advance(n);
-        receives
-            .flow_control()
-            .release_capacity(n)
-            .map_err(broken)?;
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes what has come while there is no room for it.
+    pub(super) fn poll_ahead(&self, cx: &mut Context<'_>) {
+        self.receives.borrow_mut().poll_ahead(cx);
     }
 
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
