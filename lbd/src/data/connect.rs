@@ -1,5 +1,6 @@
 //! Connections to servers: opened here, used one request at a time.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -208,12 +209,14 @@ impl Upstream {
     /// Receives what there is, after what is `left` of what was received before. Empty: the server
     /// closed the connection, and what was left is lost.
     ///
-    /// `expected`: how many bytes are to come, where that is known.
+    /// `expected`: how many bytes are to come, where that is known. `spare`: what is left of the buffer
+    /// that was last read into, on whichever connection; only what needs more room has its own.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         left: &mut Bytes,
         expected: Option<u64>,
+        spare: &RefCell<BytesMut>,
     ) -> Poll<io::Result<Bytes>> {
         if let Socket::Plain(tcp) = &self.stream {
             ready!(tcp.poll_read_ready(cx))?;
@@ -221,42 +224,29 @@ impl Upstream {
         // A buffer that is filled to its end is read into once more, to see whether that was all.
         let expected = expected.map_or(0, |n| n.min(AT_ONCE as u64 - 1) as usize + 1);
         let room = self.room.max(expected);
-        if self.buffer.capacity() < room / 2 {
-            self.buffer.reserve(room);
+        let mut spare = spare.borrow_mut();
+        let buffer = match room > LEAST_ROOM {
+            true => &mut self.buffer,
+            false => &mut *spare,
+        };
+        if buffer.capacity() < room / 2 {
+            buffer.reserve(room);
         }
-        let room = self.buffer.capacity();
-        let n = ready!(self.poll_fill(cx))?;
+        let room = buffer.capacity();
+        let n = ready!(poll_fill(&mut self.stream, buffer, cx));
+        let n = n.inspect_err(|error| self.to.complain_of_tls(error))?;
         if n == 0 {
             return Poll::Ready(Ok(Bytes::new()));
         }
         if n == room {
             self.room = (self.room * 2).min(MOST_ROOM);
         }
+        let received = buffer.split().freeze();
         add(&self.tally().bytes_out, n as u64);
-        let received = self.buffer.split().freeze();
         Poll::Ready(Ok(match left.is_empty() {
             true => received,
             false => [std::mem::take(left), received].concat().into(),
         }))
-    }
-
-    /// Reads once, and under TLS as often as there is room and something to read: a record is 16 KiB
-    /// at most.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut n = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
-        if let Socket::Tls(_) = &self.stream {
-            while n.as_ref().is_ok_and(|n| *n > 0) && self.buffer.len() < self.buffer.capacity() {
-                match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
-                    Poll::Ready(Ok(more)) if more > 0 => n = n.map(|n| n + more),
-                    // An end, or an error, comes again.
-                    _ => break,
-                }
-            }
-            if let Err(error) = &n {
-                self.to.complain_of_tls(error);
-            }
-        }
-        Poll::Ready(n)
     }
 
     /// Whether the server goes on taking what was written, though it takes no more now.
@@ -310,4 +300,22 @@ impl Upstream {
     pub(super) fn into_stream(self) -> Socket {
         self.stream
     }
+}
+
+/// Reads once, and under TLS as often as there is room and something to read: a record is 16 KiB at
+/// most.
+fn poll_fill(
+    stream: &mut Socket,
+    buffer: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut n = ready!(pin!(stream.read_buf(buffer)).poll(cx))?;
+    while matches!(stream, Socket::Tls(_)) && n > 0 && buffer.len() < buffer.capacity() {
+        match pin!(stream.read_buf(buffer)).poll(cx) {
+            Poll::Ready(Ok(more)) if more > 0 => n += more,
+            // An end, or an error, comes again.
+            _ => break,
+        }
+    }
+    Poll::Ready(Ok(n))
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::BytesMut;
 use http::HeaderValue;
 use hyper::server::conn::http1;
 use lb_proto::config::Mode;
@@ -45,6 +46,8 @@ pub(super) struct Thread {
     pub(super) tunnels: tunnel::Tools,
     /// What request heads are written into, one after the other.
     buffer: RefCell<Vec<u8>>,
+    /// What is left of the buffer that was last read into from a server.
+    pub(super) spare: RefCell<BytesMut>,
     /// Seconds since the thread started: a clock that costs nothing to read.
     tick: Cell<u32>,
     /// Connections that gave their buffers back since the last tick.
@@ -106,6 +109,7 @@ impl Thread {
             clients: RefCell::default(),
             tunnels: tunnel::Tools::default(),
             buffer: RefCell::default(),
+            spare: RefCell::default(),
             tick: Cell::new(0),
             parked: Cell::new(0),
             date: RefCell::new(date_now()),

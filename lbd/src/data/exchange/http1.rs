@@ -202,7 +202,8 @@ impl Exchange {
     /// Receives more; false: there is no more.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let expected = self.body.left();
-        self.received = ready!(self.upstream.poll_read(cx, &mut self.received, expected))?;
+        let (left, spare) = (&mut self.received, &self.client.thread.spare);
+        self.received = ready!(self.upstream.poll_read(cx, left, expected, spare))?;
         self.said |= !self.received.is_empty();
         Poll::Ready(Ok(!self.received.is_empty()))
     }
