@@ -108,6 +108,24 @@ fn one_that_has_ended_is_not_sent_and_told_wherever_it_is_read() {
 }
 
 #[test]
+fn one_may_be_named_as_haproxy_names_it() {
+    let authority = Authority::new();
+    let origin = Origin::start("a");
+    let issued = authority.issue(&["a.test"]);
+    let setup = setup(&config("", origin.addr()), &[("a.pem", &issued)]);
+    let certs = setup.folder().join("certs");
+    let [as_haproxy, ours] = [3, 7].map(|left| days(&issued, left));
+    fs::write(certs.join("a.pem.ocsp"), &as_haproxy).expect("the folder is ours");
+    let lbd = setup.start();
+    let client = Client::new(&authority, "a.test");
+    let stapled = || client.staple(lbd.addr()).expect("it is shown one");
+    assert_eq!(stapled(), as_haproxy);
+    fs::write(certs.join("a.ocsp"), &ours).expect("the folder is ours");
+    lbd.reload().exits(0);
+    assert_eq!(stapled(), ours);
+}
+
+#[test]
 fn what_is_no_response_is_told_and_not_sent() {
     let authority = Authority::new();
     let origin = Origin::start("a");

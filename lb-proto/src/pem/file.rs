@@ -18,7 +18,7 @@ const LARGEST: u64 = 1024 * 1024;
 pub struct File {
     pub path: PathBuf,
     pub bundle: Bundle,
-    /// A response of the authority's, from the file of the same name with `.ocsp`.
+    /// A response of the authority's, from the `.ocsp` file beside it.
     pub ocsp: Option<Ocsp>,
     /// There is such a file, but why it is of no use.
     pub ocsp_unfit: Option<OcspUnfit>,
@@ -64,7 +64,7 @@ impl File {
             path: path.to_owned(),
             source,
         })?;
-        let response = match contents(&path.with_extension("ocsp")) {
+        let response = match response_beside(path) {
             Ok(response) => Ocsp::read(response, &bundle.chain[0]).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(OcspUnfit::Unreadable(error.to_string())),
@@ -90,6 +90,16 @@ impl File {
         self.path == other.path
             && self.bundle.chain == other.bundle.chain
             && self.ocsp == other.ocsp
+    }
+}
+
+/// What `site.ocsp` holds or, where there is none, `site.pem.ocsp`, as HAProxy names it.
+fn response_beside(path: &Path) -> io::Result<Vec<u8>> {
+    let mut added = path.as_os_str().to_owned();
+    added.push(".ocsp");
+    match contents(&path.with_extension("ocsp")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => contents(Path::new(&added)),
+        found => found,
     }
 }
 
