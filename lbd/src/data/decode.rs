@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 use memchr::memchr;
 
+use super::headers::has_option;
+
 /// The longest response head or trailer section taken, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
@@ -73,13 +75,7 @@ impl Head {
 
     /// Whether the server keeps the connection open after this response (RFC 9112, 9.3).
     pub(super) fn keeps_connection(&self) -> bool {
-        let says = |option: &[u8]| {
-            let mut values = self.headers.get_all(CONNECTION).iter();
-            values.any(|value| {
-                let mut options = value.as_bytes().split(|byte| *byte == b',');
-                options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option))
-            })
-        };
+        let says = |option| has_option(&self.headers, CONNECTION, option);
         match self.version {
             Version::HTTP_10 => {
                 says(b"keep-alive") && !self.headers.contains_key(TRANSFER_ENCODING)

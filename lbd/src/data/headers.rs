@@ -219,7 +219,7 @@ fn takes_trailers(headers: &HeaderMap, version: Version) -> bool {
 }
 
 /// Whether a field that is a list has this member.
-fn has_option(headers: &HeaderMap, field: HeaderName, option: &[u8]) -> bool {
+pub(super) fn has_option(headers: &HeaderMap, field: HeaderName, option: &[u8]) -> bool {
     headers.get_all(field).iter().any(|value| {
         let mut members = value.as_bytes().split(|byte| *byte == b',');
         members.any(|member| member.trim_ascii().eq_ignore_ascii_case(option))
@@ -236,7 +236,9 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, status: StatusCode, name
     if has_no_length || headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    let protocol = headers.get(UPGRADE).filter(|_| names_protocol).cloned();
+    let protocol = names_protocol
+        .then(|| headers.get(UPGRADE).cloned())
+        .flatten();
     strip_hop_by_hop(headers);
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);

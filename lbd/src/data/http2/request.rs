@@ -4,7 +4,7 @@
 use h2::RecvStream;
 use h2::ext::Protocol;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
@@ -29,15 +29,27 @@ pub(super) struct Connect {
     accept: Option<HeaderValue>,
 }
 
-pub(super) fn read(request: Request<RecvStream>) -> Result<Asked, Fault> {
+/// What a client asked for that it does not get.
+pub(super) struct Refused {
+    pub(super) fault: Fault,
+    /// Of which types it takes the answer.
+    pub(super) accept: Option<HeaderValue>,
+}
+
+pub(super) fn read(request: Request<RecvStream>) -> Result<Asked, Refused> {
     let (mut head, stream) = request.into_parts();
-    bound(&head)?;
+    let refused = |head: &Parts, fault| Refused {
+        fault,
+        accept: head.headers.get(ACCEPT).cloned(),
+    };
+    bound(&head).map_err(|fault| refused(&head, fault))?;
     join_cookies(&mut head.headers);
     let (body, connect) = match head.extensions.remove::<Protocol>() {
-        Some(protocol) => (
-            RequestBody::None,
-            Some(upgrade(&mut head, &protocol, stream)?),
-        ),
+        Some(protocol) => {
+            let connect = upgrade(&mut head, &protocol, stream);
+            let connect = connect.map_err(|fault| refused(&head, fault))?;
+            (RequestBody::None, Some(connect))
+        }
         None if stream.is_end_stream() => (RequestBody::None, None),
         None => {
             let body = StreamBody::new(stream, &head.headers);
@@ -59,16 +71,14 @@ fn bound(head: &Parts) -> Result<(), Fault> {
     if target.len() > MAX_TARGET {
         return Err(Fault::TargetTooLong);
     }
-    let fields = head.headers.iter();
-    let fields: usize = fields
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if target.len() + fields > MAX_HEAD {
-        return Err(Fault::HeadTooLarge);
-    }
     let is_target = target.starts_with('/') || target == "*" || head.method == Method::CONNECT;
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    match is_target && lengths.all(is_number) {
+    let (mut size, mut fits) = (target.len(), is_target);
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + 4;
+        fits &= *name != CONTENT_LENGTH || is_number(value);
+    }
+    match fits {
+        _ if size > MAX_HEAD => Err(Fault::HeadTooLarge),
         true => Ok(()),
         false => Err(Fault::Malformed),
     }
@@ -80,15 +90,15 @@ fn is_number(value: &HeaderValue) -> bool {
 
 /// A client may send its cookies apart; others know one field only (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter();
-    if crumbs.next().is_none() || crumbs.next().is_none() {
+    // Most requests repeat no field at all.
+    if headers.len() == headers.keys_len() {
         return;
     }
-    let crumbs: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
+    let crumbs = headers.get_all(COOKIE).iter();
+    let crumbs: Vec<&[u8]> = crumbs.map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
     // Field values that are joined by such make one.
     if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
         headers.insert(COOKIE, whole);

@@ -7,10 +7,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::ACCEPT;
 use http::{Method, Request, Response};
 
-use super::request::{self as asked, Asked, Connect};
+use super::request::{self as asked, Asked, Connect, Refused};
 use super::response;
 use super::streams::Stream;
 use crate::access_log::Phase;
@@ -58,10 +57,9 @@ fn begin(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<Option<Begun>, Lost> {
     let to_head = request.method() == Method::HEAD;
-    let accept = request.headers().get(ACCEPT).cloned();
     let Asked { request, connect } = match asked::read(request) {
         Ok(asked) => asked,
-        Err(fault) => {
+        Err(Refused { fault, accept }) => {
             let page = reply::fault(fault, accept.as_ref());
             return refuse(stream, fault, page, to_head, respond).map(|()| None);
         }
