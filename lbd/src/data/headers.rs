@@ -251,7 +251,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let mut strays = headers.keys().filter(|name| is_hop_by_hop(name));
     let present: Vec<HeaderName> = match (strays.next(), strays.next()) {
         (None, _) => return,
-        (Some(&CONNECTION), None) if only_keeps_alive(headers) => {
+        (Some(&CONNECTION), None) if names_nothing(headers) => {
             headers.remove(CONNECTION);
             return;
         }
@@ -277,10 +277,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether `Connection` says what most servers say, and no more.
-fn only_keeps_alive(headers: &HeaderMap) -> bool {
+/// Whether `Connection` says what it mostly says, and so names no field.
+fn names_nothing(headers: &HeaderMap) -> bool {
     let mut said = headers.get_all(CONNECTION).iter();
-    said.next().is_some_and(|said| said == "keep-alive") && said.next().is_none()
+    let known = |said: &HeaderValue| said == "keep-alive" || said == "close";
+    said.next().is_some_and(known) && said.next().is_none()
 }
 
 /// The target as a server is asked for it: in origin-form, or `*` (RFC 9112, 3.2). An empty path is

@@ -29,9 +29,16 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn new(peer: IpAddr, scheme: &'static str, port: u16) -> Rc<Self> {
         let ip = peer.to_canonical();
-        let lines = format!(
-            "{FORWARDED_FOR}: {ip}\r\n{FORWARDED_PROTO}: {scheme}\r\n{FORWARDED_PORT}: {port}\r\n"
-        );
+        let lines = [
+            "x-forwarded-for: ",
+            &ip.to_string(),
+            "\r\nx-forwarded-proto: ",
+            scheme,
+            "\r\nx-forwarded-port: ",
+            itoa::Buffer::new().format(port),
+            "\r\n",
+        ]
+        .concat();
         Rc::new(Self {
             ip,
             scheme,
