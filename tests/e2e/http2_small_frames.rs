@@ -1,4 +1,4 @@
-//! Frames of a few bytes each, as streams of gRPC are made of, and a side that does not take them.
+//! Frames of a few bytes each, as streams of gRPC are made of, and a side that does not take them; and of none.
 
 use std::sync::{Mutex, mpsc};
 
@@ -131,6 +131,29 @@ fn an_upload_in_small_frames_that_the_server_does_not_take_ends_no_connection() 
     go.send(()).expect("it waits");
     upload.finish();
     assert_eq!(upload.response().text(), (65_535 + 90_000).to_string());
+    drop(client);
+    nothing_is_left(&lbd);
+}
+
+#[test]
+fn empty_frames_in_answers_end_no_connection() {
+    let server = RawOrigin::start(|peer| {
+        assert_eq!(peer.bytes(PREFACE.len()), PREFACE);
+        peer.send(frame(SETTINGS, 0, 0, &[]));
+        while let Some(stream) = begun(peer) {
+            let empty = frame(DATA, 0, stream, &[]);
+            let (begins, goes_on) = empty.split_at(stream as usize % empty.len());
+            peer.send([&frame(HEADERS, END_HEADERS, stream, OK), &empty, begins].concat());
+            peer.send([goes_on, &frame(DATA, 0, stream, b"ok"), &empty].concat());
+            peer.send(frame(DATA, END_STREAM, stream, &[]));
+        }
+    });
+    let lbd = on_one_thread(h2c(&config(NO_CHECK, server.addr())));
+    let mut client = Http2::connect(lbd.addr());
+    for n in 0..200 {
+        assert_eq!(client.get("/").text(), "ok", "answer {n}");
+    }
+    assert_eq!(server.connections(), 1);
     drop(client);
     nothing_is_left(&lbd);
 }

@@ -1,4 +1,4 @@
-//! A server's socket as h2 sees it: bytes are counted, and its greeting is waited for.
+//! A server's socket as h2 sees it: bytes are counted, its greeting is waited for, and empty frames are hidden.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use super::frames::Frames;
 use crate::data::socket::Socket;
 use crate::data::write;
 use crate::state::{Server, ThreadId, add};
@@ -88,6 +90,7 @@ pub(super) struct TrunkIo {
     server: Arc<Server>,
     thread: ThreadId,
     pulse: Rc<Pulse>,
+    frames: Frames,
 }
 
 impl TrunkIo {
@@ -102,6 +105,7 @@ impl TrunkIo {
             server,
             thread,
             pulse,
+            frames: Frames::new(Instant::now()),
         }
     }
 }
@@ -113,11 +117,13 @@ impl AsyncRead for TrunkIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let start = buf.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
-        let came = &buf.filled()[start..];
-        add(&this.server.tally(this.thread).bytes_out, came.len() as u64);
-        Poll::Ready(this.pulse.came(came))
+        this.frames.poll_read(buf, Instant::now, |buf| {
+            let start = buf.filled().len();
+            ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+            let came = &buf.filled()[start..];
+            add(&this.server.tally(this.thread).bytes_out, came.len() as u64);
+            Poll::Ready(this.pulse.came(came))
+        })
     }
 }
 

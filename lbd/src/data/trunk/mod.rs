@@ -3,6 +3,7 @@
 //! A thread's requests share them; where the server is told whose a connection is (`send_proxy`), only
 //! those of one client do. A task opens a connection and drives it to its end (`open`).
 
+mod frames;
 mod io;
 mod open;
 
