@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, ur
 
 use crate::data::decode::{Head, MAX_FIELDS, Malformed};
 use crate::data::own_fields::RequestHead;
+use crate::data::request_id::REQUEST_ID;
+use crate::data::traceparent::TRACEPARENT;
 
 /// A request for a server as it goes on a stream. `secure`: under TLS.
 ///
@@ -20,6 +22,13 @@ pub(super) fn request(head: &RequestHead, secure: bool, upgrades: bool) -> Reque
     own.clone().join(&mut headers);
     for name in [CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
+    }
+    // Each request has another value: in the table of those that were sent (RFC 7541, 2.3.2) it would
+    // displace what they share.
+    for name in [REQUEST_ID, TRACEPARENT] {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
     }
     let protocol = headers.remove(UPGRADE).filter(|_| upgrades);
     let authority = headers.get(HOST).map(HeaderValue::as_bytes);
@@ -130,6 +139,20 @@ mod tests {
         assert_eq!(request.version(), Version::HTTP_2);
         let left: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["te", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn what_is_another_for_each_request_is_in_no_table() {
+        let fields = [
+            ("x-request-id", "1"),
+            ("traceparent", "2"),
+            ("accept", "*/*"),
+        ];
+        let request = request(&head("GET", "/", &fields), true, false);
+        let indexed = request.headers().iter();
+        let indexed = indexed.filter(|(_, value)| !value.is_sensitive());
+        let indexed: Vec<_> = indexed.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(indexed, ["accept"]);
     }
 
     #[test]
