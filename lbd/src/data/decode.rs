@@ -76,12 +76,13 @@ impl Head {
     /// Whether the server keeps the connection open after this response (RFC 9112, 9.3).
     pub(super) fn keeps_connection(&self) -> bool {
         let says = |option| has_option(&self.headers, CONNECTION, option);
-        match self.version {
+        let lasts = match self.version {
             Version::HTTP_10 => {
                 says(b"keep-alive") && !self.headers.contains_key(TRANSFER_ENCODING)
             }
-            _ => !says(b"close"),
-        }
+            _ => true,
+        };
+        lasts && !says(b"close")
     }
 }
 
@@ -398,6 +399,26 @@ mod tests {
                 assert_eq!(head.headers["x-a"], "b");
             }
             assert_eq!(received.len(), if n >= end { n - end } else { n });
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_where_nothing_says_close() {
+        for (fields, by_1_0, by_1_1) in [
+            ("", false, true),
+            ("connection: keep-alive\r\n", true, true),
+            ("connection: close\r\n", false, false),
+            (
+                "connection: keep-alive\r\nconnection: x, Close\r\n",
+                false,
+                false,
+            ),
+        ] {
+            for (version, kept) in [("1.0", by_1_0), ("1.1", by_1_1)] {
+                let mut wire = Bytes::from(format!("HTTP/{version} 200 OK\r\n{fields}\r\n"));
+                let head = head(&mut wire, &mut HeaderMap::new()).unwrap().unwrap();
+                assert_eq!(head.keeps_connection(), kept, "{version} {fields}");
+            }
         }
     }
 
