@@ -113,3 +113,21 @@ fn a_hundred_connections_of_a_hundred_streams_lose_nothing() {
         assert_eq!(lbd.status().frontends[0].requests_total, 50_000);
     }
 }
+
+/// It makes room for each frame that it gets, which are as small.
+#[test]
+#[ignore = "needs nginx and h2load"]
+fn a_client_that_takes_few_bytes_at_a_time_floods_nobody() {
+    let origin = Nginx::start("a");
+    origin.serve("file", &[b'x'; 4096]);
+    let lbd = clear(&origin, PATIENT);
+    let mut command = Command::new("h2load");
+    command
+        .args(["-n", "200", "-c", "1", "-m", "100", "-w", "4", "-W", "16"])
+        .arg(format!("http://{}/file", lbd.addr()));
+    let told = Process::run(command).exits(0).stdout;
+    assert!(
+        told.contains("200 succeeded, 0 failed, 0 errored"),
+        "{told}"
+    );
+}

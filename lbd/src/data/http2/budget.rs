@@ -6,6 +6,8 @@
 
 use std::cell::Cell;
 
+use super::frames::Beside;
+
 /// Requests that may be taken back before it is looked at how many were not.
 const SPARE: u64 = 200;
 
@@ -17,11 +19,15 @@ const MOST_OTHERS: u64 = 20_000;
 /// such frames are shorter.
 const SENT_FOR_ONE: u64 = 64;
 
+/// The same for those that make room for more. A frame of content is ten bytes at least, and they may
+/// follow each, for the stream and for the connection.
+const SENT_FOR_UPDATE: u64 = 5;
+
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// Since the last look.
     sent: Cell<u64>,
-    others_before: Cell<u64>,
+    before: Cell<Beside>,
     begun: Cell<u64>,
     taken_back: Cell<u64>,
 }
@@ -48,15 +54,16 @@ impl Budget {
     }
 
     /// The connection is looked at; so many frames beside requests came so far.
-    pub(super) fn looked(&self, others: u64) {
-        self.others_before.set(others);
+    pub(super) fn looked(&self, beside: Beside) {
+        self.before.set(beside);
         self.sent.set(0);
     }
 
     /// Whether more such came since than can be meant well.
-    pub(super) fn is_flooded(&self, others: u64) -> bool {
-        let came = others - self.others_before.get();
-        came > MOST_OTHERS + self.sent.get() / SENT_FOR_ONE
+    pub(super) fn is_flooded(&self, beside: Beside) -> bool {
+        let (before, sent) = (self.before.get(), self.sent.get());
+        beside.others - before.others > MOST_OTHERS + sent / SENT_FOR_ONE
+            || beside.updates - before.updates > MOST_OTHERS + sent / SENT_FOR_UPDATE
     }
 }
 
@@ -83,14 +90,21 @@ mod tests {
 
     #[test]
     fn frames_beside_requests_are_counted_from_look_to_look_against_what_was_sent() {
-        let budget = Budget::default();
-        assert!(!budget.is_flooded(MOST_OTHERS));
-        assert!(budget.is_flooded(MOST_OTHERS + 1));
-        budget.sent(SENT_FOR_ONE as usize);
-        assert!(!budget.is_flooded(MOST_OTHERS + 1));
-        assert!(budget.is_flooded(MOST_OTHERS + 2));
-        budget.looked(MOST_OTHERS + 2);
-        assert!(!budget.is_flooded(2 * MOST_OTHERS + 2));
-        assert!(budget.is_flooded(2 * MOST_OTHERS + 3));
+        let others = |others| Beside { updates: 0, others };
+        let updates = |updates| Beside { updates, others: 0 };
+        for (beside, bytes) in [
+            (&others as &dyn Fn(u64) -> Beside, SENT_FOR_ONE),
+            (&updates, SENT_FOR_UPDATE),
+        ] {
+            let budget = Budget::default();
+            assert!(!budget.is_flooded(beside(MOST_OTHERS)));
+            assert!(budget.is_flooded(beside(MOST_OTHERS + 1)));
+            budget.sent(bytes as usize);
+            assert!(!budget.is_flooded(beside(MOST_OTHERS + 1)));
+            assert!(budget.is_flooded(beside(MOST_OTHERS + 2)));
+            budget.looked(beside(MOST_OTHERS + 2));
+            assert!(!budget.is_flooded(beside(2 * MOST_OTHERS + 2)));
+            assert!(budget.is_flooded(beside(2 * MOST_OTHERS + 3)));
+        }
     }
 }

@@ -8,11 +8,20 @@ use super::preface::PREFACE;
 const FRAME_HEAD: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
 #[derive(Debug)]
 pub(super) struct Frames(Cell<Place>);
+
+/// Frames that carry nothing of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// What makes room for more of an answer (RFC 9113, 6.9).
+    pub(super) updates: u64,
+    pub(super) others: u64,
+}
 
 /// Where in the bytes of a client we are.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +36,7 @@ struct Place {
     /// It is whole with the payload that is coming in.
     ends: bool,
     heads: u64,
-    others: u64,
+    beside: Beside,
     contents: u32,
 }
 
@@ -40,7 +49,7 @@ impl Default for Frames {
             in_head: false,
             ends: false,
             heads: 0,
-            others: 0,
+            beside: Beside::default(),
             contents: 0,
         }))
     }
@@ -63,9 +72,9 @@ impl Frames {
         self.0.get().heads
     }
 
-    /// Frames so far that carry nothing of a request.
-    pub(super) fn others(&self) -> u64 {
-        self.0.get().others
+    /// Those so far.
+    pub(super) fn beside(&self) -> Beside {
+        self.0.get().beside
     }
 
     /// Frames of content since the streams last had their turn.
@@ -114,8 +123,10 @@ impl Place {
             self.payload_may_end();
         } else if kind == DATA {
             self.contents = self.contents.saturating_add(1);
+        } else if kind == WINDOW_UPDATE {
+            self.beside.updates += 1;
         } else {
-            self.others += 1;
+            self.beside.others += 1;
         }
     }
 
@@ -149,6 +160,7 @@ mod tests {
             (frame(CONTINUATION, 0, 0), 0, true),
             (frame(CONTINUATION, END_HEADERS, 300), 1, false),
             (frame(DATA, END_HEADERS, 70_000), 1, false),
+            (frame(WINDOW_UPDATE, 0, 4).repeat(2), 1, false),
             (frame(HEADERS, END_HEADERS | 1, 0), 2, false),
         ];
         for step in [1, 7, 1000, usize::MAX] {
@@ -159,9 +171,13 @@ mod tests {
                 }
                 assert_eq!((frames.heads(), frames.in_head()), (*heads, *in_head));
             }
-            assert_eq!((frames.others(), frames.contents()), (1, 1));
+            let beside = Beside {
+                updates: 2,
+                others: 1,
+            };
+            assert_eq!((frames.beside(), frames.contents()), (beside, 1));
             frames.are_taken();
-            assert_eq!((frames.others(), frames.contents()), (1, 0));
+            assert_eq!((frames.beside(), frames.contents()), (beside, 0));
         }
         let frames = Frames::default();
         frames.came(PREFACE);

@@ -148,7 +148,7 @@ impl Streams {
             }
         }
         self.note(open.is_empty());
-        self.budget.looked(self.frames.others());
+        self.budget.looked(self.frames.beside());
         next.min(self.client.watch.next_look(now))
     }
 
@@ -183,7 +183,7 @@ impl Streams {
 
     /// Whether the client keeps us busy with what is no request.
     pub(super) fn is_flooded(&self) -> bool {
-        self.budget.is_flooded(self.frames.others())
+        self.budget.is_flooded(self.frames.beside())
     }
 
     /// Whether streams began since this was last asked.
