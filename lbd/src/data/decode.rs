@@ -105,9 +105,9 @@ pub(super) fn head(received: &mut Bytes, spare: &mut HeaderMap) -> Result<Option
         .parse_response_with_uninit_headers(&mut parsed, received, &mut fields)
         .map_err(|_| Malformed)?;
     let len = match status {
-        Status::Complete(len) => len,
+        Status::Complete(len) if len <= MAX_HEAD => len,
         Status::Partial if received.len() < MAX_HEAD => return Ok(None),
-        Status::Partial => return Err(Malformed),
+        Status::Complete(_) | Status::Partial => return Err(Malformed),
     };
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(|_| Malformed)?;
     let reason = parsed
@@ -457,6 +457,9 @@ mod tests {
             head(&mut endless, &mut HeaderMap::new()).err(),
             Some(Malformed)
         );
+        let whole = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "a".repeat(MAX_HEAD));
+        let whole = head(&mut Bytes::from(whole), &mut HeaderMap::new());
+        assert_eq!(whole.err(), Some(Malformed));
         let fields = "a: b\r\n".repeat(MAX_FIELDS + 1);
         let mut many = Bytes::from(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
         assert_eq!(
