@@ -159,14 +159,12 @@ pub(super) enum Length {
 ///
 /// [`own_fields`]: super::own_fields
 pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, length: Length) -> bool {
-    let (protocol, trailers) = match headers.keys().any(is_hop_by_hop) {
-        true => (
-            asked_protocol(headers, version),
-            takes_trailers(headers, version),
-        ),
-        false => (None, false),
-    };
-    strip_hop_by_hop(headers);
+    let (mut protocol, mut trailers) = (None, false);
+    if headers.keys().any(is_hop_by_hop) {
+        protocol = asked_protocol(headers, version);
+        trailers = takes_trailers(headers, version);
+        strip_hop_by_hop(headers);
+    }
     match length {
         // Whatever it said: a server that waited for more would take the next request for it.
         Length::None => {

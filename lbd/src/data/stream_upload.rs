@@ -103,9 +103,9 @@ impl StreamUpload {
             if !self.piece.is_empty() || self.is_last {
                 match self.poll_send(cx) {
                     Poll::Pending => {
-                        self.incoming
-                            .iter_mut()
-                            .for_each(|body| body.poll_ahead(cx));
+                        if let Some(body) = &mut self.incoming {
+                            body.poll_ahead(cx);
+                        }
                         return Ok(Progress::AwaitsServer);
                     }
                     Poll::Ready(Ok(())) => {}

@@ -229,9 +229,7 @@ impl Thread {
     /// From now on connections close as soon as nothing moves on them.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
-        for (_, client) in self.clients.borrow().iter() {
-            client.wake();
-        }
+        self.wake_clients();
     }
 
     pub(super) fn is_cutting(&self) -> bool {
@@ -241,6 +239,10 @@ impl Thread {
     /// From now on connections close whatever moves on them.
     pub(super) fn cut(&self) {
         self.cutting.set(true);
+        self.wake_clients();
+    }
+
+    fn wake_clients(&self) {
         for (_, client) in self.clients.borrow().iter() {
             client.wake();
         }

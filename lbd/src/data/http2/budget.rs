@@ -25,8 +25,9 @@ const SENT_FOR_UPDATE: u64 = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Budget {
-    /// Since the last look.
+    /// Bytes since the last look.
     sent: Cell<u64>,
+    /// Frames up to then.
     before: Cell<Beside>,
     begun: Cell<u64>,
     taken_back: Cell<u64>,

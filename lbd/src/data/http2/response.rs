@@ -27,7 +27,7 @@ const MOST_DATA: usize = 16 * 1024 - 9;
 
 /// Sends an answer's head; its body, unless it is complete, is to follow. `to_head`: without its body,
 /// whatever that is.
-pub(super) fn send(
+pub(super) fn begin(
     stream: &Stream,
     answer: Response<Answer>,
     to_head: bool,

@@ -42,7 +42,7 @@ pub(super) fn serve(
     mut respond: SendResponse<Bytes>,
 ) -> impl Future<Output = ()> {
     let to_head = request.method() == Method::HEAD;
-    let asked = begin(&stream, request, &mut respond);
+    let asked = begin(&stream, request, to_head, &mut respond);
     async move {
         if let Err(Lost::Ours(reason)) = exchange(&stream, asked, to_head, &mut respond).await {
             respond.send_reset(reason);
@@ -54,9 +54,9 @@ pub(super) fn serve(
 fn begin(
     stream: &Stream,
     request: Request<RecvStream>,
+    to_head: bool,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<Option<Begun>, Lost> {
-    let to_head = request.method() == Method::HEAD;
     let Asked { request, connect } = match asked::read(request) {
         Ok(asked) => asked,
         Err(Refused { fault, accept }) => {
@@ -88,7 +88,7 @@ async fn exchange(
         let tunnel = response::tunnel(stream, answer, *connect, upgrade, respond);
         return Box::pin(tunnel).await;
     }
-    if let Some((mut body, mut sends)) = response::send(stream, answer, to_head, respond)? {
+    if let Some((mut body, mut sends)) = response::begin(stream, answer, to_head, respond)? {
         response::send_body(stream, &mut body, &mut sends).await?;
     }
     stream.answered();
